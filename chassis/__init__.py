@@ -1,0 +1,1 @@
+"""The microservice chassis: what every part is bolted to. It knows no domain."""

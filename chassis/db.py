@@ -1,0 +1,140 @@
+"""Decides what a transaction is: whose rows it sees, and that it is committed here and nowhere else."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+from pydantic import SecretStr
+from sqlalchemy import Column, DateTime, Enum, MetaData, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlmodel import Field, SQLModel
+
+from chassis import tables
+from chassis.errors import Unavailable
+from chassis.fields import new_id
+from chassis.identity import CurrentPrincipal
+
+NAMES = {
+    "pk": "%(table_name)s_pkey",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+}
+
+
+def metadata_of(schema: str) -> MetaData:
+    """A schema's own metadata, the chassis's tables in it: SQLModel's is global, and would mix the parts' tables."""
+    metadata = MetaData(schema=schema, naming_convention=NAMES)
+    tables.declare(metadata)
+    return metadata
+
+
+class Row(SQLModel):
+    """What every tenant table begins with. The key starts with the workspace, as its policy asks."""
+
+    workspace_id: UUID = Field(primary_key=True)
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+
+
+def enum_column(kind: type[StrEnum], name: str, **options: Any) -> Column[Any]:
+    """Text with a CHECK: a new value is a migration of one constraint, not of a type."""
+    values = Enum(
+        kind, native_enum=False, create_constraint=True, length=40, name=name,
+        values_callable=lambda members: [member.value for member in members],
+    )  # fmt: skip
+    return Column(name, values, nullable=options.pop("nullable", False), **options)
+
+
+def instant_column(name: str, **options: Any) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=options.pop("nullable", False), **options)
+
+
+async def set_tenant(session: AsyncSession, workspace_id: UUID) -> None:
+    """Makes this transaction one workspace's. The setting ends with the transaction, so that a pooled connection
+    never brings the last tenant along."""
+    await session.execute(text("SELECT set_config('mops.workspace', :id, true)"), {"id": str(workspace_id)})
+    session.info["workspace_id"] = workspace_id
+
+
+def workspace_of(session: AsyncSession) -> UUID:
+    workspace_id: UUID = session.info["workspace_id"]
+    return workspace_id
+
+
+class Database:
+    """One pool of one login role, and the three kinds of transaction that it is used for."""
+
+    def __init__(self, url: SecretStr, worker_role: str, pool: int) -> None:
+        address = make_url(url.get_secret_value()).set(drivername="postgresql+asyncpg")
+        # Compiling to machine code never pays on reads as short as these.
+        self.engine = create_async_engine(
+            address, pool_size=pool, max_overflow=0, pool_timeout=5, connect_args={"server_settings": {"jit": "off"}}
+        )
+        self.worker_role = worker_role
+        self.known_workspaces: set[UUID] = set()
+        self.subscribers: list[str] = []
+        self.after_commit: Callable[[], None] = lambda: None
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+        async with AsyncSession(self.engine, expire_on_commit=False) as session:
+            session.info["subscribers"] = self.subscribers
+            async with session.begin():
+                yield session
+            if session.info.get("recorded"):
+                self.after_commit()
+
+    @asynccontextmanager
+    async def tenant(self, workspace_id: UUID) -> AsyncIterator[AsyncSession]:
+        """A transaction that sees one workspace, committed at the end of the block."""
+        async with self._transaction() as session:
+            await set_tenant(session, workspace_id)
+            yield session
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[AsyncSession]:
+        """A transaction across workspaces, over the few tables that the worker role may touch."""
+        async with self._transaction() as session:
+            await session.execute(text(f'SET LOCAL ROLE "{self.worker_role}"'))
+            yield session
+
+    async def assert_known(self, session: AsyncSession, workspace_id: UUID) -> None:
+        """Raises Unavailable until the event that announces the workspace has arrived."""
+        if workspace_id in self.known_workspaces:
+            return
+        if await session.scalar(text("SELECT 1 FROM workspace WHERE workspace_id = :id"), {"id": workspace_id}):
+            self.known_workspaces.add(workspace_id)
+            return
+        raise Unavailable("this workspace isn't known here yet; it is on its way", code="workspace_unknown")
+
+
+async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterator[AsyncSession]:
+    database: Database = request.app.state.database
+    async with database.tenant(principal.workspace_id) as session:
+        await database.assert_known(session, principal.workspace_id)
+        yield session
+
+
+# "function" ends the dependency, and so commits, before the answer leaves; the default commits after it.
+Session = Annotated[AsyncSession, Depends(_session, scope="function")]
+
+
+def _now(request: Request) -> datetime:
+    clock: Callable[[], datetime] = request.app.state.clock
+    return clock()
+
+
+Now = Annotated[datetime, Depends(_now)]
+
+
+def system_clock() -> datetime:
+    return datetime.now(UTC)

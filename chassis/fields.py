@@ -1,0 +1,156 @@
+"""Decides the shapes that values have at the edges: ids, times, money, ratios, text."""
+
+import os
+import time
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Self
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from babel.numbers import get_currency_precision, list_currencies
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from sqlmodel import SQLModel
+
+BIGINT_MAX = 2**63 - 1
+
+
+def new_id() -> UUID:
+    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits of their fraction, 62 random bits.
+
+    The fraction keeps ids of one process in the order they were made, so that a list by id is a list by age.
+    """
+    nanoseconds = time.time_ns()
+    milliseconds, rest = divmod(nanoseconds, 1_000_000)
+    fraction = rest * 4096 // 1_000_000
+    random = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | random)
+
+
+def _utc(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("give the time with its offset, for example 2026-03-01T12:00:00Z")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this time is out of range") from None
+
+
+def rfc3339(moment: datetime) -> str:
+    """`2026-03-01T12:00:00.5Z` style text of an aware datetime."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+UtcDatetime = Annotated[datetime, AfterValidator(_utc), PlainSerializer(rfc3339, return_type=str, when_used="json")]
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("not an IANA time zone, for example Europe/Berlin")
+    return name
+
+
+def _known_currency(code: str) -> str:
+    if code not in list_currencies():
+        raise ValueError("not an ISO 4217 currency, for example EUR")
+    return code
+
+
+Zone = Annotated[str, AfterValidator(_known_zone), Field(examples=["Europe/Berlin"])]
+Currency = Annotated[
+    str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_known_currency), Field(examples=["EUR"])
+]
+Slug = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]+(?:[-_][a-z0-9]+)*$", min_length=1, max_length=100),
+    Field(examples=["spring-launch-2026"]),
+]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Words = Annotated[str, StringConstraints(max_length=10_000)]
+Territory = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$"), Field(examples=["DE"])]
+
+
+def _plain(number: Decimal) -> str:
+    return format(number, "f")
+
+
+DecimalText = Annotated[
+    Decimal,
+    Field(allow_inf_nan=False, max_digits=30, decimal_places=10),
+    PlainSerializer(_plain, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "decimal", "examples": ["25"]}),
+]
+
+
+def nul_fields(value: Any, path: str = "") -> list[str]:
+    """Paths of every text in a decoded JSON value that holds a NUL, which Postgres can't store."""
+    if isinstance(value, str):
+        return [path] if "\0" in value else []
+    if isinstance(value, dict):
+        found = [path] if any(isinstance(key, str) and "\0" in key for key in value) else []
+        return found + [hit for key, each in value.items() for hit in nul_fields(each, f"{path}.{key}".lstrip("."))]
+    if isinstance(value, list):
+        return [hit for index, each in enumerate(value) for hit in nul_fields(each, f"{path}.{index}".lstrip("."))]
+    return []
+
+
+class Input(SQLModel):
+    """What a caller sends: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]  # SQLModel narrows the type
+
+
+class Interval(Input):
+    """Half-open span of days in the workspace's zone: `start` counts, `end` doesn't."""
+
+    start: date = Field(description="First day that counts.", examples=["2026-03-01"])
+    end: date = Field(description="First day that no longer counts.", examples=["2026-06-01"])
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError("end must be after start")
+        return self
+
+
+class Money(Input):
+    """An amount with its currency: `{"amount": "1234.50", "currency": "EUR"}`. Kept as integer minor units."""
+
+    amount: Annotated[
+        Decimal,
+        Field(allow_inf_nan=False, max_digits=18),
+        PlainSerializer(_plain, return_type=str, when_used="json"),
+        WithJsonSchema({"type": "string", "format": "decimal", "examples": ["1234.50"]}),
+    ]
+    currency: Currency
+
+    @model_validator(mode="after")
+    def _whole_minor_units(self) -> Self:
+        minor = self.amount.scaleb(get_currency_precision(self.currency))
+        if minor != minor.to_integral_value():
+            raise ValueError(f"{self.currency} has {get_currency_precision(self.currency)} decimal places at most")
+        return self
+
+    @property
+    def minor(self) -> int:
+        return int(self.amount.scaleb(get_currency_precision(self.currency)))
+
+    @classmethod
+    def of_minor(cls, minor: int, currency: str) -> "Money":
+        places = get_currency_precision(currency)
+        return cls(amount=Decimal(minor).scaleb(-places).quantize(Decimal(1).scaleb(-places)), currency=currency)
+
+
+class Readable(BaseModel):
+    """What a caller gets: built from rows, or from anything with the same attributes."""
+
+    model_config = ConfigDict(from_attributes=True)

@@ -1,0 +1,65 @@
+"""Decides how a schema comes to its newest form: the chassis's migrations and the part's own, by one environment."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command, op
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+ROOT = Path(__file__).parent.parent
+TENANT = "workspace_id = nullif(current_setting('mops.workspace', true), '')::uuid"
+
+
+def _own(part: str) -> Path:
+    return ROOT / ("gateway" if part == "gateway" else f"services/{part}") / "migrations"
+
+
+def config_of(part: str, stack: str, connection: Connection | None = None) -> Config:
+    """Alembic's configuration for one part's schema."""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "chassis" / "migrations"))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", f"{ROOT / 'chassis' / 'migrations' / 'versions'}:{_own(part)}")
+    config.attributes.update(part=part, stack=stack, connection=connection)
+    return config
+
+
+def migrate(connection: Connection, part: str, stack: str, revision: str = "heads", *, down: bool = False) -> None:
+    """Brings one schema to a revision, as the role that owns it."""
+    connection.execute(text(f'SET ROLE "{stack}_owner"'))
+    step = command.downgrade if down else command.upgrade
+    step(config_of(part, stack, connection), revision)
+    connection.execute(text("RESET ROLE"))
+    connection.commit()
+
+
+async def upgrade(admin_dsn: str, part: str, stack: str) -> None:
+    """Brings one part's schema to its newest form."""
+    engine = create_async_engine(make_url(admin_dsn).set(drivername="postgresql+asyncpg"))
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate, part, stack)
+    finally:
+        await engine.dispose()
+
+
+def tenant_table(table: str) -> None:
+    """In a migration: forces row-level security on a table, so that a transaction sees its own workspace alone."""
+    op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY tenant ON {table} USING ({TENANT}) WITH CHECK ({TENANT})")
+
+
+def worker_may(table: str, rights: str) -> None:
+    """In a migration: lets the worker role use a table across workspaces, with the rights named and no others."""
+    role = worker_role()
+    op.execute(f'GRANT {rights} ON {table} TO "{role}"')
+    op.execute(f'CREATE POLICY worker ON {table} TO "{role}" USING (true) WITH CHECK (true)')
+
+
+def worker_role() -> str:
+    attributes: dict[str, Any] = op.get_context().config.attributes  # type: ignore[union-attr]
+    return f"{attributes['stack']}_{attributes['part']}_worker"

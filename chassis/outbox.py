@@ -1,0 +1,258 @@
+"""Decides how a change becomes known elsewhere: recorded in its own transaction, delivered at least once and in order
+per subject, taking effect once."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+import httpx
+from fastapi import APIRouter, Body, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.db import Database, workspace_of
+from chassis.fields import UtcDatetime, new_id, rfc3339
+from chassis.identity import CurrentService, ServiceAccount
+from chassis.settings import Settings
+
+log = logging.getLogger("mops.outbox")
+
+BATCH = 200
+IDLE_SECONDS = 2.0
+FIRST_RETRY = timedelta(milliseconds=500)
+LAST_RETRY = timedelta(seconds=60)
+
+
+class Event(BaseModel):
+    """Something that happened, as its publisher tells it. Subclasses set `type` and their fields are `data`."""
+
+    model_config = ConfigDict(frozen=True)
+    type: ClassVar[str]
+
+
+class Incoming(BaseModel):
+    """A CloudEvents 1.0 event as it arrives at an inbox."""
+
+    model_config = ConfigDict(extra="ignore")
+    specversion: str = "1.0"
+    id: UUID
+    source: str = Field(examples=["/goals"])
+    type: str = Field(examples=["goals.campaign.created"])
+    subject: str
+    time: UtcDatetime
+    workspaceid: UUID
+    data: dict[str, Any]
+
+
+Handler = Callable[[AsyncSession, Incoming], Awaitable[None]]
+
+
+async def record(session: AsyncSession, event: Event, subject: UUID, now: datetime) -> None:
+    """Adds an event about `subject` to this transaction. Whoever hears this part gets it after the commit.
+
+    Positions come from a sequence, whose values commit out of order. The lock makes those of one subject rise in the
+    order of commits; between subjects no order is promised, and no reader ever remembers "the last one seen".
+    """
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": str(subject)}
+    )
+    row = {
+        "workspace": workspace_of(session), "id": new_id(), "type": event.type, "subject": str(subject),
+        "data": event.model_dump_json(), "now": now, "subscribers": session.info["subscribers"],
+    }  # fmt: skip
+    await session.execute(
+        text("""
+            WITH event AS (
+                INSERT INTO outbox (workspace_id, id, type, subject, data, occurred_at)
+                VALUES (:workspace, :id, :type, :subject, cast(:data AS jsonb), :now)
+            )
+            INSERT INTO delivery (workspace_id, outbox_id, subscriber, subject, attempts, due_at, last_error)
+            SELECT :workspace, :id, subscriber, :subject, 0, :now, ''
+            FROM unnest(cast(:subscribers AS text[])) AS subscriber
+        """),
+        row,
+    )
+    session.info["recorded"] = True
+
+
+@dataclass
+class Relay:
+    """Pushes what is waiting in one part's outbox to its subscribers."""
+
+    settings: Settings
+    database: Database
+    http: httpx.AsyncClient
+    account: ServiceAccount
+    clock: Callable[[], datetime]
+
+    def __post_init__(self) -> None:
+        self._woken = {subscriber: asyncio.Event() for subscriber in self.settings.subscribers}
+        self.failing: dict[str, str] = {}
+
+    def wake(self) -> None:
+        for woken in self._woken.values():
+            woken.set()
+
+    async def run(self) -> None:
+        """Delivers for ever, to each subscriber at its own pace: a frozen one holds up no other."""
+        await asyncio.gather(*(self._serve(subscriber) for subscriber in self._woken))
+
+    async def _serve(self, subscriber: str) -> None:
+        """At once after a commit here; by looking now and then for what other replicas or a failure left."""
+        woken = self._woken[subscriber]
+        while True:
+            woken.clear()
+            try:
+                delivered = await self.deliver(subscriber)
+                self.failing.pop(subscriber, None)
+            except (SQLAlchemyError, OSError, httpx.HTTPError, ValueError) as problem:
+                self.failing[subscriber] = str(problem) or type(problem).__name__
+                await asyncio.sleep(FIRST_RETRY.total_seconds())
+                continue
+            if not delivered:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), IDLE_SECONDS)
+
+    async def deliver(self, subscriber: str) -> int:
+        """One batch to one subscriber: how many it took. Across replicas, one relay at a time serves a subscriber."""
+        now = self.clock()
+        async with self.database.worker() as session:
+            lock = f"relay:{self.settings.part}:{subscriber}"
+            if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:k, 0))"), {"k": lock}):
+                return 0
+            waiting = (await session.execute(_WAITING, {"subscriber": subscriber, "now": now, "most": BATCH})).all()
+            if not waiting:
+                return 0
+            events = [
+                {
+                    "specversion": "1.0", "id": str(row.id), "source": f"/{self.settings.part}", "type": row.type,
+                    "subject": row.subject, "time": rfc3339(row.occurred_at), "workspaceid": str(row.workspace_id),
+                    "datacontenttype": "application/json", "data": row.data,
+                }
+                for row in waiting
+            ]  # fmt: skip
+            refused = await self._post(subscriber, events)
+            taken = [row.id for row in waiting if str(row.id) not in refused]
+            await session.execute(
+                text("DELETE FROM delivery WHERE subscriber = :s AND outbox_id = ANY(:ids)"),
+                {"s": subscriber, "ids": taken},
+            )
+            for row in waiting:
+                if str(row.id) in refused:
+                    wait = min(FIRST_RETRY * 2 ** min(row.attempts, 10), LAST_RETRY)
+                    await session.execute(
+                        text("""UPDATE delivery SET attempts = attempts + 1, due_at = :due, last_error = :error
+                                WHERE subscriber = :s AND outbox_id = :id"""),
+                        {"due": now + wait, "error": refused[str(row.id)][:500], "s": subscriber, "id": row.id},
+                    )
+            return len(taken)
+
+    async def _post(self, subscriber: str, events: list[dict[str, Any]]) -> Mapping[str, str]:
+        """What the subscriber refused: event id -> why."""
+        answer = await self.http.post(
+            f"{self.settings.url(subscriber)}/v1/inbox",
+            content=json.dumps(events),
+            headers=await self.account.headers() | {"Content-Type": "application/cloudevents-batch+json"},
+            timeout=10,
+        )
+        refused: dict[str, str] = answer.raise_for_status().json()["refused"]
+        for event_id, why in refused.items():
+            log.warning("event_refused", extra={"subscriber": subscriber, "event_id": event_id, "why": why})
+        return refused
+
+
+# Waiting events in order, but none whose subject has an earlier one that isn't due yet.
+_WAITING = text("""
+    SELECT o.id, o.type, o.subject, o.data, o.occurred_at, o.workspace_id, d.attempts
+    FROM delivery d JOIN outbox o ON (o.workspace_id, o.id) = (d.workspace_id, d.outbox_id)
+    WHERE d.subscriber = :subscriber AND NOT EXISTS (
+        SELECT 1 FROM delivery e
+        WHERE e.subscriber = d.subscriber AND e.subject = d.subject AND e.position <= d.position AND e.due_at > :now
+    )
+    ORDER BY d.position LIMIT :most
+""")
+
+
+async def pending(session: AsyncSession) -> int:
+    """How many deliveries wait in this part's outbox (worker transaction)."""
+    return int(await session.scalar(text("SELECT count(*) FROM delivery")) or 0)
+
+
+class InboxAnswer(BaseModel):
+    """What became of a batch: `refused` maps event id to the reason; all others took effect, now or before."""
+
+    refused: dict[str, str]
+
+
+inbox_router = APIRouter()
+
+
+@inbox_router.post("/v1/inbox", openapi_extra={"x-graph": False}, summary="Take in other parts' events")
+async def receive_events(
+    request: Request,
+    _: CurrentService,
+    events: Annotated[list[Incoming], Body(media_type="application/cloudevents-batch+json", max_length=1000)],
+) -> InboxAnswer:
+    """Each event takes effect in a transaction of its own, at most once by (workspace, source, id). After one of a
+    subject is refused, the later ones of that subject wait too. Services only."""
+    handlers: Mapping[str, Handler] = request.app.state.consumes
+    database: Database = request.app.state.database
+    refused: dict[str, str] = {}
+    held: set[tuple[str, str]] = set()
+    for event in events:
+        subject = (event.source, event.subject)
+        if subject in held:
+            refused[str(event.id)] = "an earlier event of its subject was refused"
+        elif handler := handlers.get(event.type):
+            try:
+                async with database.tenant(event.workspaceid) as session:
+                    if await _first_time(session, event, request.app.state.clock()):
+                        await handler(session, event)
+            except Exception as problem:  # whatever breaks in one handler costs that event and its subject, no other
+                log.exception("event_failed", extra={"event_id": str(event.id), "event_type": event.type})
+                refused[str(event.id)] = f"{type(problem).__name__}: {problem}"[:500]
+                held.add(subject)
+    return InboxAnswer(refused=refused)
+
+
+async def _first_time(session: AsyncSession, event: Incoming, now: datetime) -> bool:
+    inserted = await session.scalar(
+        text("""INSERT INTO inbox (workspace_id, source, id, received_at) VALUES (:workspace, :source, :id, :now)
+                ON CONFLICT DO NOTHING RETURNING 1"""),
+        {"workspace": event.workspaceid, "source": event.source, "id": event.id, "now": now},
+    )
+    return inserted is not None
+
+
+class WorkspaceData(BaseModel):
+    """What every part knows of a workspace."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: str
+    zone: str
+    currency: str
+
+
+async def learn_workspace(session: AsyncSession, event: Incoming) -> None:
+    """Keeps a workspace's name, zone and currency as the gateway tells them."""
+    workspace = WorkspaceData.model_validate(event.data)
+    await session.execute(
+        text("""INSERT INTO workspace (workspace_id, name, zone, currency) VALUES (:id, :name, :zone, :currency)
+                ON CONFLICT (workspace_id) DO UPDATE
+                SET name = excluded.name, zone = excluded.zone, currency = excluded.currency"""),
+        {"id": event.workspaceid, **workspace.model_dump()},
+    )
+
+
+WORKSPACE_EVENTS: Mapping[str, Handler] = {
+    "gateway.workspace.created": learn_workspace,
+    "gateway.workspace.changed": learn_workspace,
+}

@@ -1,0 +1,145 @@
+"""Decides how a failure looks over HTTP: RFC 9457 problem+json, a stable type and code, the fields that are wrong."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from chassis import errors
+from chassis.errors import FieldError, MopsError
+
+log = logging.getLogger("mops.problems")
+
+STATUS: dict[type[MopsError], int] = {
+    errors.Invalid: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.Unavailable: 503,
+}
+RETRY = {"Retry-After": "1"}
+UNIQUE, FOREIGN, CHECK, NUL, DATA = "23505", "23503", "23514", "22021", "22"
+
+
+class ProblemField(BaseModel):
+    field: str = Field(description="The field as it was sent.", examples=["flight.end"])
+    code: str = Field(examples=["missing"])
+    message: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = Field(examples=["urn:mops:problem:not_found"])
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    code: str = Field(description="Stable; the end of `type`.", examples=["not_found"])
+    detail: str = Field(description="For a person.")
+    errors: list[ProblemField] = Field(default=[], description="The fields that are wrong.")
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "What went wrong, as RFC 9457 problem details.",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+def answer(
+    status: int, code: str, detail: str, fields: tuple[FieldError, ...] = (), headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    problem = Problem(
+        type=f"urn:mops:problem:{code}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        errors=[ProblemField(field=each.field, code=each.code, message=each.message) for each in fields],
+    )
+    return JSONResponse(problem.model_dump(), status, headers, media_type="application/problem+json")
+
+
+def _mops(_: Request, problem: Exception) -> JSONResponse:
+    assert isinstance(problem, MopsError)  # noqa: S101  # registered for this class
+    headers = {}
+    if isinstance(problem, errors.Unavailable):
+        headers["Retry-After"] = str(problem.retry_after)
+    if isinstance(problem, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(STATUS[type(problem)], problem.code, problem.detail, problem.errors, headers)
+
+
+def _http(_: Request, problem: Exception) -> JSONResponse:
+    assert isinstance(problem, HTTPException)  # noqa: S101
+    phrase = HTTPStatus(problem.status_code).phrase
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
+    return answer(problem.status_code, code, str(problem.detail), headers=problem.headers)
+
+
+def _validation(_: Request, problem: Exception) -> JSONResponse:
+    assert isinstance(problem, RequestValidationError)  # noqa: S101
+    fields = tuple(
+        FieldError(
+            # The first part says body, query, path or header; a caller looks for the field's own name.
+            ".".join(str(part) for part in error["loc"][1:]) or str(error["loc"][0]),
+            str(error["type"]),
+            str(error["msg"]).removeprefix("Value error, "),
+        )
+        for error in problem.errors()
+    )
+    names = ", ".join(dict.fromkeys(field.field for field in fields))
+    return answer(422, "invalid", f"these fields don't hold: {names}", fields)
+
+
+def _database(request: Request, problem: Exception) -> JSONResponse:
+    """What the database refuses is the caller's mistake when a constraint says so, and our trouble otherwise."""
+    assert isinstance(problem, DBAPIError)  # noqa: S101
+    state = getattr(problem.orig, "sqlstate", None) or ""
+    cause = getattr(problem.orig, "__cause__", None)
+    constraint = getattr(cause, "constraint_name", None) or ""
+    columns = request.app.state.constraints.get(constraint, ())
+    if isinstance(problem, IntegrityError) and state == UNIQUE:
+        fields = tuple(FieldError(column, "taken", f"this {column} is taken") for column in columns)
+        return answer(409, "already_exists", "something with this key exists already", fields)
+    if isinstance(problem, IntegrityError) and state == FOREIGN:
+        fields = tuple(FieldError(column, "unknown", f"no such {column}") for column in columns)
+        return answer(422, "unknown_reference", "the request refers to something that doesn't exist", fields)
+    if state == NUL:
+        return answer(422, "invalid", "a text holds a character that can't be kept (NUL)")
+    if state.startswith(DATA) or state == CHECK:
+        log.exception("value_refused_by_database")
+        return answer(422, "invalid", "a value is out of the range that can be kept")
+    log.error("database_failed", extra={"sqlstate": state, "kind": type(problem.orig).__name__})
+    return answer(503, "database_unavailable", "the database can't answer now; nothing was changed", headers=RETRY)
+
+
+def _busy(_: Request, problem: Exception) -> JSONResponse:
+    log.error("database_unreachable", extra={"kind": type(problem).__name__})
+    return answer(503, "database_unavailable", "the database can't answer now; nothing was changed", headers=RETRY)
+
+
+def install(app: FastAPI) -> None:
+    """Gives every failure of an app its answer."""
+    for kind in STATUS:
+        app.add_exception_handler(kind, _mops)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeout, _busy)
+    app.add_exception_handler(OSError, _busy)
+
+
+def unexpected() -> JSONResponse:
+    """The answer when nothing else fits; what happened is in the log, never in the answer."""
+    return answer(500, "internal", "something went wrong here; it has been logged")

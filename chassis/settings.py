@@ -1,0 +1,54 @@
+"""Decides what a process can be told from outside, and where its neighbours are."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+STACK_FILE = Path(__file__).parent.parent / "deploy" / "stack.toml"
+
+
+@cache
+def stack() -> dict[str, dict[str, Any]]:
+    """`deploy/stack.toml`: part name -> its row."""
+    return tomllib.loads(STACK_FILE.read_text())
+
+
+class Settings(BaseSettings):
+    """Every variable a process reads. Secrets are types that never print."""
+
+    model_config = SettingsConfigDict(env_prefix="MOPS_", extra="ignore")
+
+    part: str = Field("", description="Which row of deploy/stack.toml this process is.")
+    database_url: SecretStr = Field(SecretStr(""), description="postgresql:// URL of this part's own login role.")
+    worker_role: str = Field("", description="Role that reads a few tables across workspaces, by SET LOCAL ROLE.")
+    database_pool: int = Field(8, ge=2, description="Most connections this process holds.")
+    host: str = Field("127.0.0.1", description="Address to listen on and to find the other parts at.")
+    port: int = Field(8000, description="The gateway's port; the services take the next four.")
+    urls: dict[str, str] = Field({}, description='JSON map of part to base URL, where it isn\'t host:port ("goals").')
+    public_url: str = Field("", description="What e-mail platforms see; default: metrics' own address.")
+    issuer: str = Field("", description="The `iss` of access tokens; default: the gateway's address.")
+    home: Path = Field(Path(".mops"), description="Where everything that is kept outside Postgres lies.")
+    secret_key: SecretStr = Field(SecretStr(""), description="Base64 of 32 bytes: seals stored credentials.")
+    signing_keys: SecretStr = Field(SecretStr(""), description="Gateway only: private JWKS; the first key signs.")
+    service_secret: SecretStr = Field(SecretStr(""), description="Secret of this part's service account.")
+    body_limit: int = Field(1_000_000, description="Most bytes of a JSON body.")
+    webhook_limit: int = Field(16_000_000, description="Most bytes of one webhook POST.")
+    upload_limit: int = Field(5_000_000_000, description="Most bytes of one uploaded file.")
+    log_format: str = Field("console", description='"json" for machines, "console" for people.')
+
+    def url(self, part: str) -> str:
+        """Base URL of another part, without a trailing slash."""
+        return self.urls.get(part) or f"http://{self.host}:{self.port + stack()[part]['port']}"
+
+    @property
+    def issuer_url(self) -> str:
+        return self.issuer or self.url("gateway")
+
+    @property
+    def subscribers(self) -> list[str]:
+        """Parts that hear what this one publishes."""
+        return [name for name, row in stack().items() if self.part in row["hears"]]

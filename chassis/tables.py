@@ -1,0 +1,53 @@
+"""Decides which tables every schema has beside its own: workspace, outbox, delivery, inbox, job."""
+
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, MetaData, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+
+def declare(metadata: MetaData) -> None:
+    """Adds the chassis's tables to a schema's metadata, so that drift between them and the database is seen."""
+    instant = DateTime(timezone=True)
+    Table(
+        "workspace", metadata,
+        Column("workspace_id", Uuid, primary_key=True),
+        Column("name", Text, nullable=False),
+        Column("zone", Text, nullable=False),
+        Column("currency", Text, nullable=False),
+    )  # fmt: skip
+    Table(
+        "outbox", metadata,
+        Column("workspace_id", Uuid, primary_key=True),
+        Column("id", Uuid, primary_key=True),
+        Column("type", Text, nullable=False),
+        Column("subject", Text, nullable=False),
+        Column("data", JSONB, nullable=False),
+        Column("occurred_at", instant, nullable=False),
+    )  # fmt: skip
+    Table(
+        "delivery", metadata,
+        Column("workspace_id", Uuid, primary_key=True),
+        Column("outbox_id", Uuid, primary_key=True),
+        Column("subscriber", Text, primary_key=True),
+        Column("position", BigInteger, Identity(always=True), nullable=False),
+        Column("subject", Text, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("due_at", instant, nullable=False),
+        Column("last_error", Text, nullable=False),
+        Index(None, "subscriber", "position"),
+        Index(None, "subscriber", "subject", "position"),
+    )  # fmt: skip
+    Table(
+        "inbox", metadata,
+        Column("workspace_id", Uuid, primary_key=True),
+        Column("source", Text, primary_key=True),
+        Column("id", Uuid, primary_key=True),
+        Column("received_at", instant, nullable=False),
+    )  # fmt: skip
+    Table(
+        "job", metadata,
+        Column("name", Text, primary_key=True),
+        Column("due_at", instant, nullable=False),
+        Column("started_at", instant),
+        Column("finished_at", instant),
+        Column("last_error", Text),
+    )  # fmt: skip

@@ -1,0 +1,123 @@
+"""Decides what every test stands on: a real Postgres with the stack's roles, real apps, a clock that tests move."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from joserfc.jwk import KeySet, OKPKey
+from pydantic import SecretStr
+
+from chassis import migrate, settings
+from chassis.identity import Verifier
+from chassis.settings import Settings
+from deploy.postgres import cluster, databases, dsn, roles
+
+START = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Clock:
+    """The time that every part under test reads."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+    def seconds(self) -> float:
+        return self.now.timestamp()
+
+
+@dataclass(frozen=True)
+class TestStack:
+    """A database of its own with every schema at its newest, and what the parts need to know to use it."""
+
+    __test__ = False
+    admin_dsn: str
+    name: str
+    home: Path
+    clock: Clock
+    passwords: dict[str, str]
+    service_secrets: dict[str, str]
+    key: OKPKey = field(default_factory=lambda: OKPKey.generate_key("Ed25519", {"kid": "test"}))
+
+    def settings(self, part: str) -> Settings:
+        login = dsn.with_login(self.admin_dsn, f"{self.name}_{part}", self.passwords[part])
+        return Settings(
+            part=part,
+            database_url=SecretStr(login),
+            worker_role=f"{self.name}_{part}_worker",
+            database_pool=5,
+            urls={name: f"http://{name}" for name in settings.stack()},
+            home=self.home,
+            secret_key=SecretStr("q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s="),
+            signing_keys=SecretStr(json.dumps(KeySet([self.key]).as_dict(private=True))),
+            service_secret=SecretStr(self.service_secrets[part]),
+        )
+
+    @asynccontextmanager
+    async def started(self, apps: dict[str, FastAPI]) -> AsyncIterator[None]:
+        """The apps with their real databases, reaching each other over HTTP without sockets. Nothing runs by itself:
+        a test delivers events and runs jobs when it wants them."""
+        async with AsyncExitStack() as stack:
+            mounts = {f"http://{name}": httpx.ASGITransport(app) for name, app in apps.items()}
+            http = await stack.enter_async_context(httpx.AsyncClient(mounts=mounts))
+            for part, app in apps.items():
+                app.state.settings = self.settings(part)
+                app.state.clock = self.clock
+                app.state.http = http
+                app.state.background = False
+                app.state.verifier = Verifier("http://gateway", http, self.clock.seconds)
+                app.state.verifier.trust(KeySet([self.key]).as_dict(private=False))
+                await stack.enter_async_context(app.router.lifespan_context(app))
+            yield
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an administrator in a database that nobody else uses."""
+    with cluster.running(tmp_path_factory.mktemp("postgres"), durable=False) as running:
+        name = f"mops_test_{secrets.token_hex(4)}"
+        yield asyncio.run(databases.create(running.admin_dsn, name))
+        asyncio.run(databases.drop(running.admin_dsn, name))
+
+
+@pytest.fixture(scope="session")
+def stack(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestStack]:
+    parts = list(settings.stack())
+    made = TestStack(
+        admin_dsn=postgres,
+        name=f"mops_{secrets.token_hex(3)}",
+        home=tmp_path_factory.mktemp("home"),
+        clock=Clock(),
+        passwords={part: secrets.token_hex(8) for part in parts},
+        service_secrets={part: secrets.token_hex(16) for part in parts},
+    )
+
+    async def prepare() -> None:
+        await roles.ensure(made.admin_dsn, made.name, made.passwords)
+        for part in parts:
+            await migrate.upgrade(made.admin_dsn, part, made.name)
+
+    asyncio.run(prepare())
+    yield made
+    asyncio.run(roles.drop(made.admin_dsn, made.name))
+
+
+@pytest.fixture
+def clock(stack: TestStack) -> Iterator[Clock]:
+    """The clock of all parts, back at its start for each test."""
+    stack.clock.now = START
+    yield stack.clock
+    stack.clock.now = START
