@@ -61,7 +61,7 @@ async def test_migrations_go_down_to_nothing_and_up_again(stack: TestStack, post
         async with engine.connect() as connection:
             for part in parts():
                 await connection.run_sync(migrate.migrate, part, stack.name)
-                await connection.run_sync(lambda c, p=part: migrate.migrate(c, p, stack.name, "base", down=True))
+                await connection.run_sync(migrate.migrate, part, stack.name, "base")
                 left = text("SELECT count(*) FROM pg_tables WHERE schemaname = :s AND tablename <> 'alembic_version'")
                 assert await connection.scalar(left, {"s": part}) == 0
                 await connection.rollback()
