@@ -1,0 +1,1 @@
+"""Decides where Postgres comes from, and who may do what in it."""
