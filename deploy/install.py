@@ -22,7 +22,7 @@ UV_LOCK = ROOT / "requirements-uv.lock"
 FEWEST_PIP = (22, 3)  # the first that installs into another interpreter's environment
 
 
-class CannotInstall(Exception):
+class InstallError(Exception):
     """What stands in the way, and what would help, in a line."""
 
 
@@ -42,9 +42,9 @@ def run(*command: str | Path) -> None:
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment())
     except OSError as error:
-        raise CannotInstall(f"{command[0]} doesn't start: {error}") from error
+        raise InstallError(f"{command[0]} doesn't start: {error}") from error
     if done.returncode:
-        raise CannotInstall(f"this failed: {' '.join(map(str, command))}")
+        raise InstallError(f"this failed: {' '.join(map(str, command))}")
 
 
 def environment() -> dict[str, str]:
@@ -110,7 +110,7 @@ def install(lock: Path) -> None:
             uv = shutil.which("uv")
             if uv is None:
                 version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-                raise CannotInstall(
+                raise InstallError(
                     f"this Python comes without pip and ensurepip: install it (Debian, Ubuntu: apt install"
                     f" python{version}-venv), then run make again"
                 )
@@ -124,7 +124,7 @@ def install(lock: Path) -> None:
             return
     try:
         run(UV, *with_uv)
-    except CannotInstall:
+    except InstallError:
         # uv doesn't read pip's settings, and only those may know of this network's mirror or certificates.
         pip = find_pip()
         if pip is None:
@@ -157,7 +157,7 @@ def ensure(lock: Path) -> None:
 def main() -> int:
     try:
         ensure(DEV if "--dev" in sys.argv[1:] else RUNTIME)
-    except CannotInstall as problem:
+    except InstallError as problem:
         print(f"mops can't be installed: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
