@@ -14,6 +14,8 @@ export UV_CACHE_DIR := $(VENV)/cache/uv
 export MYPY_CACHE_DIR := $(VENV)/cache/mypy
 export RUFF_CACHE_DIR := $(VENV)/cache/ruff
 export HYPOTHESIS_STORAGE_DIRECTORY := $(VENV)/cache/hypothesis
+# Safe to write, as it lands in .venv; without it every start compiles all libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 # macOS stops a forked child that looks up the system's proxies, unless told that this is fine.
 export OBJC_DISABLE_INITIALIZE_FORK_SAFETY := YES
 
