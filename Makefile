@@ -38,7 +38,7 @@ install-dev:
 	@$(FIND_PYTHON); exec "$$p" deploy/install.py --dev
 
 up: install
-	@exec $(PY) -m deploy.local
+	@exec $(PY) -m deploy.local --parent $$PPID
 
 test: install-dev
 	@exec $(PY) -m pytest -n 2 -p no:cacheprovider $(ARGS)

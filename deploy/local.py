@@ -1,5 +1,6 @@
 """Decides how the whole stack runs on this machine: the target of `make up`."""
 
+import argparse
 import contextlib
 import errno
 import gc
@@ -199,12 +200,15 @@ def postgres(server: cluster.Server) -> Child:
 
 
 def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m deploy.local", description="Run the whole stack here.")
+    arguments.add_argument("--parent", type=int, metavar="PID", help="stop when this parent process is gone")
+    parent = arguments.parse_args().parent
     home = Home.from_environment()
     try:
         address = Address.from_environment()
         home.claim()
         address.refuse_taken_ports()
-        with Supervisor(home.run) as supervisor, contextlib.suppress(Stopped):
+        with Supervisor(home.run, parent) as supervisor, contextlib.suppress(Stopped):
             run(home, address, supervisor)
     except (HomeError, StartError, NoPostgresError) as problem:
         print(f"mops can't start: {problem}", file=sys.stderr, flush=True)

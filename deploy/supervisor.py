@@ -22,8 +22,9 @@ class Stopped(Exception):  # noqa: N818
 class Supervisor:
     """Owns every process it starts. Leave its `with` block, and all of them are gone."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, parent: int | None = None) -> None:
         self._run = run
+        self._parent = parent  # when this process is no longer our parent, it was killed, and so are we asked to stop
         self._children: list[Child] = []
         self._stopping = False
         # poll, not epoll: a forked child shares an epoll object with us, and would change what we listen to.
@@ -94,7 +95,7 @@ class Supervisor:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     def _turn(self) -> None:
-        if self._stopping:
+        if self._stopping or self._parent not in (None, os.getppid()):
             raise Stopped
         now = time.monotonic()
         waiting = [child.due for child in self._children if child.restart and not child.pid]

@@ -43,7 +43,8 @@ CHILDREN = {
 
 
 def main() -> int:
-    with Supervisor(Path(sys.argv[1])) as supervisor, contextlib.suppress(Stopped):
+    parent = int(os.environ["PARENT"]) if "PARENT" in os.environ else None
+    with Supervisor(Path(sys.argv[1]), parent) as supervisor, contextlib.suppress(Stopped):
         for name in sys.argv[2:]:
             supervisor.start(CHILDREN[name])
         assert supervisor.finish("good", lambda: print("did it once") or 0)

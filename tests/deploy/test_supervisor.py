@@ -121,3 +121,15 @@ def test_a_stack_goes_on_when_nobody_reads_its_output_any_more(runs: list[Run], 
     finally:
         process.terminate()
     assert process.wait(10) == 0
+
+
+def test_a_stack_stops_when_the_parent_that_it_was_told_of_is_killed(runs: list[Run], tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    script = f'PARENT=$$ "$0" -m tests.deploy.supervised "{tmp_path}/run" executed steady >"{output}" 2>&1; true'
+    shell = subprocess.Popen(["/bin/sh", "-c", script, sys.executable])
+    until(lambda: output.exists() and "watching" in output.read_text(), "everything started")
+    descendants = [child.pid for child in psutil.Process(shell.pid).children(recursive=True)]
+    assert len(descendants) == 4
+    shell.kill()
+    shell.wait()
+    until(lambda: all(map(gone, descendants)), "supervisor, children and guard have ended")
