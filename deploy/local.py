@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from deploy import credentials, readiness, stack
@@ -98,7 +99,9 @@ class Address:
 def preload() -> None:
     for name in HEAVY:
         importlib.import_module(name)
-    if threading.active_count() > 1:
+    # A library's own threads are unknown to Python, but not to Linux.
+    tasks = Path("/proc/self/task")
+    if (len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()) > 1:
         raise StartError("an import started a thread, and a process with threads can't be forked safely")
     # What exists now is never collected, so that no collection copies the pages that the children share.
     gc.collect()
