@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Select, cast, func, select, tuple_
+from sqlalchemy import Select, SQLColumnExpression, cast, func, select, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
@@ -146,7 +146,7 @@ async def page(
 
 
 async def grouped(
-    session: AsyncSession, model: type[RowType], statement: Select[Any], parent: ColumnElement[Any],
+    session: AsyncSession, model: type[RowType], statement: Select[Any], parent: SQLColumnExpression[Any],
     keys: Sequence[UUID], limit_per: int, asked: Listing,
 ) -> list[tuple[UUID, list[RowType], str | None]]:  # fmt: skip
     """A page of the statement for each parent, all in one query."""
