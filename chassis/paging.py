@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import Select, SQLColumnExpression, cast, func, select, tuple_
+from sqlalchemy import Select, SQLColumnExpression, cast, func, select, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
@@ -114,6 +114,12 @@ def decode_cursor(cursor: str, sort: str, kinds: Sequence[Any]) -> list[Any]:
         raise Invalid.field("cursor", "not a cursor of this list in this order", "cursor") from None
 
 
+def _kind(column: InstrumentedAttribute[Any]) -> Any:
+    # SQLModel's text type doesn't say that it is str.
+    kind = column.type.python_type
+    return str if kind is object else kind
+
+
 def _ordered(
     statement: Select[Any], model: type[Any], asked: Listing
 ) -> tuple[Select[Any], list[InstrumentedAttribute[Any]]]:
@@ -121,7 +127,7 @@ def _ordered(
     columns = [model.id] if name == "id" else [getattr(model, name), model.id]
     down = asked.sort.startswith("-")
     if asked.cursor is not None:
-        kinds = [column.type.python_type for column in columns]
+        kinds = [_kind(column) for column in columns]
         position = tuple_(*decode_cursor(asked.cursor, asked.sort, kinds))
         after = tuple_(*columns) < position if down else tuple_(*columns) > position
         statement = statement.where(after)
@@ -153,7 +159,7 @@ async def grouped(
     if asked.cursor is not None and len(keys) > 1:
         raise Invalid.field("cursor", "a cursor of a group goes with that one parent", "cursor")
     distinct = list(dict.fromkeys(keys))
-    wanted = func.unnest(cast(distinct, ARRAY(Uuid))).table_valued("key").alias("wanted")
+    wanted = func.unnest(cast(distinct, ARRAY(Uuid))).table_valued("key").render_derived("wanted")
     ordered, columns = _ordered(statement.where(parent == wanted.c.key), model, asked)
     lateral = ordered.limit(limit_per + 1).correlate(wanted).lateral("each")
     each = aliased(model, lateral)
@@ -161,7 +167,7 @@ async def grouped(
     order = [getattr(each, column.key) for column in columns]
     if asked.sort.startswith("-"):
         order = [column.desc() for column in order]
-    found = select(wanted.c.key, each).join_from(wanted, lateral, onclause=func.true()).order_by(*order)
+    found = select(wanted.c.key, each).join_from(wanted, lateral, onclause=true()).order_by(*order)
     for key, row in (await session.execute(found)).all():
         rows[key].append(row)
     return [(key, rows[key], _cut(rows[key], limit_per, asked, columns)) for key in distinct]
