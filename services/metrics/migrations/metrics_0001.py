@@ -21,6 +21,15 @@ def _id() -> list[sa.Column[object]]:
     return [sa.Column("workspace_id", sa.Uuid, primary_key=True), sa.Column("id", sa.Uuid, primary_key=True)]
 
 
+def _cell() -> list[sa.Column[object]]:
+    return [
+        sa.Column("workspace_id", sa.Uuid, nullable=False),
+        sa.Column("source_id", sa.Uuid, nullable=False),
+        sa.Column("campaign_id", sa.Uuid),
+        sa.Column("day", sa.Date, nullable=False),
+    ]
+
+
 def upgrade() -> None:
     # The one place that says which local day an instant is in.
     op.execute("""
@@ -130,22 +139,16 @@ def _events() -> None:
 
 
 def _roll_ups() -> None:
-    cell = [
-        sa.Column("workspace_id", sa.Uuid, nullable=False),
-        sa.Column("source_id", sa.Uuid, nullable=False),
-        sa.Column("campaign_id", sa.Uuid),
-        sa.Column("day", sa.Date, nullable=False),
-    ]
     op.create_table(
         "tally",
-        *(column.copy() for column in cell),
+        *_cell(),
         sa.Column("type", sa.String(40), nullable=False),
         sa.Column("verdict", sa.String(40), nullable=False),
         sa.Column("count", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "impression",
-        *(column.copy() for column in cell),
+        *_cell(),
         sa.Column("verdict", sa.String(40), nullable=False),
         sa.Column("recipient_id", sa.Uuid, nullable=False),
         sa.Column("message", sa.Uuid, nullable=False),

@@ -57,7 +57,8 @@ async def create_source(create: SourceCreate, request: Request, session: Session
     credentials = _credentials(create.platform, create.credentials)
     workspace_id, source_id, token = workspace_of(session), new_id(), new_token()
     source = Source(
-        workspace_id=workspace_id, id=source_id, platform=create.platform, name=create.name, created_at=now, received_at=None,
+        workspace_id=workspace_id, id=source_id, platform=create.platform, name=create.name, created_at=now,
+        received_at=None,
         token_hash=hash_token(token),
         credentials=store.seal_credentials(request.app.state.sealer, workspace_id, source_id, credentials),
     )  # fmt: skip
