@@ -51,6 +51,11 @@ class Flusher:
         self._running: set[asyncio.Task[None]] = set()
         self._bytes = 0
         self._closing = False
+        self.flushes = 0
+
+    def waiting(self, workspace_id: UUID) -> int:
+        """How many posts of a workspace wait for the flush after the one that runs."""
+        return len(self._lanes.get(workspace_id, ()))
 
     def assert_room(self, size: int) -> None:
         """Raises Unavailable when so much more can't wait here; the platform sends it again."""
@@ -103,6 +108,7 @@ class Flusher:
             self._settle(post, stored=problem is None)
 
     async def _try(self, workspace_id: UUID, posts: Sequence[Post]) -> Exception | None:
+        self.flushes += 1
         try:
             await self._commit(workspace_id, posts)
         except Exception as problem:  # whatever it is, the platform hears of it by the status

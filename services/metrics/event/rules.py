@@ -45,7 +45,9 @@ class Verdict(StrEnum):
 ACTS = frozenset(
     {EventType.OPENED, EventType.CLICKED, EventType.COMPLAINED, EventType.UNSUBSCRIBED, EventType.SUBSCRIBED}
 )
+# Why a verdict is "bot": the platform says that a machine opened it, or the sender that a machine acted.
 MACHINE_OPEN = "machine_open"
+MACHINE = "machine"
 
 
 class UnreadableError(Exception):
@@ -132,8 +134,8 @@ def clean_tags(tags: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tag in found if tag))
 
 
-def judge(kind: EventType, machine: bool) -> tuple[Verdict, tuple[str, ...]]:
-    """Who acted, and why we think so: a bot where the platform says so, nobody known where nobody acted."""
+def judge(kind: EventType, machine: str | None) -> tuple[Verdict, tuple[str, ...]]:
+    """Who acted, and why we think so: a bot where `machine` gives a reason, nobody known where nobody acts."""
     if machine:
-        return Verdict.BOT, (MACHINE_OPEN,)
+        return Verdict.BOT, (machine,)
     return (Verdict.HUMAN if kind in ACTS else Verdict.UNKNOWN), ()

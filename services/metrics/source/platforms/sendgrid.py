@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from chassis.errors import Invalid
 from services.metrics.event.rules import (
+    MACHINE_OPEN,
     MOST_MESSAGE_ID,
     MOST_URL,
     EventType,
@@ -118,7 +119,7 @@ def _read(sent: Sent, now: datetime) -> ReadEvent:
     url = clean("url", sent.url, MOST_URL)
     occurred_at = plausible(moment(sent.timestamp), now)
     kind = TYPES.get(sent.event, EventType.UNKNOWN)
-    verdict, reasons = judge(kind, bool(sent.sg_machine_open))
+    verdict, reasons = judge(kind, MACHINE_OPEN if sent.sg_machine_open else None)
     category = sent.category or []
     return ReadEvent(
         # Not sg_event_id: it is another one on each retry.

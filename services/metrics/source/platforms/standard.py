@@ -10,6 +10,8 @@ import msgspec
 
 from chassis.errors import Invalid
 from services.metrics.event.rules import (
+    MACHINE,
+    MACHINE_OPEN,
     MOST_MESSAGE_ID,
     MOST_URL,
     EventType,
@@ -103,7 +105,8 @@ def _read(sent: Sent, now: datetime) -> ReadEvent:
     message_id = clean("message_id", sent.message_id, MOST_MESSAGE_ID)
     url = clean("url", sent.url, MOST_URL)
     occurred_at = plausible(sent.occurred_at, now)
-    verdict, reasons = judge(kind, bool(sent.machine))
+    machine = MACHINE_OPEN if kind is EventType.OPENED else MACHINE
+    verdict, reasons = judge(kind, machine if sent.machine else None)
     return ReadEvent(
         key=identity(kind.value, recipient, message_id, occurred_at.isoformat(), url),
         type=kind,
