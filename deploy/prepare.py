@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy import stack
+from chassis import stack
 from deploy.credentials import Credentials
 from deploy.postgres import roles
 from deploy.postgres.cluster import Server
@@ -39,7 +39,7 @@ def prepare(admin_dsn: str, credentials: Credentials, server: Server | None, sec
             return 0
         with _step("roles"):
             asyncio.run(roles.ensure(admin_dsn, credentials.stack, credentials.database))
-    except (OSError, roles.RolesError, asyncpg.PostgresError) as problem:
+    except (OSError, roles.RolesError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
         print(f"the database can't be prepared: {problem}", file=sys.stderr)
         return 1
     from chassis import migrate
@@ -47,7 +47,7 @@ def prepare(admin_dsn: str, credentials: Credentials, server: Server | None, sec
 
     with _step("migrations"):
         for part in stack.parts():
-            migrate.upgrade(admin_dsn, part, credentials.stack)
+            asyncio.run(migrate.upgrade(admin_dsn, part, credentials.stack))
     with _step("demo workspace"):
         asyncio.run(seed.ensure(admin_dsn, credentials.stack, credentials.clients, credentials.services))
     asyncio.run(_store_fingerprint(admin_dsn, wanted))

@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import MetaData
 
 import gateway.app
 import gateway.seed
@@ -18,7 +19,7 @@ import services.goals.app
 import services.metrics.app
 from chassis.fields import new_id
 from chassis.outbox import Incoming, learn_workspace
-from chassis.settings import stack as parts
+from chassis.stack import parts
 from chassis.testing import Clock, TestStack
 from gateway.identity.rules import scopes_of
 from gateway.identity.tokens import Signer
@@ -31,12 +32,20 @@ APPS: dict[str, FastAPI] = {
     "metrics": services.metrics.app.app,
 }
 
+METADATA: dict[str, MetaData] = {
+    "gateway": gateway.db.METADATA,
+    "goals": services.goals.db.METADATA,
+    "assets": services.assets.db.METADATA,
+    "budget": services.budget.db.METADATA,
+    "metrics": services.metrics.db.METADATA,
+}
+
 
 @pytest.fixture(scope="session")
 async def apps(stack: TestStack) -> AsyncIterator[dict[str, FastAPI]]:
     """All five apps, started once; each test has a workspace to itself instead of a database."""
     services = {
-        name: {"client_secret": stack.service_secrets[name], "scopes": row["asks"]} for name, row in parts().items()
+        name: {"client_secret": stack.service_secrets[name], "scopes": list(row.asks)} for name, row in parts().items()
     }
     await gateway.seed.ensure(stack.admin_dsn, stack.name, {}, services)
     async with stack.started(APPS):
