@@ -7,9 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
 from chassis.db import workspace_of
 from chassis.fields import new_id
+from services.metrics.campaign.models import Campaign, TagSet
 from services.metrics.rollup.rules import Cell
 
 Tags = tuple[str, ...]
@@ -17,9 +19,7 @@ Tags = tuple[str, ...]
 
 async def campaigns_by_slug(session: AsyncSession, tags: Collection[str]) -> Mapping[str, UUID]:
     """The campaigns among these tags. Read it after `rollup.store.share_numbers`, or it may be stale."""
-    rows = await session.execute(
-        text("SELECT slug, id FROM campaign WHERE slug = ANY(cast(:tags AS text[]))"), {"tags": sorted(tags)}
-    )
+    rows = await session.execute(select(Campaign.slug, Campaign.id).where(col(Campaign.slug).in_(sorted(tags))))
     return {row.slug: row.id for row in rows}
 
 
@@ -48,9 +48,7 @@ async def tag_set_ids(session: AsyncSession, tag_sets: Collection[Tags]) -> Mapp
 
 
 async def _known(session: AsyncSession, digests: list[bytes]) -> dict[bytes, UUID]:
-    rows = await session.execute(
-        text("SELECT digest, id FROM tag_set WHERE digest = ANY(cast(:digests AS bytea[]))"), {"digests": digests}
-    )
+    rows = await session.execute(select(TagSet.digest, TagSet.id).where(col(TagSet.digest).in_(digests)))
     return {row.digest: row.id for row in rows}
 
 

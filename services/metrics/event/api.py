@@ -15,7 +15,7 @@ from chassis.paging import Group, Groups, Ids, LimitPer, Listing, Page, grouped,
 from services.metrics.event import store
 from services.metrics.event.flush import Flusher, Post
 from services.metrics.event.models import Event, EventRead, WebhookReceipt
-from services.metrics.event.rules import EventType, Verdict
+from services.metrics.event.rules import EventType, EventVerdict
 from services.metrics.recipient.store import addresses_of
 from services.metrics.source.platforms import PLATFORMS
 from services.metrics.source.store import SourceBook
@@ -147,7 +147,7 @@ async def list_events(
     source_id: Ids = [],
     campaign_id: Ids = [],
     type: Annotated[list[EventType], Query()] = [],
-    verdict: Annotated[list[Verdict], Query()] = [],
+    verdict: Annotated[list[EventVerdict], Query()] = [],
     limit_per: LimitPer = None,
     asked: Listing = listing("occurred_at"),
 ) -> Page[EventRead] | Groups[EventRead]:

@@ -10,7 +10,7 @@ from sqlmodel import Field as Kept
 from chassis.db import enum_column, instant_column
 from chassis.fields import UtcDatetime
 from services.metrics.db import Table
-from services.metrics.event.rules import EventType, Verdict
+from services.metrics.event.rules import EventType, EventVerdict
 
 
 class Event(Table, table=True):
@@ -42,7 +42,7 @@ class Event(Table, table=True):
     campaign_id: UUID | None
     occurred_at: datetime = Kept(sa_column=instant_column("occurred_at"))
     received_at: datetime = Kept(sa_column=instant_column("received_at"))
-    verdict: Verdict = Kept(sa_column=enum_column(Verdict, "verdict"))
+    verdict: EventVerdict = Kept(sa_column=enum_column(EventVerdict, "verdict"))
     reasons: list[str] = Kept(sa_column=Column("reasons", ARRAY(Text), nullable=False))
 
 
@@ -63,7 +63,7 @@ class EventRead(BaseModel):
     campaign_id: UUID | None = Field(
         description="The campaign whose slug is the first of the event's tags that is any campaign's; null: none yet."
     )
-    verdict: Verdict = Field(description="Who acted. Raw numbers are human + bot + unknown.")
+    verdict: EventVerdict = Field(description="Who acted. Raw numbers are human + bot + unknown.")
     reasons: list[str] = Field(description="Why the verdict is what it is.", examples=[["machine_open"]])
 
 

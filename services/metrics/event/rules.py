@@ -33,7 +33,7 @@ class EventType(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Verdict(StrEnum):
+class EventVerdict(StrEnum):
     """Who acted. Raw counts are human + bot + unknown."""
 
     HUMAN = "human"
@@ -65,7 +65,7 @@ class ReadEvent:
     url: str | None
     tags: tuple[str, ...]
     occurred_at: datetime
-    verdict: Verdict
+    verdict: EventVerdict
     reasons: tuple[str, ...]
 
 
@@ -134,8 +134,8 @@ def clean_tags(tags: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tag in found if tag))
 
 
-def judge(kind: EventType, machine: str | None) -> tuple[Verdict, tuple[str, ...]]:
+def judge(kind: EventType, machine: str | None) -> tuple[EventVerdict, tuple[str, ...]]:
     """Who acted, and why we think so: a bot where `machine` gives a reason, nobody known where nobody acts."""
     if machine:
-        return Verdict.BOT, (machine,)
-    return (Verdict.HUMAN if kind in ACTS else Verdict.UNKNOWN), ()
+        return EventVerdict.BOT, (machine,)
+    return (EventVerdict.HUMAN if kind in ACTS else EventVerdict.UNKNOWN), ()

@@ -19,7 +19,7 @@ from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
 from services.metrics.event.flush import Commit, Post
 from services.metrics.event.models import Event
-from services.metrics.event.rules import EventType, ReadEvent, Verdict
+from services.metrics.event.rules import EventType, EventVerdict, ReadEvent
 from services.metrics.quarantine.store import quarantine
 from services.metrics.recipient.store import address_key, recipient_ids
 from services.metrics.rollup.store import FOLD, share_numbers
@@ -121,7 +121,7 @@ async def _insert(session: AsyncSession, rows: list[Row], zone: str) -> Change |
 
 def select_events(
     ids: Sequence[UUID], source_ids: Sequence[UUID], campaign_ids: Sequence[UUID], types: Sequence[EventType],
-    verdicts: Sequence[Verdict],
+    verdicts: Sequence[EventVerdict],
 ) -> SelectOfScalar[Event]:  # fmt: skip
     """Events that fit every filter given."""
     statement = select(Event)

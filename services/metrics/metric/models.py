@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from chassis.fields import Readable
-from services.metrics.metric.rules import Bots, Direction, Unit
+from services.metrics.metric.rules import BotPolicy, MetricDirection, MetricUnit
 
 
 class MetricRead(Readable):
@@ -13,12 +13,12 @@ class MetricRead(Readable):
     version: int = Field(description="Rises when the meaning changes; every series says which it was computed by.")
     name: str = Field(examples=["Click-through rate"])
     words: str = Field(description="The definition, for a person.")
-    unit: Unit
-    direction: Direction = Field(description="Where better is.")
+    unit: MetricUnit
+    direction: MetricDirection = Field(description="Where better is.")
     additive: bool = Field(description="Whether the values of days or campaigns add up to the value of all of them.")
     numerator: str = Field(description="What is counted above the line.", examples=["clicks"])
     denominator: str | None = Field(
         description="What is counted below the line; null: a plain count.", examples=["unique_recipient_impressions"]
     )
     scale: int = Field(description="100 for a percentage.")
-    bots: Bots = Field(description="Whether events whose verdict is bot count too.")
+    bots: BotPolicy = Field(description="Whether events whose verdict is bot count too.")

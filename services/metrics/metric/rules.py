@@ -7,19 +7,19 @@ from enum import StrEnum
 from chassis.errors import NotFound
 
 
-class Unit(StrEnum):
+class MetricUnit(StrEnum):
     COUNT = "count"
     PERCENT = "percent"
 
 
-class Direction(StrEnum):
+class MetricDirection(StrEnum):
     """Where better is."""
 
     UP = "up"
     DOWN = "down"
 
 
-class Bots(StrEnum):
+class BotPolicy(StrEnum):
     """Whether what machines did counts too."""
 
     COUNTED = "counted"
@@ -71,13 +71,13 @@ class Definition:
     version: int
     name: str
     words: str
-    unit: Unit
-    direction: Direction
+    unit: MetricUnit
+    direction: MetricDirection
     additive: bool
     numerator: str
     denominator: str | None
     scale: int
-    bots: Bots
+    bots: BotPolicy
 
     def value(self, numerator: int, denominator: int | None) -> float | int | None:
         """Unrounded; None without a denominator to divide by."""
@@ -86,21 +86,21 @@ class Definition:
         return self.scale * numerator / denominator if denominator else None
 
 
-def _count(key: str, name: str, measure: str, direction: Direction = Direction.UP) -> list[Definition]:
+def _count(key: str, name: str, measure: str, direction: MetricDirection = MetricDirection.UP) -> list[Definition]:
     meaning = MEASURES[measure]
     counted = Definition(
-        key=key, version=1, name=name, words=f"Counts {meaning.words}.", unit=Unit.COUNT, direction=direction,
-        additive=not meaning.distinct, numerator=measure, denominator=None, scale=1, bots=Bots.COUNTED,
+        key=key, version=1, name=name, words=f"Counts {meaning.words}.", unit=MetricUnit.COUNT, direction=direction,
+        additive=not meaning.distinct, numerator=measure, denominator=None, scale=1, bots=BotPolicy.COUNTED,
     )  # fmt: skip
     return [counted, *_human(counted)]
 
 
 def _percent(
-    key: str, name: str, numerator: str, denominator: str, direction: Direction, words: str = ""
+    key: str, name: str, numerator: str, denominator: str, direction: MetricDirection, words: str = ""
 ) -> list[Definition]:
     rate = Definition(
-        key=key, version=1, name=name, unit=Unit.PERCENT, direction=direction, additive=False, numerator=numerator,
-        denominator=denominator, scale=100, bots=Bots.COUNTED,
+        key=key, version=1, name=name, unit=MetricUnit.PERCENT, direction=direction, additive=False, numerator=numerator,
+        denominator=denominator, scale=100, bots=BotPolicy.COUNTED,
         words=f"100 * {numerator} / {denominator}: {MEASURES[numerator].words}, for each hundred of"
         f" {MEASURES[denominator].words}.{words}",
     )  # fmt: skip
@@ -112,7 +112,7 @@ def _human(raw: Definition) -> list[Definition]:
     if raw.numerator not in _JUDGED:
         return []
     changed = {
-        "key": f"{raw.key}.human", "name": f"{raw.name}, without bots", "bots": Bots.LEFT_OUT,
+        "key": f"{raw.key}.human", "name": f"{raw.name}, without bots", "bots": BotPolicy.LEFT_OUT,
         "words": f"{raw.words} Events whose verdict is bot are left out.",
     }  # fmt: skip
     return [Definition(**{**vars(raw), **changed})]
@@ -120,7 +120,7 @@ def _human(raw: Definition) -> list[Definition]:
 
 _ALL = [
     *_percent(
-        "email.ctr", "Click-through rate", "clicks", "unique_recipient_impressions", Direction.UP,
+        "email.ctr", "Click-through rate", "clicks", "unique_recipient_impressions", MetricDirection.UP,
         " Clicks are total clicks, so it may pass 100.",
     ),
     *_count("email.total_clicks", "Total clicks", "clicks"),
@@ -128,17 +128,17 @@ _ALL = [
     *_count("email.opens", "Opens", "opens"),
     *_count("email.sends", "Sends", "sends"),
     *_count("email.deliveries", "Deliveries", "deliveries"),
-    *_count("email.deferrals", "Deferrals", "deferrals", Direction.DOWN),
-    *_count("email.bounces", "Bounces", "bounces", Direction.DOWN),
-    *_count("email.rejections", "Rejections", "rejections", Direction.DOWN),
-    *_count("email.complaints", "Complaints", "complaints", Direction.DOWN),
-    *_count("email.unsubscribes", "Unsubscribes", "unsubscribes", Direction.DOWN),
+    *_count("email.deferrals", "Deferrals", "deferrals", MetricDirection.DOWN),
+    *_count("email.bounces", "Bounces", "bounces", MetricDirection.DOWN),
+    *_count("email.rejections", "Rejections", "rejections", MetricDirection.DOWN),
+    *_count("email.complaints", "Complaints", "complaints", MetricDirection.DOWN),
+    *_count("email.unsubscribes", "Unsubscribes", "unsubscribes", MetricDirection.DOWN),
     *_count("email.subscribes", "Subscribes", "subscribes"),
-    *_percent("email.open_rate", "Open rate", "unique_recipient_impressions", "deliveries", Direction.UP),
-    *_percent("email.delivery_rate", "Delivery rate", "deliveries", "sends", Direction.UP),
-    *_percent("email.bounce_rate", "Bounce rate", "bounces", "sends", Direction.DOWN),
-    *_percent("email.complaint_rate", "Complaint rate", "complaints", "deliveries", Direction.DOWN),
-    *_percent("email.unsubscribe_rate", "Unsubscribe rate", "unsubscribes", "deliveries", Direction.DOWN),
+    *_percent("email.open_rate", "Open rate", "unique_recipient_impressions", "deliveries", MetricDirection.UP),
+    *_percent("email.delivery_rate", "Delivery rate", "deliveries", "sends", MetricDirection.UP),
+    *_percent("email.bounce_rate", "Bounce rate", "bounces", "sends", MetricDirection.DOWN),
+    *_percent("email.complaint_rate", "Complaint rate", "complaints", "deliveries", MetricDirection.DOWN),
+    *_percent("email.unsubscribe_rate", "Unsubscribe rate", "unsubscribes", "deliveries", MetricDirection.DOWN),
 ]  # fmt: skip
 CATALOGUE: Mapping[str, Definition] = {each.key: each for each in _ALL}
 

@@ -45,8 +45,7 @@ async def recipient_ids(session: AsyncSession, key: bytes, addresses: Collection
 
 async def _known(session: AsyncSession, hashes: list[bytes]) -> dict[bytes, UUID]:
     rows = await session.execute(
-        text("SELECT address_hash, id FROM recipient WHERE address_hash = ANY(cast(:hashes AS bytea[]))"),
-        {"hashes": hashes},
+        select(Recipient.address_hash, Recipient.id).where(col(Recipient.address_hash).in_(hashes))
     )
     return {row.address_hash: row.id for row in rows}
 

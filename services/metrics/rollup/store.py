@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import text
+from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
+from services.metrics.rollup.models import impression, tally
 from services.metrics.rollup.rules import Cell
 
 LOCK_TIMEOUT = "10s"
@@ -58,7 +59,6 @@ _CLEAR_CELLS = [
         "DELETE FROM impression t USING {CELLS} WHERE {MATCH}",
     )
 ]
-_CLEAR_ALL = [text("DELETE FROM tally"), text("DELETE FROM impression")]
 
 
 async def share_numbers(session: AsyncSession) -> str:
@@ -89,8 +89,9 @@ async def _lock(session: AsyncSession, statement: str) -> str:
 async def rebuild(session: AsyncSession, cells: Sequence[Cell] | None = None) -> None:
     """Makes the roll-ups of these cells, or of the whole workspace, what the events say. Seize the numbers before."""
     if cells is None:
-        for statement in (*_CLEAR_ALL, _REBUILD_ALL):
-            await session.execute(statement)
+        await session.execute(delete(tally))
+        await session.execute(delete(impression))
+        await session.execute(_REBUILD_ALL)
         return
     named = {
         "sources": [cell.source_id for cell in cells],

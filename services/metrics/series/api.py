@@ -11,12 +11,12 @@ from chassis.identity import scope
 from chassis.paging import Ids
 from services.metrics.metric.rules import CATALOGUE, Definition, definition
 from services.metrics.series.models import (
-    Point,
     QueriedSeries,
     Series,
     SeriesAnswer,
     SeriesAnswers,
     SeriesMetric,
+    SeriesPoint,
     SeriesProblem,
     SeriesQuery,
 )
@@ -37,7 +37,7 @@ router = APIRouter(tags=["series"])
 
 def _points(
     metric: Definition, numbers: Numbers, group: Group, spans: list[Period], basis: Basis, scope: Scope
-) -> list[Point]:
+) -> list[SeriesPoint]:
     watermark = basis.watermark(scope.source_ids)
     points = []
     for span in spans:
@@ -46,7 +46,7 @@ def _points(
             numbers.measure(group, span.start, metric.denominator, metric.bots) if metric.denominator else None
         )
         points.append(
-            Point(
+            SeriesPoint(
                 start=span.start,
                 value=metric.value(numerator, denominator),
                 numerator=numerator,

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic import Field as Described
 
 from chassis.fields import UtcDatetime
-from services.metrics.metric.rules import Unit
+from services.metrics.metric.rules import MetricUnit
 from services.metrics.series.rules import Grain
 
 
@@ -17,10 +17,10 @@ class SeriesMetric(BaseModel):
 
     key: str = Field(examples=["email.ctr"])
     version: int
-    unit: Unit
+    unit: MetricUnit
 
 
-class Point(BaseModel):
+class SeriesPoint(BaseModel):
     """One period. A rate without a denominator is null; a count of nothing is 0, since 0 is what happened."""
 
     start: date = Field(description="Its first local day in the span asked for.", examples=["2026-03-01"])
@@ -37,7 +37,7 @@ class Series(BaseModel):
         description="What it is of: `campaign_id` (null: of no campaign) or `source_id`; empty without group_by.",
         examples=[{}],
     )
-    points: list[Point]
+    points: list[SeriesPoint]
 
 
 class SeriesAnswer(BaseModel):
@@ -84,7 +84,7 @@ class QueriedSeries(BaseModel):
     timezone: str
     watermark: UtcDatetime | None = None
     group: dict[str, UUID | None] = Field({}, description="Empty: a batch has no groups.")
-    points: list[Point] = []
+    points: list[SeriesPoint] = []
     problem: SeriesProblem | None = None
 
 

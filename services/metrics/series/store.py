@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
-from services.metrics.metric.rules import MEASURES, Bots, Definition
+from services.metrics.metric.rules import MEASURES, BotPolicy, Definition
 from services.metrics.series.rules import Scope
 
 Group = UUID | None
@@ -74,9 +74,9 @@ class Numbers:
     counts: dict[tuple[Group, date, str], tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
     groups: set[Group] = field(default_factory=set)
 
-    def measure(self, group: Group, start: date, name: str, bots: Bots) -> int:
+    def measure(self, group: Group, start: date, name: str, bots: BotPolicy) -> int:
         """How many of a measure of metric.rules there were in a period."""
-        place = 0 if bots is Bots.COUNTED else 1
+        place = 0 if bots is BotPolicy.COUNTED else 1
         kinds = MEASURES[name].types or {name}
         return sum(self.counts.get((group, start, kind), (0, 0))[place] for kind in kinds)
 
