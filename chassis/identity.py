@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -162,17 +163,21 @@ CurrentService = Annotated[Principal, Depends(_service)]
 class ServiceAccount:
     """A part's own tokens: fetched when asked for, kept until shortly before they end."""
 
-    def __init__(self, part: str, secret: str, issuer: str, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, part: str, secret: str, issuer: str, http: httpx.AsyncClient, clock: Callable[[], datetime]
+    ) -> None:
         self.client_id = f"{SERVICE_PREFIX}{part}"
         self._secret = secret
         self._issuer = issuer
         self._http = http
-        self._tokens: dict[UUID | None, tuple[str, float]] = {}
+        self._clock = clock
+        self._tokens: dict[UUID | None, tuple[str, float, float]] = {}
 
     async def headers(self, workspace_id: UUID | None = None) -> dict[str, str]:
         """The Authorization header for one workspace, or for none (the inbox). Raises httpx.HTTPError."""
-        token, ends = self._tokens.get(workspace_id, ("", 0.0))
-        if ends < time.monotonic():
+        token, since, until = self._tokens.get(workspace_id, ("", 0.0, 0.0))
+        now = self._clock().timestamp()
+        if not since <= now < until:
             form = {"grant_type": "client_credentials"} | ({"workspace_id": str(workspace_id)} if workspace_id else {})
             answer = await self._http.post(
                 f"{self._issuer}/oauth/token", data=form, auth=(self.client_id, self._secret), timeout=2
@@ -181,5 +186,5 @@ class ServiceAccount:
             token = grant["access_token"]
             if len(self._tokens) >= REMEMBERED_TOKENS:
                 self._tokens.clear()
-            self._tokens[workspace_id] = (token, time.monotonic() + grant["expires_in"] * 0.8)
+            self._tokens[workspace_id] = (token, now, now + grant["expires_in"] * 0.8)
         return {"Authorization": f"Bearer {token}"}

@@ -121,7 +121,7 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
             if getattr(state, "verifier", None) is None:
                 state.verifier = Verifier(settings.issuer_url, state.http)
             state.account = ServiceAccount(
-                settings.part, settings.service_secret.get_secret_value(), settings.issuer_url, state.http
+                settings.part, settings.service_secret.get_secret_value(), settings.issuer_url, state.http, state.clock
             )
             state.relay = relay = Relay(settings, database, state.http, state.account, state.clock)
             database.subscribers = settings.subscribers

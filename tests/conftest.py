@@ -59,7 +59,7 @@ class Workspace:
     id: UUID
     stack: TestStack
 
-    def token(self, *roles: str, scopes: list[str] | None = None, lifetime: timedelta = timedelta(hours=1)) -> str:
+    def token(self, *roles: str, scopes: list[str] | None = None, lifetime: timedelta = timedelta(days=1)) -> str:
         settings = self.stack.settings("gateway")
         signer = Signer(settings.signing_keys, "http://gateway")
         allowed = sorted(scopes_of(roles)) if scopes is None else scopes
