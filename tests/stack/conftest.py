@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Running:
 
     home: Path
     port: int
+    clients: ExitStack
 
     def url(self, part: str) -> str:
         return f"http://127.0.0.1:{self.port + parts()[part].port}"
@@ -54,7 +55,8 @@ class Running:
             data={"grant_type": "client_credentials"}, auth=(who["client_id"], who["client_secret"]),
         )  # fmt: skip
         token = answer.raise_for_status().json()["access_token"]
-        return httpx.Client(base_url=self.url(part), headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        headers = {"Authorization": f"Bearer {token}"}
+        return self.clients.enter_context(httpx.Client(base_url=self.url(part), headers=headers, timeout=30))
 
     def ready(self, part: str) -> bool:
         try:
@@ -86,7 +88,8 @@ def started(home: Path) -> Iterator[Running]:
     try:
         until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 60)
         assert process.poll() is None, said.read_text(errors="replace")[-3000:]
-        yield Running(home, port)
+        with ExitStack() as clients:
+            yield Running(home, port, clients)
     finally:
         pids = [int(path.read_text()) for path in (home / "run").glob("*.pid")]
         process.send_signal(signal.SIGTERM)
