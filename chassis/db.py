@@ -18,6 +18,7 @@ from chassis import tables
 from chassis.errors import Unavailable
 from chassis.fields import new_id
 from chassis.identity import CurrentPrincipal
+from chassis.settings import Settings
 
 NAMES = {
     "pk": "%(table_name)s_pkey",
@@ -115,6 +116,20 @@ class Database:
             self.known_workspaces.add(workspace_id)
             return
         raise Unavailable("this workspace isn't known here yet; it is on its way", code="workspace_unknown")
+
+
+@asynccontextmanager
+async def as_owner(admin_dsn: str, stack: str, part: str) -> AsyncIterator[AsyncSession]:
+    """A transaction of the role that owns a part's schema, over all its rows: for seeds, never for requests."""
+    engine = create_async_engine(make_url(admin_dsn).set(drivername="postgresql+asyncpg"))
+    try:
+        async with AsyncSession(engine) as session, session.begin():
+            await session.execute(text(f'SET LOCAL ROLE "{stack}_owner"'))
+            await session.execute(text(f'SET LOCAL search_path TO "{part}"'))
+            session.info["subscribers"] = Settings(part=part).subscribers
+            yield session
+    finally:
+        await engine.dispose()
 
 
 async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterator[AsyncSession]:

@@ -6,12 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import set_tenant
+from chassis.db import as_owner, set_tenant
 from chassis.outbox import record
-from chassis.settings import Settings
 from gateway.events import WorkspaceCreated
 from gateway.identity.rules import hash_secret
 
@@ -20,32 +18,25 @@ async def ensure(
     admin_dsn: str, stack: str, clients: Mapping[str, Mapping[str, Any]], services: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Makes the database hold what clients.json and services.json say; run again, it changes nothing."""
-    engine = create_async_engine(make_url(admin_dsn).set(drivername="postgresql+asyncpg"))
-    try:
-        async with AsyncSession(engine) as session, session.begin():
-            await session.execute(text(f'SET LOCAL ROLE "{stack}_owner"'))
-            await session.execute(text("SET LOCAL search_path TO gateway"))
-            session.info["subscribers"] = Settings(part="gateway").subscribers
-            for name, account in services.items():
-                await session.execute(
-                    text("""INSERT INTO service_account (name, secret_hash, scopes) VALUES (:name, :hash, :scopes)
-                            ON CONFLICT (name) DO UPDATE
-                            SET secret_hash = excluded.secret_hash, scopes = excluded.scopes"""),
-                    {"name": name, "hash": hash_secret(account["client_secret"]), "scopes": account["scopes"]},
-                )
-            for name, client in clients.items():
-                await _ensure_workspace(session, UUID(client["workspace_id"]), name.split("-")[0].capitalize())
-                await session.execute(
-                    text("""INSERT INTO api_client (workspace_id, id, name, roles, secret_hash, created_at)
-                            VALUES (:workspace, :id, :name, :roles, :hash, now())
-                            ON CONFLICT (workspace_id, id) DO UPDATE SET secret_hash = excluded.secret_hash"""),
-                    {
-                        "workspace": UUID(client["workspace_id"]), "id": UUID(client["client_id"]), "name": name,
-                        "roles": client["roles"], "hash": hash_secret(client["client_secret"]),
-                    },
-                )  # fmt: skip
-    finally:
-        await engine.dispose()
+    async with as_owner(admin_dsn, stack, "gateway") as session:
+        for name, account in services.items():
+            await session.execute(
+                text("""INSERT INTO service_account (name, secret_hash, scopes) VALUES (:name, :hash, :scopes)
+                        ON CONFLICT (name) DO UPDATE
+                        SET secret_hash = excluded.secret_hash, scopes = excluded.scopes"""),
+                {"name": name, "hash": hash_secret(account["client_secret"]), "scopes": account["scopes"]},
+            )
+        for name, client in clients.items():
+            await _ensure_workspace(session, UUID(client["workspace_id"]), name.split("-")[0].capitalize())
+            await session.execute(
+                text("""INSERT INTO api_client (workspace_id, id, name, roles, secret_hash, created_at)
+                        VALUES (:workspace, :id, :name, :roles, :hash, now())
+                        ON CONFLICT (workspace_id, id) DO UPDATE SET secret_hash = excluded.secret_hash"""),
+                {
+                    "workspace": UUID(client["workspace_id"]), "id": UUID(client["client_id"]), "name": name,
+                    "roles": client["roles"], "hash": hash_secret(client["client_secret"]),
+                },
+            )  # fmt: skip
 
 
 async def _ensure_workspace(session: AsyncSession, workspace_id: UUID, name: str) -> None:

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,22 @@ def test_every_slice_has_its_four_files(service: str) -> None:
         # A slice whose rows are definitions in code has nothing to store; one that others only write to has no routes.
         assert {"rules.py", "models.py"} <= files or {"models.py", "store.py"} <= files, folder
         assert not files & {"service.py", "utils.py", "helpers.py", "manager.py", "base.py"}, folder
+
+
+def test_every_slice_is_held_to_its_layers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = next(each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
+    found = {f"services.{service}.{folder.name}" for service in SERVICES for folder in slices(service)}
+    assert found == {name for name in layers["containers"] if name.startswith("services.")}
+
+
+def test_only_the_chassis_commits() -> None:
+    for path in tracked("*.py"):
+        folder, name = path.relative_to(ROOT).parts[0], path.relative_to(ROOT).as_posix()
+        if folder in ("chassis", "services", "gateway") and name != "chassis/migrate.py":
+            assert not re.search(r"\.commit\(\)|\.begin\(\)|autocommit", path.read_text()) or name == "chassis/db.py", (
+                name
+            )
 
 
 def test_every_module_opens_with_what_it_decides() -> None:
