@@ -99,8 +99,8 @@ def _percent(
     key: str, name: str, numerator: str, denominator: str, direction: MetricDirection, words: str = ""
 ) -> list[Definition]:
     rate = Definition(
-        key=key, version=1, name=name, unit=MetricUnit.PERCENT, direction=direction, additive=False, numerator=numerator,
-        denominator=denominator, scale=100, bots=BotPolicy.COUNTED,
+        key=key, version=1, name=name, unit=MetricUnit.PERCENT, direction=direction, additive=False,
+        numerator=numerator, denominator=denominator, scale=100, bots=BotPolicy.COUNTED,
         words=f"100 * {numerator} / {denominator}: {MEASURES[numerator].words}, for each hundred of"
         f" {MEASURES[denominator].words}.{words}",
     )  # fmt: skip
