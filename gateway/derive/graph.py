@@ -1,0 +1,36 @@
+"""Decides what the graph is: types, questions and verbs from the contract, and the edges between them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from gateway.derive.contract import Contract
+from gateway.derive.fields import fields_of, new_type
+from gateway.derive.kinds import Edge, NaturalKey
+from gateway.derive.mutations import mutation_fields
+from gateway.derive.queries import root_fields
+from gateway.derive.scalars import SCALARS
+from gateway.derive.stitching import stitch
+from gateway.derive.types import Types
+
+
+def _read_row(row: Any, name: str) -> Any:
+    return row.get(name)
+
+
+def build(documents: Mapping[str, Any], edges: Iterable[Edge], keys: Iterable[NaturalKey]) -> strawberry.Schema:
+    """The schema of these documents and edges; ContractError says what doesn't fit."""
+    contract = Contract(documents)
+    types = Types(contract)
+    edges = list(edges)
+    query, mutation = new_type("Query"), new_type("Mutation")
+    fields_of(query).extend(root_fields(contract, types, keys, {edge.operation for edge in edges}))
+    fields_of(mutation).extend(mutation_fields(contract, types))
+    stitch(contract, types, edges)
+    return strawberry.Schema(
+        query=query,
+        mutation=mutation if fields_of(mutation) else None,
+        config=StrawberryConfig(default_resolver=_read_row, scalar_map=SCALARS),
+    )
