@@ -14,6 +14,8 @@ export UV_CACHE_DIR := $(VENV)/cache/uv
 export MYPY_CACHE_DIR := $(VENV)/cache/mypy
 export RUFF_CACHE_DIR := $(VENV)/cache/ruff
 export HYPOTHESIS_STORAGE_DIRECTORY := $(VENV)/cache/hypothesis
+# Safe to write, as it lands in .venv; without it every start compiles all libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 # macOS stops a forked child that looks up the system's proxies, unless told that this is fine.
 export OBJC_DISABLE_INITIALIZE_FORK_SAFETY := YES
 
@@ -36,7 +38,7 @@ install-dev:
 	@$(FIND_PYTHON); exec "$$p" deploy/install.py --dev
 
 up: install
-	@exec $(PY) -m deploy.local
+	@exec $(PY) -m deploy.local --parent $$PPID
 
 test: install-dev
 	@exec $(PY) -m pytest -n 2 -p no:cacheprovider $(ARGS)

@@ -17,6 +17,7 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from sqlmodel import SQLModel
@@ -91,22 +92,26 @@ DecimalText = Annotated[
 ]
 
 
-def nul_fields(value: Any, path: str = "") -> list[str]:
-    """Paths of every text in a decoded JSON value that holds a NUL, which Postgres can't store."""
+def holds_nul(value: Any) -> bool:
+    """Whether any text in a decoded JSON value holds a NUL."""
     if isinstance(value, str):
-        return [path] if "\0" in value else []
+        return "\0" in value
     if isinstance(value, dict):
-        found = [path] if any(isinstance(key, str) and "\0" in key for key in value) else []
-        return found + [hit for key, each in value.items() for hit in nul_fields(each, f"{path}.{key}".lstrip("."))]
-    if isinstance(value, list):
-        return [hit for index, each in enumerate(value) for hit in nul_fields(each, f"{path}.{index}".lstrip("."))]
-    return []
+        return any(holds_nul(key) or holds_nul(each) for key, each in value.items())
+    return isinstance(value, list) and any(map(holds_nul, value))
 
 
 class Input(SQLModel):
-    """What a caller sends: unknown fields are refused."""
+    """What a caller sends: unknown fields are refused, and so is NUL, which Postgres can't store."""
 
     model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]  # SQLModel narrows the type
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        if holds_nul(value):
+            raise ValueError("holds a NUL character")
+        return value
 
 
 class Interval(Input):

@@ -27,10 +27,10 @@ def config_of(part: str, stack: str, connection: Connection | None = None) -> Co
     return config
 
 
-def migrate(connection: Connection, part: str, stack: str, revision: str = "heads", *, down: bool = False) -> None:
-    """Brings one schema to a revision, as the role that owns it."""
+def migrate(connection: Connection, part: str, stack: str, revision: str = "heads") -> None:
+    """Brings one schema up to its newest form, or down to `base`, as the role that owns it."""
     connection.execute(text(f'SET ROLE "{stack}_owner"'))
-    step = command.downgrade if down else command.upgrade
+    step = command.downgrade if revision == "base" else command.upgrade
     step(config_of(part, stack, connection), revision)
     connection.execute(text("RESET ROLE"))
     connection.commit()

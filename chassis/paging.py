@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Select, cast, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, cast, func, select, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
@@ -121,7 +121,8 @@ def _ordered(
     columns = [model.id] if name == "id" else [getattr(model, name), model.id]
     down = asked.sort.startswith("-")
     if asked.cursor is not None:
-        kinds = [column.type.python_type for column in columns]
+        # SQLModel's text type decorates the one that knows what it holds.
+        kinds = [getattr(column.type, "impl", column.type).python_type for column in columns]
         position = tuple_(*decode_cursor(asked.cursor, asked.sort, kinds))
         after = tuple_(*columns) < position if down else tuple_(*columns) > position
         statement = statement.where(after)
@@ -153,7 +154,7 @@ async def grouped(
     if asked.cursor is not None and len(keys) > 1:
         raise Invalid.field("cursor", "a cursor of a group goes with that one parent", "cursor")
     distinct = list(dict.fromkeys(keys))
-    wanted = func.unnest(cast(distinct, ARRAY(Uuid))).table_valued("key").alias("wanted")
+    wanted = func.unnest(cast(distinct, ARRAY(Uuid))).table_valued("key").render_derived(name="wanted")
     ordered, columns = _ordered(statement.where(parent == wanted.c.key), model, asked)
     lateral = ordered.limit(limit_per + 1).correlate(wanted).lateral("each")
     each = aliased(model, lateral)
@@ -161,7 +162,7 @@ async def grouped(
     order = [getattr(each, column.key) for column in columns]
     if asked.sort.startswith("-"):
         order = [column.desc() for column in order]
-    found = select(wanted.c.key, each).join_from(wanted, lateral, onclause=func.true()).order_by(*order)
+    found = select(wanted.c.key, each).join_from(wanted, lateral, onclause=true()).order_by(*order)
     for key, row in (await session.execute(found)).all():
         rows[key].append(row)
     return [(key, rows[key], _cut(rows[key], limit_per, asked, columns)) for key in distinct]

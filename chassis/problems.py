@@ -83,7 +83,7 @@ def _mops(_: Request, problem: Exception) -> JSONResponse:
 def _http(_: Request, problem: Exception) -> JSONResponse:
     assert isinstance(problem, HTTPException)  # noqa: S101
     phrase = HTTPStatus(problem.status_code).phrase
-    code = phrase.lower().replace(" ", "_").replace("-", "_")
+    code = "too_large" if problem.status_code == 413 else phrase.lower().replace(" ", "_").replace("-", "_")
     return answer(problem.status_code, code, str(problem.detail), headers=problem.headers)
 
 
@@ -120,7 +120,8 @@ def _database(request: Request, problem: Exception) -> JSONResponse:
     if state.startswith(DATA) or state == CHECK:
         log.exception("value_refused_by_database")
         return answer(422, "invalid", "a value is out of the range that can be kept")
-    log.error("database_failed", extra={"sqlstate": state, "kind": type(problem.orig).__name__})
+    # The first line alone: details quote values, which may be people's.
+    log.error("database_failed", extra={"sqlstate": state, "said": str(problem.orig).partition("\n")[0]})
     return answer(503, "database_unavailable", "the database can't answer now; nothing was changed", headers=RETRY)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import problems
-from chassis.errors import FieldError, TooLarge
+from chassis.errors import FieldError
 from chassis.fields import new_id
 
 log = logging.getLogger("mops.http")
@@ -123,8 +124,8 @@ def _limited(receive: Receive, limit: int) -> Callable[[], Awaitable[Message]]:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > limit:
-            # Raised inside the route, where it becomes the answer.
-            raise TooLarge(f"a body here has {limit} bytes at most")
+            # Raised while the route reads the body; of all errors there, FastAPI lets only this kind through.
+            raise HTTPException(413, f"a body here has {limit} bytes at most")
         return message
 
     return receiving

@@ -44,6 +44,13 @@ class Child:
         self.due = now + self.pause
         self.pause = min(self.pause * 2, LONGEST_PAUSE)
 
+    def farewell(self) -> list[tuple[float, signal.Signals]]:
+        """Which signals ask for the end, and after how many seconds."""
+        if self.stop != signal.SIGINT:
+            return [(0.0, self.stop), (self.grace, signal.SIGKILL)]
+        # What stops on SIGINT is Postgres, and SIGQUIT tells it not to wait for its clients.
+        return [(0.0, self.stop), (self.grace, signal.SIGQUIT), (self.grace + 5, signal.SIGKILL)]
+
     def how_it_ended(self) -> str:
         if self.code is not None and self.code < 0:
             return f"killed by {signal.Signals(-self.code).name}"

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -48,13 +49,23 @@ def run(*command: str | Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {
-        "UV_CACHE_DIR": str(VENV / "cache" / "uv"),
-        "PYTHONPYCACHEPREFIX": str(VENV / "pycache"),
-        "PIP_NO_CACHE_DIR": "1",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_ROOT_USER_ACTION": "ignore",
-    }
+    return (
+        os.environ
+        | {
+            "UV_CACHE_DIR": str(VENV / "cache" / "uv"),
+            "PYTHONPYCACHEPREFIX": str(VENV / "pycache"),
+            "PIP_NO_CACHE_DIR": "1",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+        }
+        | ({"UV_SYSTEM_CERTS": "1"} if has_certificates() else {})
+    )
+
+
+def has_certificates() -> bool:
+    """Whether this system has certificates of its own, among them perhaps a company's; uv would rather use its own."""
+    paths = ssl.get_default_verify_paths()
+    return bool(paths.cafile or (paths.capath and os.listdir(paths.capath)))
 
 
 def fingerprint(lock: Path) -> str:

@@ -1,5 +1,6 @@
 """Decides how the whole stack runs on this machine: the target of `make up`."""
 
+import argparse
 import contextlib
 import errno
 import gc
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from deploy import credentials, readiness, stack
@@ -97,20 +99,24 @@ class Address:
 def preload() -> None:
     for name in HEAVY:
         importlib.import_module(name)
-    if threading.active_count() > 1:
+    # A library's own threads are unknown to Python, but not to Linux.
+    tasks = Path("/proc/self/task")
+    if (len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()) > 1:
         raise StartError("an import started a thread, and a process with threads can't be forked safely")
     # What exists now is never collected, so that no collection copies the pages that the children share.
     gc.collect()
     gc.freeze()
 
 
-def environment(part: stack.Part, made: Credentials, admin_dsn: str, home: Home) -> dict[str, str]:
+def environment(part: stack.Part, made: Credentials, admin_dsn: str, home: Home, address: Address) -> dict[str, str]:
     """What one part needs to know, and nothing of the others' secrets."""
     shared = {name: value for name, value in os.environ.items() if name not in PRIVATE and not name.startswith("PG")}
     login = roles.login_of(made.stack, part.schema)
     own = {
         "MOPS_PART": part.name,
         "MOPS_HOME": str(home.path),
+        "MOPS_HOST": address.host,
+        "MOPS_PORT": str(address.port),
         "MOPS_DATABASE_URL": dsn.with_login(admin_dsn, login, made.database[part.schema]),
         "MOPS_WORKER_ROLE": roles.worker_of(made.stack, part.schema),
         "MOPS_SERVICE_SECRET": made.service_secrets[part.name],
@@ -153,7 +159,7 @@ def become_postgres(server: cluster.Server) -> NoReturn:
         print(problem, flush=True)
         sys.exit(1)
     command = server.command()
-    os.execve(command[0], command, process.environment())
+    os.execve(command[0], command, process.environment())  # noqa: S606
 
 
 def service(part: stack.Part, address: Address, variables: dict[str, str]) -> Child:
@@ -178,7 +184,7 @@ def run(home: Home, address: Address, supervisor: Supervisor) -> None:
         raise StartError("the database couldn't be prepared: the reason is above")
     parts = stack.parts().values()
     for part in parts:
-        supervisor.start(service(part, address, environment(part, made, admin_dsn, home)))
+        supervisor.start(service(part, address, environment(part, made, admin_dsn, home, address)))
     ports = {part.name: address.of(part) for part in parts}
     if supervisor.finish("ready", lambda: readiness.wait(address.reachable, ports)):
         supervisor.say(f"every part answers ({time.monotonic() - began:.1f} s since the start)")
@@ -197,12 +203,15 @@ def postgres(server: cluster.Server) -> Child:
 
 
 def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m deploy.local", description="Run the whole stack here.")
+    arguments.add_argument("--parent", type=int, metavar="PID", help="stop when this parent process is gone")
+    parent = arguments.parse_args().parent
     home = Home.from_environment()
     try:
         address = Address.from_environment()
         home.claim()
         address.refuse_taken_ports()
-        with Supervisor(home.run) as supervisor, contextlib.suppress(Stopped):
+        with Supervisor(home.run, parent) as supervisor, contextlib.suppress(Stopped):
             run(home, address, supervisor)
     except (HomeError, StartError, NoPostgresError) as problem:
         print(f"mops can't start: {problem}", file=sys.stderr, flush=True)

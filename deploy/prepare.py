@@ -39,10 +39,11 @@ def prepare(admin_dsn: str, credentials: Credentials, server: Server | None, sec
             return 0
         with _step("roles"):
             asyncio.run(roles.ensure(admin_dsn, credentials.stack, credentials.database))
-    except (OSError, roles.RolesError, asyncpg.PostgresError) as problem:
+    except (OSError, roles.RolesError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
         print(f"the database can't be prepared: {problem}", file=sys.stderr)
         return 1
     from chassis import migrate
+
     from gateway import seed
 
     with _step("migrations"):

@@ -13,18 +13,18 @@ from types import TracebackType
 from deploy.child import Child, fork
 
 COLOURS = (36, 32, 33, 35, 34, 31)
-HARDEST_STOP = (signal.SIGKILL, 5.0)
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818
     """Somebody asked the stack to stop."""
 
 
 class Supervisor:
     """Owns every process it starts. Leave its `with` block, and all of them are gone."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, parent: int | None = None) -> None:
         self._run = run
+        self._parent = parent  # when this process is no longer our parent, it was killed, and so are we asked to stop
         self._children: list[Child] = []
         self._stopping = False
         # poll, not epoll: a forked child shares an epoll object with us, and would change what we listen to.
@@ -95,7 +95,7 @@ class Supervisor:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     def _turn(self) -> None:
-        if self._stopping:
+        if self._stopping or self._parent not in (None, os.getppid()):
             raise Stopped
         now = time.monotonic()
         waiting = [child.due for child in self._children if child.restart and not child.pid]
@@ -122,7 +122,7 @@ class Supervisor:
 
     def _become_guard(self, command: list[str]) -> int:
         os.dup2(self._lifeline, 0)
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606
 
     def _pid_file(self, child: Child) -> Path:
         return self._run / f"{child.name}.pid"
@@ -158,13 +158,13 @@ class Supervisor:
             )
 
     def _end(self, children: list[Child]) -> None:
-        steps = [(children[0].stop, max(child.grace for child in children))]
-        if children[0].stop == signal.SIGINT:
-            steps.append((signal.SIGQUIT, 5.0))  # Postgres: without waiting for its clients
-        for number, seconds in (*steps, HARDEST_STOP):
-            for child in children:
-                if child.pid:
-                    os.kill(child.pid, number)
-            deadline = time.monotonic() + seconds
-            while any(child.pid for child in children) and time.monotonic() < deadline:
-                self._pump(0.2)
+        """Ask all of them at once, each for as long as its own grace lasts; then insist."""
+        began = time.monotonic()
+        plans = [(child, child.farewell()) for child in children]
+        while any(child.pid and plan for child, plan in plans):
+            for child, plan in plans:
+                if child.pid and plan and time.monotonic() - began >= plan[0][0]:
+                    os.kill(child.pid, plan.pop(0)[1])
+            self._pump(0.05)
+        while any(child.pid for child in children):
+            self._pump(1)

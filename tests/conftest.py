@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import MetaData
 
 import gateway.app
 import gateway.seed
@@ -29,6 +30,14 @@ APPS: dict[str, FastAPI] = {
     "assets": services.assets.app.app,
     "budget": services.budget.app.app,
     "metrics": services.metrics.app.app,
+}
+
+METADATA: dict[str, MetaData] = {
+    "gateway": gateway.db.METADATA,
+    "goals": services.goals.db.METADATA,
+    "assets": services.assets.db.METADATA,
+    "budget": services.budget.db.METADATA,
+    "metrics": services.metrics.db.METADATA,
 }
 
 

@@ -44,8 +44,9 @@ def answers(path: Path) -> bool:
             link.settimeout(2)
             link.connect(str(path))
             link.sendall(startup)
-            # R asks for the password; E is an error, such as "the database system is starting up".
-            return link.recv(1) == b"R"
+            # R asks for the password; E is an error, such as "the database system is starting up". All of it is read,
+            # so that the server sees an end and not a broken connection, which it would log.
+            return link.recv(4096)[:1] == b"R"
     except OSError:
         return False
 

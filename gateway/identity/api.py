@@ -44,7 +44,8 @@ def _credentials(authorization: str, form: dict[str, str]) -> tuple[str, str]:
     if kind.lower() != "basic":
         return form.get("client_id", ""), form.get("client_secret", "")
     try:
-        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        # At the last colon: a service's id has one, a secret has none.
+        user, _, password = base64.b64decode(encoded, validate=True).decode().rpartition(":")
     except (binascii.Error, UnicodeDecodeError):
         return "", ""
     return unquote_plus(user), unquote_plus(password)

@@ -4,11 +4,19 @@ from chassis.service import create_service
 from services.goals.campaign import api as campaign
 from services.goals.db import METADATA
 from services.goals.events import CONSUMES
+from services.goals.goal import api as goal
+from services.goals.goal.actions import EVALUATE
+from services.goals.objective import api as objective
+from services.goals.upstream import asking
 
 app = create_service(
     "goals",
     campaign.router,
+    objective.router,
+    goal.router,
     metadata=METADATA,
     description="Campaigns, objectives and SMART goals that are judged by what metrics measures.",
     consumes=CONSUMES,
+    jobs=(EVALUATE,),
+    resources=(asking,),
 )

@@ -13,6 +13,7 @@ from services.goals.campaign import store
 from services.goals.campaign.models import Campaign, CampaignCreate, CampaignRead
 from services.goals.campaign.rules import CampaignState
 from services.goals.events import CampaignCreated
+from services.goals.goal.store import goals_of
 
 router = APIRouter(tags=["campaigns"])
 
@@ -34,13 +35,14 @@ async def create_campaign(create: CampaignCreate, session: Session, who: Current
     await store.add_campaign(session, campaign)
     event = CampaignCreated(campaign_id=campaign.id, slug=campaign.slug, name=campaign.name)
     await record(session, event, campaign.id, now)
-    return CampaignRead.model_validate(campaign)
+    return CampaignRead.of(campaign, [])
 
 
 @router.get("/v1/campaigns/{id}", dependencies=[scope("goals:read")])
 async def get_campaign(id: UUID, session: Session) -> CampaignRead:
     """One campaign."""
-    return CampaignRead.model_validate(await store.get_campaign(session, id))
+    campaign = await store.get_campaign(session, id)
+    return CampaignRead.of(campaign, (await goals_of(session, [id]))[id])
 
 
 @router.get("/v1/campaigns", dependencies=[scope("goals:read")])
@@ -53,4 +55,5 @@ async def list_campaigns(
 ) -> Page[CampaignRead]:
     """Campaigns, the oldest first unless sorted otherwise."""
     rows, next_cursor = await page(session, Campaign, store.select_campaigns(id, slug, state), asked)
-    return Page(items=[CampaignRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+    goal_ids = await goals_of(session, [row.id for row in rows])
+    return Page(items=[CampaignRead.of(row, goal_ids[row.id]) for row in rows], next_cursor=next_cursor)

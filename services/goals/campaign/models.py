@@ -61,5 +61,13 @@ class CampaignRead(Readable):
     flight: Interval
     channels: list[Channel]
     territories: list[str]
+    goal_ids: list[UUID] = Described(description="The goals that are measured over it.")
     state: CampaignState
     created_at: UtcDatetime
+
+    @classmethod
+    def of(cls, campaign: Campaign, goal_ids: list[UUID]) -> "CampaignRead":
+        return cls(**campaign.model_dump(include=_SAME), flight=campaign.flight, goal_ids=goal_ids)
+
+
+_SAME = set(CampaignRead.model_fields) & set(Campaign.model_fields)

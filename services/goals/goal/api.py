@@ -1,0 +1,206 @@
+"""Decides what callers can do with goals."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from chassis.db import Now, Session, workspace_of
+from chassis.errors import Conflict, FieldError, Invalid
+from chassis.fields import UtcDatetime
+from chassis.identity import CurrentPrincipal, scope
+from chassis.outbox import record
+from chassis.paging import MOST, Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
+from services.goals.events import GoalActivated, GoalCreated
+from services.goals.goal import store
+from services.goals.goal.actions import evaluate, zone_of
+from services.goals.goal.models import Evaluation, Goal, GoalCampaign, GoalCreate, GoalRead, ProgressRead, SmartRead
+from services.goals.goal.rules import STALE_AFTER, GoalState, Standing, elapsed_share, standing
+from services.goals.goal.smart import Verdict
+from services.goals.upstream import Upstream
+
+router = APIRouter(tags=["goals"])
+
+GoalIds = Annotated[list[UUID], Query(min_length=1, max_length=MOST, description=f"Of these goals, up to {MOST}.")]
+AsOf = Annotated[UtcDatetime | None, Query(description="As it was known then; default: now.")]
+
+
+async def _read(session: AsyncSession, goals: Sequence[Goal]) -> list[GoalRead]:
+    campaigns = await store.campaigns_of(session, [goal.id for goal in goals])
+    return [GoalRead.of(goal, campaigns[goal.id]) for goal in goals]
+
+
+@router.post("/v1/goals", status_code=201, dependencies=[scope("goals:write")])
+async def create_goal(create: GoalCreate, session: Session, who: CurrentPrincipal, now: Now) -> GoalRead:
+    """Drafts a goal. Ask for its SMART verdicts next; activate it when they pass."""
+    campaign_ids = list(dict.fromkeys(create.campaign_ids))
+    goal = Goal.model_validate(
+        {
+            **create.model_dump(include={"title", "kind", "relevance", "objective_id"}),
+            "workspace_id": workspace_of(session),
+            "metric_key": create.metric.key,
+            "baseline_from": create.baseline.from_ if create.baseline else None,
+            "baseline_to": create.baseline.to if create.baseline else None,
+            "change_percent": create.target.change_percent,
+            "asked_value": create.target.value,
+            "window_start": create.window.start,
+            "window_due": create.window.due,
+            "owner": create.owner or who.subject,
+            "state": GoalState.DRAFT,
+            "created_at": now,
+            "evaluate_at": now,
+        }
+    )
+    await store.add_goal(session, goal, campaign_ids)
+    await record(session, GoalCreated(goal_id=goal.id, campaign_ids=campaign_ids), goal.id, now)
+    return GoalRead.of(goal, campaign_ids)
+
+
+@router.get("/v1/goals/{id}", dependencies=[scope("goals:read")])
+async def get_goal(id: UUID, session: Session) -> GoalRead:
+    """One goal."""
+    return (await _read(session, [await store.get_goal(session, id)]))[0]
+
+
+@router.get("/v1/goals", dependencies=[scope("goals:read")])
+async def list_goals(
+    session: Session,
+    id: Ids = [],
+    campaign_id: Annotated[list[UUID], Query(max_length=MOST, description="Measured over these.")] = [],
+    objective_id: Annotated[list[UUID], Query(max_length=MOST, description="Serving these.")] = [],
+    state: Annotated[list[GoalState], Query()] = [],
+    limit_per: LimitPer = None,
+    asked: Listing = listing("title", "window_due", "created_at"),
+) -> Page[GoalRead] | Groups[GoalRead]:
+    """Goals, the oldest first unless sorted otherwise. With `limit_per`: so many for each campaign (or objective)."""
+    if limit_per is None:
+        statement = store.select_goals(id, objective_id, state)
+        if campaign_id:
+            statement = statement.where(store.measured_over(campaign_id))
+        rows, next_cursor = await page(session, Goal, statement, asked)
+        return Page(items=await _read(session, rows), next_cursor=next_cursor)
+    parent: Any
+    if campaign_id:
+        statement = store.select_goals(id, objective_id, state).join(GoalCampaign, store.CAMPAIGN_LINK)
+        parent, keys = col(GoalCampaign.campaign_id), campaign_id
+    elif objective_id:
+        statement, parent, keys = store.select_goals(id, [], state), col(Goal.objective_id), objective_id
+    else:
+        raise Invalid.field("limit_per", "name the campaigns or objectives to group by", "no_parent")
+    groups = await grouped(session, Goal, statement, parent, keys, limit_per, asked)
+    read = {goal.id: goal for goal in await _read(session, [row for _, rows, _ in groups for row in rows])}
+    return Groups(
+        groups=[Group(key=key, items=[read[row.id] for row in rows], next_cursor=more) for key, rows, more in groups]
+    )
+
+
+@router.post("/v1/goals/{id}/activate", dependencies=[scope("goals:write")])
+async def activate_goal(id: UUID, request: Request, session: Session, who: CurrentPrincipal, now: Now) -> GoalRead:
+    """Pins the target as a number, with the metric's version and what was known of the baseline.
+
+    409 `not_smart` names the letters that fail; 503 while metrics can't be asked.
+    """
+    goal = await store.get_goal(session, id, lock=True)
+    if goal.state is not GoalState.DRAFT:
+        raise Conflict(f"the goal is {goal.state}; only a draft can be activated", code="not_a_draft")
+    found = (await evaluate(session, request.app.state.upstream, [goal], now))[goal.id]
+    failing = [each for each in found.smart if each["verdict"] == Verdict.FAIL]
+    if failing or found.target is None:
+        raise Conflict(
+            "the goal isn't SMART yet: " + " ".join(f"{each['letter']}: {each['reason']}" for each in failing),
+            code="not_smart",
+            errors=tuple(FieldError(f"smart.{each['letter']}", "fail", each["reason"]) for each in failing),
+        )
+    goal.state, goal.activated_at, goal.activated_by = GoalState.ACTIVE, now, who.subject
+    goal.target_value, goal.baseline_value, goal.adds_up = found.target, found.baseline, found.adds_up
+    goal.metric_version, goal.baseline_watermark = found.metric_version, found.baseline_watermark
+    session.add(goal)
+    await record(session, GoalActivated(goal_id=goal.id, target_value=found.target), goal.id, now)
+    return (await _read(session, [goal]))[0]
+
+
+@router.post("/v1/goals/{id}/evaluate", dependencies=[scope("goals:write")])
+async def evaluate_goal(id: UUID, request: Request, session: Session, now: Now) -> ProgressRead:
+    """Looks at the goal's metric now instead of waiting for the next event or minute. 503 while metrics is away."""
+    goal = await store.get_goal(session, id)
+    found = await evaluate(session, request.app.state.upstream, [goal], now)
+    return (await _progress(session, request, [goal], found, now, None))[0]
+
+
+@router.get("/v1/goals/{id}/smart", dependencies=[scope("goals:read")])
+async def get_smart(id: UUID, request: Request, session: Session, now: Now) -> SmartRead:
+    """The goal's verdicts: specific, measurable, achievable, realistic, time-bound."""
+    return (await _smart(session, request, [await store.get_goal(session, id)], now))[0]
+
+
+@router.get("/v1/smart", dependencies=[scope("goals:read")])
+async def list_smart(goal_id: GoalIds, request: Request, session: Session, now: Now) -> Page[SmartRead]:
+    """The verdicts of many goals; goals that don't exist are left out."""
+    return Page(items=await _smart(session, request, await store.get_goals(session, goal_id), now))
+
+
+@router.get("/v1/goals/{id}/progress", dependencies=[scope("goals:read")])
+async def get_progress(id: UUID, request: Request, session: Session, now: Now, as_of: AsOf = None) -> ProgressRead:
+    """How far the goal is, by its latest evaluation at or before `as_of`."""
+    goal = await store.get_goal(session, id)
+    found = await store.latest_evaluations(session, [id], as_of)
+    return (await _progress(session, request, [goal], found, now, as_of))[0]
+
+
+@router.get("/v1/progress", dependencies=[scope("goals:read")])
+async def list_progress(
+    goal_id: GoalIds, request: Request, session: Session, now: Now, as_of: AsOf = None
+) -> Page[ProgressRead]:
+    """The progress of many goals; goals that don't exist are left out."""
+    goals = await store.get_goals(session, goal_id)
+    found = await store.latest_evaluations(session, [goal.id for goal in goals], as_of)
+    return Page(items=await _progress(session, request, goals, found, now, as_of))
+
+
+async def _smart(session: AsyncSession, request: Request, goals: list[Goal], now: datetime) -> list[SmartRead]:
+    """Stored verdicts; a goal that was never evaluated is judged now, if metrics answers."""
+    found = await store.latest_evaluations(session, [goal.id for goal in goals])
+    new = [goal for goal in goals if goal.id not in found]
+    if new:
+        found |= await evaluate(session, request.app.state.upstream, new, now)
+    return [
+        SmartRead(
+            goal_id=goal.id,
+            passed=all(each["verdict"] != Verdict.FAIL for each in found[goal.id].smart),
+            letters=found[goal.id].smart,
+            evaluated_at=found[goal.id].checked_at,
+        )
+        for goal in goals
+    ]
+
+
+async def _progress(
+    session: AsyncSession, request: Request, goals: list[Goal], found: dict[UUID, Evaluation], now: datetime,
+    as_of: datetime | None,
+) -> list[ProgressRead]:  # fmt: skip
+    upstream: Upstream = request.app.state.upstream
+    moment = as_of or now
+    zone = await zone_of(session) if goals else "UTC"
+    answers = []
+    for goal in goals:
+        seen = found.get(goal.id)
+        elapsed = elapsed_share(goal.window_days, zone, moment)
+        stand, confirmed = Standing(None, None, None, None), None
+        if seen is not None:
+            stand = standing(goal.kind, seen.value, seen.baseline, seen.target, elapsed, seen.adds_up)
+            confirmed = min(seen.checked_at, moment)
+        silent = confirmed is None or moment - confirmed > STALE_AFTER
+        answers.append(
+            ProgressRead(
+                goal_id=goal.id, value=seen.value if seen else None, baseline=seen.baseline if seen else None,
+                target=seen.target if seen else None, share=stand.share, expected=stand.expected,
+                forecast=stand.forecast, health=stand.health, as_of=moment, evaluated_at=confirmed,
+                stale=silent or (as_of is None and not upstream.metrics_answers),
+                age_seconds=(moment - confirmed).total_seconds() if confirmed else None,
+            )
+        )  # fmt: skip
+    return answers

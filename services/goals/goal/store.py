@@ -1,0 +1,131 @@
+"""Decides how goals and their evaluations are read and written."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, bindparam, exists, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from chassis.db import workspace_of
+from chassis.errors import Invalid, NotFound
+from services.goals.campaign.models import Campaign
+from services.goals.goal.models import Evaluation, Goal, GoalCampaign
+from services.goals.goal.rules import OPEN_STATES, GoalState
+from services.goals.objective.models import Objective
+
+
+async def add_goal(session: AsyncSession, goal: Goal, campaign_ids: Sequence[UUID]) -> None:
+    """Adds a goal over campaigns and for an objective of this workspace; Invalid names one that doesn't exist."""
+    known = set((await session.scalars(select(Campaign.id).where(col(Campaign.id).in_(campaign_ids)))).all())
+    for index, campaign_id in enumerate(campaign_ids):
+        if campaign_id not in known:
+            raise Invalid.field(f"campaign_ids.{index}", f"no campaign {campaign_id}", "unknown")
+    if goal.objective_id and not await session.get(Objective, (goal.workspace_id, goal.objective_id)):
+        raise Invalid.field("objective_id", f"no objective {goal.objective_id}", "unknown")
+    session.add(goal)
+    await session.flush()
+    links = [GoalCampaign(workspace_id=goal.workspace_id, goal_id=goal.id, campaign_id=each) for each in campaign_ids]
+    session.add_all(links)
+    await session.flush()
+
+
+async def get_goal(session: AsyncSession, goal_id: UUID, *, lock: bool = False) -> Goal:
+    goal = await session.get(Goal, (workspace_of(session), goal_id), with_for_update=lock)
+    if goal is None:
+        raise NotFound(f"no goal {goal_id}")
+    return goal
+
+
+async def get_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goal]:
+    """Those that exist, in the order asked for."""
+    rows = (await session.scalars(select(Goal).where(col(Goal.id).in_(goal_ids)))).all()
+    found = {goal.id: goal for goal in rows}
+    return [found[goal_id] for goal_id in dict.fromkeys(goal_ids) if goal_id in found]
+
+
+def select_goals(
+    ids: Sequence[UUID], objective_ids: Sequence[UUID], states: Sequence[GoalState]
+) -> SelectOfScalar[Goal]:
+    """Goals that fit every filter given."""
+    statement = select(Goal)
+    if ids:
+        statement = statement.where(col(Goal.id).in_(ids))
+    if objective_ids:
+        statement = statement.where(col(Goal.objective_id).in_(objective_ids))
+    if states:
+        statement = statement.where(col(Goal.state).in_(states))
+    return statement
+
+
+CAMPAIGN_LINK = and_(col(GoalCampaign.workspace_id) == Goal.workspace_id, col(GoalCampaign.goal_id) == Goal.id)
+
+
+def measured_over(campaign_ids: Sequence[UUID]) -> ColumnElement[bool]:
+    """Condition: the goal is measured over one of these campaigns."""
+    return exists().where(CAMPAIGN_LINK, col(GoalCampaign.campaign_id).in_(campaign_ids))
+
+
+async def campaigns_of(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    """Each goal's campaigns."""
+    return await _links(session, goal_ids, "goal_id", "campaign_id")
+
+
+async def goals_of(session: AsyncSession, campaign_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    """Each campaign's goals."""
+    return await _links(session, campaign_ids, "campaign_id", "goal_id")
+
+
+async def _links(session: AsyncSession, ids: Sequence[UUID], of: str, to: str) -> dict[UUID, list[UUID]]:
+    links: dict[UUID, list[UUID]] = {each: [] for each in ids}
+    of_column, to_column = getattr(GoalCampaign, of), getattr(GoalCampaign, to)
+    rows = await session.execute(select(of_column, to_column).where(of_column.in_(ids)).order_by(to_column))
+    for key, linked in rows.all():
+        links[key].append(linked)
+    return links
+
+
+async def latest_evaluations(
+    session: AsyncSession, goal_ids: Sequence[UUID], as_of: datetime | None = None
+) -> dict[UUID, Evaluation]:
+    """Each goal's latest evaluation (at or before `as_of`), found by index however many there are."""
+    before = "AND evaluated_at <= :as_of" if as_of else ""
+    latest = (
+        text(f"""
+            SELECT e.* FROM unnest(:ids) AS wanted(id) CROSS JOIN LATERAL (
+                SELECT * FROM evaluation WHERE goal_id = wanted.id {before} ORDER BY evaluated_at DESC LIMIT 1
+            ) e
+        """)  # noqa: S608  # a constant
+        .bindparams(bindparam("ids", list(goal_ids), ARRAY(Uuid)), **({"as_of": as_of} if as_of else {}))
+        .columns(*Evaluation.__table__.columns)  # type: ignore[attr-defined]
+        .subquery()
+    )
+    rows = await session.scalars(select(aliased(Evaluation, latest)))
+    return {row.goal_id: row for row in rows.all()}
+
+
+async def due_goals(session: AsyncSession, now: datetime, most: int) -> dict[UUID, list[UUID]]:
+    """Open goals to be evaluated by now: workspace -> goal ids (worker transaction)."""
+    rows = await session.execute(
+        text("""SELECT workspace_id, id FROM goal WHERE evaluate_at <= :now AND state = ANY(:open)
+                ORDER BY evaluate_at LIMIT :most"""),
+        {"now": now, "open": [state.value for state in OPEN_STATES], "most": most},
+    )
+    due: dict[UUID, list[UUID]] = {}
+    for row in rows.all():
+        due.setdefault(row.workspace_id, []).append(row.id)
+    return due
+
+
+async def bring_forward(session: AsyncSession, campaign_ids: Sequence[UUID], now: datetime) -> None:
+    """Asks for an early evaluation of the open goals measured over these campaigns, or over the whole workspace."""
+    await session.execute(
+        text("""UPDATE goal SET evaluate_at = :now
+                WHERE evaluate_at > :now AND state = ANY(:open) AND (
+                    EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = goal.id AND c.campaign_id = ANY(:ids))
+                    OR NOT EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = goal.id))"""),
+        {"now": now, "open": [state.value for state in OPEN_STATES], "ids": list(campaign_ids)},
+    )

@@ -1,0 +1,71 @@
+"""What migrations promise: they say what the models say, and they can be taken back."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from chassis import migrate
+from chassis.settings import stack as parts
+from chassis.testing import TestStack
+from deploy.postgres import databases, roles
+from tests.conftest import METADATA
+
+
+@pytest.mark.parametrize("part", sorted(parts()))
+async def test_a_schema_is_what_its_models_say(stack: TestStack, part: str) -> None:
+    def drift(connection: Connection) -> list[object]:
+        def ours(name: str | None, kind: str, parents: object) -> bool:
+            return name == part if kind == "schema" else name != "alembic_version"
+
+        options = {"include_schemas": True, "include_name": ours, "compare_type": True}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), METADATA[part]))
+
+    engine = create_async_engine(make_url(stack.admin_dsn).set(drivername="postgresql+asyncpg"))
+    async with engine.connect() as connection:
+        assert await connection.run_sync(drift) == []
+    await engine.dispose()
+
+
+@pytest.mark.parametrize("part", sorted(parts()))
+async def test_every_tenant_table_forces_its_policy(stack: TestStack, part: str) -> None:
+    """All but the job queue and the installation's service accounts, which hold no workspace's rows."""
+    engine = create_async_engine(make_url(stack.admin_dsn).set(drivername="postgresql+asyncpg"))
+    async with engine.connect() as connection:
+        rows = (
+            await connection.execute(
+                text("""
+                    SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS forced,
+                           EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'tenant'
+                                   AND pg_get_expr(p.polqual, c.oid) LIKE '%mops.workspace%') AS tenant
+                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
+                """),
+                {"schema": part},
+            )
+        ).all()
+    await engine.dispose()
+    assert {row.relname for row in rows} == {table.name for table in METADATA[part].tables.values()}
+    assert {row.relname for row in rows if not row.forced} == set()
+    assert {row.relname for row in rows if not row.tenant} <= {"job", "service_account"}
+
+
+async def test_migrations_go_down_to_nothing_and_up_again(stack: TestStack, postgres: str) -> None:
+    name = "mops_updown"
+    admin_dsn = await databases.create(postgres, name)
+    try:
+        await roles.ensure(admin_dsn, stack.name, stack.passwords)
+        engine = create_async_engine(make_url(admin_dsn).set(drivername="postgresql+asyncpg"))
+        async with engine.connect() as connection:
+            for part in parts():
+                await connection.run_sync(migrate.migrate, part, stack.name)
+                await connection.run_sync(migrate.migrate, part, stack.name, "base")
+                left = text("SELECT count(*) FROM pg_tables WHERE schemaname = :s AND tablename <> 'alembic_version'")
+                assert await connection.scalar(left, {"s": part}) == 0
+                await connection.rollback()
+                await connection.run_sync(migrate.migrate, part, stack.name)
+        await engine.dispose()
+    finally:
+        await databases.drop(postgres, name)

@@ -1,0 +1,135 @@
+"""What an event promises: recorded with its change, delivered in order per subject, taking effect once."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.db import Database
+from chassis.fields import new_id
+from chassis.outbox import Incoming, record
+from chassis.testing import Clock, TestStack
+from services.goals.events import CampaignCreated
+from tests.conftest import Connect, Deliver, Workspace
+
+
+@pytest.fixture
+def heard(apps: dict[str, FastAPI], monkeypatch: pytest.MonkeyPatch, workspace: Workspace) -> list[Incoming]:
+    """What metrics heard of this test's campaigns, in order; a name of "refuse" is refused."""
+    events: list[Incoming] = []
+
+    async def listen(session: AsyncSession, event: Incoming) -> None:
+        if event.workspaceid == workspace.id:
+            if event.data["name"] == "refuse":
+                raise ValueError("not today")
+            events.append(event)
+
+    monkeypatch.setitem(apps["metrics"].state.consumes, "goals.campaign.created", listen)
+    return events
+
+
+async def tell(apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, subject: UUID, *names: str) -> None:
+    database: Database = apps["goals"].state.database
+    async with database.tenant(workspace.id) as session:
+        for name in names:
+            await record(session, CampaignCreated(campaign_id=subject, slug=name, name=name), subject, clock.now)
+
+
+async def test_a_change_that_is_rolled_back_tells_nobody(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, deliver: Deliver, heard: list[Incoming]
+) -> None:
+    database: Database = apps["goals"].state.database
+    event = CampaignCreated(campaign_id=new_id(), slug="x", name="x")
+
+    async def fail() -> None:
+        async with database.tenant(workspace.id) as session:
+            await record(session, event, event.campaign_id, clock.now)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    await deliver()
+    assert heard == []
+
+
+async def test_events_of_a_subject_arrive_in_order_however_many_write_at_once(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, deliver: Deliver, heard: list[Incoming],
+    stack: TestStack,
+) -> None:  # fmt: skip
+    subject = new_id()
+    await asyncio.gather(*(tell(apps, workspace, clock, subject, f"{n}-a", f"{n}-b") for n in range(16)))
+    admin = await asyncpg.connect(stack.admin_dsn)
+    # The order of commits, as the database's own transaction log of this table saw it.
+    committed = await admin.fetch(
+        "SELECT o.data->>'name' AS name FROM goals.outbox o JOIN goals.delivery d ON d.outbox_id = o.id "
+        "WHERE o.workspace_id = $1 ORDER BY d.position", workspace.id,
+    )  # fmt: skip
+    await admin.close()
+    await deliver()
+    names = [event.data["name"] for event in heard]
+    assert names == [row["name"] for row in committed]
+    assert len(set(names)) == 32
+    assert all(names.index(f"{n}-b") == names.index(f"{n}-a") + 1 for n in range(16))
+
+
+async def test_an_event_takes_effect_once_however_often_it_comes(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, deliver: Deliver, heard: list[Incoming],
+    stack: TestStack,
+) -> None:  # fmt: skip
+    await tell(apps, workspace, clock, new_id(), "once")
+    admin = await asyncpg.connect(stack.admin_dsn)
+    kept = await admin.fetch("SELECT * FROM goals.delivery WHERE workspace_id = $1", workspace.id)
+    await deliver()
+    for row in kept:
+        # As if the relay had died between the subscriber's answer and its own commit.
+        await admin.execute(
+            "INSERT INTO goals.delivery (workspace_id, outbox_id, subscriber, subject, attempts, due_at, last_error) "
+            "VALUES ($1, $2, $3, $4, 0, $5, '')",
+            row["workspace_id"], row["outbox_id"], row["subscriber"], row["subject"], row["due_at"],
+        )  # fmt: skip
+    await admin.close()
+    await deliver()
+    assert [event.data["name"] for event in heard] == ["once"]
+
+
+async def test_a_refused_event_holds_up_its_subject_alone_and_comes_again(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, deliver: Deliver, heard: list[Incoming],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    stuck, free = new_id(), new_id()
+    await tell(apps, workspace, clock, stuck, "refuse", "after")
+    await tell(apps, workspace, clock, free, "free")
+    await deliver()
+    assert [event.data["name"] for event in heard] == ["free"]
+    names: list[str] = []
+
+    async def listen(session: AsyncSession, event: Incoming) -> None:
+        names.append(event.data["name"])
+
+    monkeypatch.setitem(apps["metrics"].state.consumes, "goals.campaign.created", listen)
+    await deliver()
+    assert names == []
+    clock.forward(seconds=1)
+    await deliver()
+    assert names == ["refuse", "after"]
+
+
+async def test_only_services_reach_an_inbox(connect: Connect, workspace: Workspace) -> None:
+    answer = await connect("metrics", workspace).post("/v1/inbox", json=[])
+    assert (answer.status_code, answer.json()["code"]) == (403, "services_only")
+
+
+async def test_an_event_of_one_workspace_never_touches_another(
+    goals: httpx.AsyncClient, connect: Connect, other_workspace: Workspace, deliver: Deliver
+) -> None:
+    made: Any = await goals.post("/v1/campaigns", json={
+        "name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"},
+    })  # fmt: skip
+    assert made.status_code == 201
+    await deliver()
+    assert (await connect("goals", other_workspace).get("/v1/campaigns")).json()["items"] == []

@@ -1,0 +1,71 @@
+"""What a failure promises: problem+json that names the field, and nothing internal."""
+
+import httpx
+import pytest
+
+from tests.conftest import Connect, Workspace
+
+CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"state": "live"}, "state"),
+        ({"name": ""}, "name"),
+        ({"name": "nul \0 here"}, "name"),
+        ({"slug": "Not A Slug"}, "slug"),
+        ({"flight": {"start": "2026-04-01", "end": "2026-04-01"}}, "flight"),
+        ({"flight": {"start": "2026-04-01"}}, "flight.end"),
+        ({"channels": []}, "channels"),
+        ({"channels": ["pigeon"]}, "channels.0"),
+        ({"territories": ["D\0"]}, "territories"),
+    ],
+)
+async def test_a_wrong_field_is_named(goals: httpx.AsyncClient, change: dict[str, object], field: str) -> None:
+    answer = await goals.post("/v1/campaigns", json={**CAMPAIGN, **change})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert [each["field"] for each in answer.json()["errors"]] == [field]
+    assert (await goals.get("/v1/campaigns")).json()["items"] == []
+
+
+async def test_a_nul_in_a_query_is_refused_by_name(goals: httpx.AsyncClient) -> None:
+    answer = await goals.get("/v1/campaigns?slug=a%00b")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "slug")
+
+
+async def test_a_body_has_a_size(goals: httpx.AsyncClient) -> None:
+    async def endless() -> object:
+        for _ in range(200):
+            yield b" " * 10_000
+
+    declared = await goals.post("/v1/campaigns", content=b" " * 1_000_001)
+    streamed = await goals.post("/v1/campaigns", content=endless())  # type: ignore[arg-type]
+    assert (declared.status_code, streamed.status_code) == (413, 413)
+
+
+async def test_an_unknown_path_and_an_unknown_id_are_problems(goals: httpx.AsyncClient) -> None:
+    for path in ("/nowhere", "/v1/campaigns/00000000-0000-7000-8000-000000000000"):
+        answer = await goals.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("part", ["goals", "assets", "budget", "metrics", "gateway"])
+async def test_every_part_serves_its_health_metrics_and_offline_docs(connect: Connect, part: str) -> None:
+    client = connect(part)
+    assert (await client.get("/livez")).status_code == 200
+    ready = await client.get("/readyz")
+    assert (ready.status_code, ready.json()["checks"]["database"]) == (200, "ok")
+    assert "http_requests_total" in (await client.get("/metrics")).text
+    page = (await client.get("/docs")).text
+    assert "cdn" not in page
+    assert "https://" not in page
+
+
+async def test_a_secret_in_a_header_stays_out_of_the_log(
+    goals: httpx.AsyncClient, workspace: Workspace, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = workspace.token("admin")
+    await goals.get("/v1/campaigns?cursor=broken", headers={"Authorization": f"Bearer {token}"})
+    assert token not in caplog.text + capsys.readouterr().out
