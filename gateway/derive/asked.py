@@ -56,8 +56,11 @@ def asked_field(contract: Contract, types: Types, edge: Asked, operation: Operat
     read = Queries(operation, edge.queries, edge.answers, sent[edge.queries].get("maxItems", MOST_QUERIES))
 
     async def resolve(row: Any, context: Context, given: dict[str, Any]) -> Any:
-        bound = {name: [row[field]] if name in lists else row[field] for name, field in edge.bind.items()}
-        answer = await context.load(read, to_json({**given, **bound}))
+        asked = dict(given)
+        for each, path in edge.bind.items():
+            value = _at(row, path)
+            asked[each] = [value] if each in lists and not isinstance(value, list) else value
+        answer = await context.load(read, to_json(asked))
         problem = answer.get("problem") if isinstance(answer, dict) else None
         if problem:
             code = str(problem.get("code", "unknown")).upper()
@@ -65,6 +68,12 @@ def asked_field(contract: Contract, types: Types, edge: Asked, operation: Operat
         return answer
 
     return resolved(name, optional(kind), resolve, arguments, operation.description)
+
+
+def _at(row: Any, path: str) -> Any:
+    for name in path.split("."):
+        row = row[name]
+    return row
 
 
 def _is_list(schema: Schema) -> bool:

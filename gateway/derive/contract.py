@@ -68,9 +68,14 @@ class Operation:
         return page["properties"]["items"]["items"] if page else None
 
     @property
-    def is_paged(self) -> bool:
-        page = self._answer_with("items")
-        return page is not None and "next_cursor" in page["properties"]
+    def is_list(self) -> bool:
+        """Whether this is a resource's list, read page by page; other items are a batch that hangs on something."""
+        return self.method == "GET" and self.in_graph and self.items is not None and "limit" in self.query
+
+    @property
+    def hangs_on_a_row(self) -> bool:
+        """Whether the path goes on after a row's id (`/v1/goals/{id}/smart`): an edge's matter."""
+        return "}/" in self.path
 
     @property
     def is_grouped(self) -> bool:

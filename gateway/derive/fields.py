@@ -32,10 +32,11 @@ def optional(kind: Any) -> Any:
 
 
 def plain(rest_name: str, name: str, kind: Any, description: str | None = None) -> StrawberryField:
-    """A field that is read from the row under its REST name."""
+    """A field that is read from the row under its REST name, or sent under it; one that isn't sent stays unset."""
     return StrawberryField(
-        python_name=rest_name, graphql_name=name, type_annotation=StrawberryAnnotation(kind), description=description
-    )
+        python_name=rest_name, graphql_name=name, type_annotation=StrawberryAnnotation(kind), description=description,
+        default=UNSET,
+    )  # fmt: skip
 
 
 def resolved(

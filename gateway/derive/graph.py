@@ -24,9 +24,9 @@ def build(documents: Mapping[str, Any], edges: Iterable[Edge], keys: Iterable[Na
     """The schema of these documents and edges; ContractError says what doesn't fit."""
     contract = Contract(documents)
     types = Types(contract)
-    edges = list(edges)
-    query, mutation = new_type("Query"), new_type("Mutation")
-    fields_of(query).extend(root_fields(contract, types, keys, {edge.operation for edge in edges}))
+    query, _ = types.claim("Query", "the root", lambda: new_type("Query"))
+    mutation, _ = types.claim("Mutation", "the verbs", lambda: new_type("Mutation"))
+    fields_of(query).extend(root_fields(contract, types, keys))
     fields_of(mutation).extend(mutation_fields(contract, types))
     stitch(contract, types, edges)
     return strawberry.Schema(

@@ -38,25 +38,27 @@ class Ref:
 @dataclass(frozen=True)
 class Attached:
     """What hangs on a row, read for many: each item of the answer says in `key` whose it is. With `value`, the item holds
-    it there; null comes with the reason in the item's `problem`."""
+    it there; null comes with the reason in the item's `problem`. With `type`, value and key make a type of that name, so
+    that edges can start there."""
 
     name: str
     operation: str
     key: str
     value: str | None = None
+    type: str | None = None
     problem: str = "problem"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """An answer whose arguments differ per row: one POST of many `queries`, answered in their order as `items`. `bind`
-    fills a query's fields from the row, callers give the others. A list in the query takes one value."""
+    """An answer whose arguments differ per row: one POST of many `queries`, answered in their order. `bind` fills a
+    query's fields from the row (`metric.key` looks into it), callers give the others."""
 
     name: str
     operation: str
     bind: Mapping[str, str] = field(default_factory=dict)
     queries: str = "queries"
-    answers: str = "items"
+    answers: str = "series"
 
 
 @dataclass(frozen=True)

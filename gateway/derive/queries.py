@@ -25,21 +25,19 @@ from gateway.failures import GraphFailure
 from gateway.reads import Context, Listed, Rows, Single
 
 
-def root_fields(
-    contract: Contract, types: Types, keys: Iterable[NaturalKey], placed: set[str]
-) -> list[StrawberryField]:
-    """The fields of Query. `placed` are operations that edges use: unless they are lists, that is where they belong."""
+def root_fields(contract: Contract, types: Types, keys: Iterable[NaturalKey]) -> list[StrawberryField]:
+    """The fields of Query. What hangs on a row isn't here: an edge says where it is."""
     by_operation = {key.operation: key for key in keys}
     for key in by_operation.values():
         contract.operation(key.operation, key.name)
-    lists = {operation.path: operation for operation in contract.operations.values() if _is_list(operation)}
+    lists = {operation.path: operation for operation in contract.operations.values() if operation.is_list}
     fields: dict[str, StrawberryField] = {}
     for operation in contract.operations.values():
         if not operation.in_graph or operation.method != "GET":
             continue
-        if _is_list(operation):
+        if operation.is_list:
             field = _list_field(types, operation)
-        elif operation.items is not None or operation.id in placed or not operation.answers:
+        elif operation.items is not None or operation.hangs_on_a_row or not operation.answers:
             continue
         else:
             field = _item_field(types, operation, lists.get(operation.path.rpartition("/{")[0]), by_operation)
@@ -48,10 +46,6 @@ def root_fields(
             raise ContractError(f"two operations would be {name} at the graph's root; {operation.id} is the second")
         fields[name] = field
     return list(fields.values())
-
-
-def _is_list(operation: Operation) -> bool:
-    return operation.method == "GET" and operation.in_graph and operation.is_paged
 
 
 def _list_field(types: Types, operation: Operation) -> StrawberryField:

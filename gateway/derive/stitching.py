@@ -1,6 +1,7 @@
 """Decides how an edge becomes a field: what it asks for, how its answers find their parents, and that all of it exists."""
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from chassis.paging import MOST
 from gateway.derive.asked import asked_field
 from gateway.derive.connections import Position, Slice, connection, filter_arguments, page_arguments, query_of, wanted
 from gateway.derive.contract import Contract, ContractError, Operation
-from gateway.derive.fields import Resolve, field_names, fields_of, optional, resolved
+from gateway.derive.fields import Resolve, field_names, fields_of, new_type, optional, resolved
 from gateway.derive.kinds import Asked, Attached, Edge, Many, Ref, Refs
 from gateway.derive.names import camel, pascal
 from gateway.derive.types import Types
@@ -28,8 +29,7 @@ def as_id(text: Any) -> str | None:
 
 
 def stitch(contract: Contract, types: Types, edges: Iterable[Edge]) -> None:
-    """Adds the edges to their types; a second pass isn't needed, since an edge may start at a type that only another
-    edge brings in: those wait for it."""
+    """Adds the edges to their types. An edge may start at a type that only another edge brings in: it waits for that."""
     waiting = list(edges)
     while waiting:
         ready = [edge for edge in waiting if types.named(edge.name.partition(".")[0]) is not None]
@@ -79,6 +79,8 @@ def _field(contract: Contract, types: Types, edge: Edge, operation: Operation, n
         kind = node
         if edge.value:
             kind, _ = types.answer(item["properties"][edge.value], pascal(operation.id))
+        if edge.type:
+            kind = _with_key(types, edge.type, edge.name, kind, field_names(node)[camel(edge.key)])
         arguments = filter_arguments(types, operation, edge.key)
         resolve = _attached(edge, operation)
     description = contract.resolved(operation.items).get("description")
@@ -149,6 +151,15 @@ def _attached(edge: Attached, operation: Operation) -> Resolve:
         if item[edge.value] is None and problem:
             code = str(problem.get("code", "unknown")).upper()
             raise GraphFailure(code, str(problem.get("detail", code)), service=operation.service)
-        return item[edge.value]
+        value = item[edge.value]
+        return {**value, edge.key: item[edge.key]} if edge.type and value else value
 
     return resolve
+
+
+def _with_key(types: Types, name: str, edge: str, value: Any, key: StrawberryField) -> Any:
+    description = value.__strawberry_definition__.description
+    kind, is_new = types.claim(name, f"what {edge} answers", lambda: new_type(name, description))
+    if is_new:
+        fields_of(kind).extend(copy(field) for field in (key, *fields_of(value)))
+    return kind
