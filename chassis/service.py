@@ -1,6 +1,7 @@
 """Decides what every part is: an app with a database, identity, an outbox and inbox, jobs, health, metrics, docs."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
@@ -89,10 +90,21 @@ def _describe(app: FastAPI) -> None:
             for methods in document["paths"].values():
                 for operation in methods.values():
                     operation["responses"].pop("422", None)
-            app.openapi_schema = document
+            app.openapi_schema = _with_plain_names(document)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _with_plain_names(document: dict[str, Any]) -> dict[str, Any]:
+    """`Page_GoalRead_` is called `GoalPage`, as its class is: pydantic keeps class names of generics for titles only."""
+    schemas = document["components"]["schemas"]
+    text = json.dumps(document)
+    for key in [key for key in schemas if key.endswith("_")]:
+        text = text.replace(f'"#/components/schemas/{key}"', f'"#/components/schemas/{schemas[key]["title"]}"')
+        text = text.replace(f'"{key}": {{', f'"{schemas[key]["title"]}": {{')
+    renamed: dict[str, Any] = json.loads(text)
+    return renamed
 
 
 def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:

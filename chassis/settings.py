@@ -1,20 +1,11 @@
 """Decides what a process can be told from outside, and where its neighbours are."""
 
-import tomllib
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-STACK_FILE = Path(__file__).parent.parent / "deploy" / "stack.toml"
-
-
-@cache
-def stack() -> dict[str, dict[str, Any]]:
-    """`deploy/stack.toml`: part name -> its row."""
-    return tomllib.loads(STACK_FILE.read_text())
+from chassis.stack import parts
 
 
 class Settings(BaseSettings):
@@ -42,7 +33,7 @@ class Settings(BaseSettings):
 
     def url(self, part: str) -> str:
         """Base URL of another part, without a trailing slash."""
-        return self.urls.get(part) or f"http://{self.host}:{self.port + stack()[part]['port']}"
+        return self.urls.get(part) or f"http://{self.host}:{self.port + parts()[part].port}"
 
     @property
     def issuer_url(self) -> str:
@@ -51,4 +42,4 @@ class Settings(BaseSettings):
     @property
     def subscribers(self) -> list[str]:
         """Parts that hear what this one publishes."""
-        return [name for name, row in stack().items() if self.part in row["hears"]]
+        return [name for name, row in parts().items() if self.part in row.hears]

@@ -17,7 +17,7 @@ from chassis.fields import new_id
 log = logging.getLogger("mops.http")
 
 # Attributes that every LogRecord has; whatever else one carries was given as `extra`.
-_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 QUIET = {"/livez", "/readyz", "/metrics"}
 
 

@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from joserfc.jwk import KeySet, OKPKey
 from pydantic import SecretStr
 
-from chassis import migrate, settings
+from chassis import migrate
 from chassis.identity import Verifier
 from chassis.settings import Settings
+from chassis.stack import parts
 from deploy.postgres import cluster, databases, dsn, roles
 
 START = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -59,7 +60,7 @@ class TestStack:
             database_url=SecretStr(login),
             worker_role=f"{self.name}_{part}_worker",
             database_pool=5,
-            urls={name: f"http://{name}" for name in settings.stack()},
+            urls={name: f"http://{name}" for name in parts()},
             home=self.home,
             secret_key=SecretStr("q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s="),
             signing_keys=SecretStr(json.dumps(KeySet([self.key]).as_dict(private=True))),
@@ -95,19 +96,18 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def stack(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestStack]:
-    parts = list(settings.stack())
     made = TestStack(
         admin_dsn=postgres,
         name=f"mops_{secrets.token_hex(3)}",
         home=tmp_path_factory.mktemp("home"),
         clock=Clock(),
-        passwords={part: secrets.token_hex(8) for part in parts},
-        service_secrets={part: secrets.token_hex(16) for part in parts},
+        passwords={part: secrets.token_hex(8) for part in parts()},
+        service_secrets={part: secrets.token_hex(16) for part in parts()},
     )
 
     async def prepare() -> None:
         await roles.ensure(made.admin_dsn, made.name, made.passwords)
-        for part in parts:
+        for part in parts():
             await migrate.upgrade(made.admin_dsn, part, made.name)
 
     asyncio.run(prepare())

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from chassis.settings import stack
+from chassis.stack import parts
 
 ROOT = Path(__file__).parent.parent
 
@@ -13,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 def contracts() -> dict[Path, str]:
     """Every contract's file and what it should hold."""
     found = {}
-    for part, row in stack().items():
+    for part, row in parts().items():
         if part != "gateway":
-            module, _, name = row["app"].partition(":")
+            module, _, name = row.app.partition(":")
             document = getattr(importlib.import_module(module), name).openapi()
             found[ROOT / "openapi" / f"{part}.json"] = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     return found

@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from deploy import stack
+from chassis import stack
 from deploy.home import Home
 
 DEMO_ROLES = ("admin", "manager", "specialist", "contributor", "stakeholder")

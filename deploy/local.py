@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from deploy import credentials, readiness, stack
+from chassis import stack
+from deploy import credentials, readiness
 from deploy.child import Child
 from deploy.credentials import Credentials
 from deploy.home import Home, HomeError
@@ -159,7 +160,7 @@ def become_postgres(server: cluster.Server) -> NoReturn:
         print(problem, flush=True)
         sys.exit(1)
     command = server.command()
-    os.execve(command[0], command, process.environment())  # noqa: S606
+    os.execve(command[0], command, process.environment())
 
 
 def service(part: stack.Part, address: Address, variables: dict[str, str]) -> Child:

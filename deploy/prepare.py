@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy import stack
+from chassis import stack
 from deploy.credentials import Credentials
 from deploy.postgres import roles
 from deploy.postgres.cluster import Server
@@ -43,12 +43,11 @@ def prepare(admin_dsn: str, credentials: Credentials, server: Server | None, sec
         print(f"the database can't be prepared: {problem}", file=sys.stderr)
         return 1
     from chassis import migrate
-
     from gateway import seed
 
     with _step("migrations"):
         for part in stack.parts():
-            migrate.upgrade(admin_dsn, part, credentials.stack)
+            asyncio.run(migrate.upgrade(admin_dsn, part, credentials.stack))
     with _step("demo workspace"):
         asyncio.run(seed.ensure(admin_dsn, credentials.stack, credentials.clients, credentials.services))
     asyncio.run(_store_fingerprint(admin_dsn, wanted))

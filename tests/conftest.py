@@ -19,7 +19,7 @@ import services.goals.app
 import services.metrics.app
 from chassis.fields import new_id
 from chassis.outbox import Incoming, learn_workspace
-from chassis.settings import stack as parts
+from chassis.stack import parts
 from chassis.testing import Clock, TestStack
 from gateway.identity.rules import scopes_of
 from gateway.identity.tokens import Signer
@@ -45,7 +45,7 @@ METADATA: dict[str, MetaData] = {
 async def apps(stack: TestStack) -> AsyncIterator[dict[str, FastAPI]]:
     """All five apps, started once; each test has a workspace to itself instead of a database."""
     services = {
-        name: {"client_secret": stack.service_secrets[name], "scopes": row["asks"]} for name, row in parts().items()
+        name: {"client_secret": stack.service_secrets[name], "scopes": list(row.asks)} for name, row in parts().items()
     }
     await gateway.seed.ensure(stack.admin_dsn, stack.name, {}, services)
     async with stack.started(APPS):

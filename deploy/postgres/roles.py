@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from deploy import stack as table
+from chassis import stack as table
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis import migrate
-from chassis.settings import stack as parts
+from chassis.stack import parts
 from chassis.testing import TestStack
 from deploy.postgres import databases, roles
 from tests.conftest import METADATA

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from deploy import stack
+from chassis import stack
 from deploy.postgres import cluster, databases, dsn, roles
 
 if TYPE_CHECKING:

@@ -1,10 +1,11 @@
-"""Decides how stack.toml is read: which parts run, and where."""
+"""Decides how deploy/stack.toml is read: which parts run, and where."""
 
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-FILE = Path(__file__).with_name("stack.toml")
+FILE = Path(__file__).parent.parent / "deploy" / "stack.toml"
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,9 @@ class Part:
     asks: tuple[str, ...]
 
 
+@cache
 def parts() -> dict[str, Part]:
+    """Every part by its name."""
     rows = tomllib.loads(FILE.read_text())
     return {
         name: Part(name, row["app"], row["port"], row["schema"], tuple(row["hears"]), tuple(row["asks"]))

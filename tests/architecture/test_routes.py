@@ -1,0 +1,55 @@
+"""What routes promise: a scope on every one, names that are unique over all services."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.conftest import APPS
+
+# Who calls these can't have a token yet, or is known by something else: a signature, a service account.
+OPEN = {"issue_token", "get_jwks", "get_metadata", "receive_webhook", "check_webhook", "receive_events"}
+
+
+def operations() -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for part, app in APPS.items():
+        for path, methods in app.openapi()["paths"].items():
+            for method, operation in methods.items():
+                yield part, method, path, operation
+
+
+def test_every_route_asks_for_a_scope() -> None:
+    for part, method, path, operation in operations():
+        if operation["operationId"] not in OPEN and not path.startswith("/graphql"):
+            scopes = [scope for each in operation.get("security", []) for scope in each.get("OAuth2", [])]
+            assert scopes, f"{part} {method} {path}"
+
+
+def test_names_of_operations_are_unique_over_all_services() -> None:
+    names = [
+        operation["operationId"]
+        for part, _, _, operation in operations()
+        if operation["operationId"] != "receive_events"
+    ]
+    assert len(names) == len(set(names))
+
+
+def test_every_route_says_what_it_does() -> None:
+    for part, method, path, operation in operations():
+        assert operation.get("description"), f"{part} {method} {path}"
+
+
+def test_a_name_of_a_model_means_one_thing() -> None:
+    seen: dict[str, str] = {}
+    for part, app in APPS.items():
+        if part != "gateway":
+            for name, schema in app.openapi()["components"]["schemas"].items():
+                text = json.dumps(schema, sort_keys=True)
+                assert seen.setdefault(name, text) == text, f"{name} of {part} differs from another service's"
+
+
+def test_lists_answer_in_pages() -> None:
+    for part, method, path, operation in operations():
+        if method == "get" and operation["operationId"].startswith("list_"):
+            answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
+            shapes = [each["$ref"].rpartition("/")[2] for each in answer.get("anyOf", [answer])]
+            assert shapes[0].endswith("Page"), f"{part} {path} answers {shapes}"

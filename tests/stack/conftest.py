@@ -1,0 +1,100 @@
+"""Decides how a test gets the whole stack: real processes, real Postgres, real ports, a home of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chassis.stack import parts
+from tests.deploy.until import gone, until
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nothing listens on."""
+    for first in range(20_000 + os.getpid() % 20_000, 60_000, count):
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise RuntimeError("no free ports")
+
+
+@dataclass
+class Running:
+    """A stack that is ready, and how to reach, freeze and kill its parts."""
+
+    home: Path
+    port: int
+
+    def url(self, part: str) -> str:
+        return f"http://127.0.0.1:{self.port + parts()[part].port}"
+
+    def pid(self, part: str) -> int:
+        return int((self.home / "run" / f"{part}.pid").read_text())
+
+    def client(self, part: str, name: str) -> httpx.Client:
+        """A client of a part with a fresh token of the client that clients.json calls so."""
+        who = json.loads((self.home / "clients.json").read_text())[name]
+        answer = httpx.post(
+            f"{self.url('gateway')}/oauth/token",
+            data={"grant_type": "client_credentials"}, auth=(who["client_id"], who["client_secret"]),
+        )  # fmt: skip
+        token = answer.raise_for_status().json()["access_token"]
+        return httpx.Client(base_url=self.url(part), headers={"Authorization": f"Bearer {token}"}, timeout=30)
+
+    def ready(self, part: str) -> bool:
+        try:
+            return httpx.get(f"{self.url(part)}/readyz", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    @contextmanager
+    def frozen(self, part: str) -> Iterator[None]:
+        pid = self.pid(part)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def started(home: Path) -> Iterator[Running]:
+    port = free_ports(len(parts()))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MOPS_", "PYTEST_"))}
+    environment |= {"MOPS_HOME": str(home), "MOPS_PORT": str(port)}
+    with (home.parent / f"{home.name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.local"],
+            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    said = Path(log.name)
+    try:
+        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 60)
+        assert process.poll() is None, said.read_text(errors="replace")[-3000:]
+        yield Running(home, port)
+    finally:
+        pids = [int(path.read_text()) for path in (home / "run").glob("*.pid")]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert all(gone(pid) for pid in pids)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with started(tmp_path_factory.mktemp("stack") / "home") as stack:
+        yield stack
