@@ -19,7 +19,9 @@ QUIET_TURNS = 3
 class Read(Protocol):
     """A way to read the values of many keys in one call; equal reads are merged."""
 
-    most: int
+    @property
+    def most(self) -> int:
+        """Keys in one call."""
 
     async def fetch(self, context: "Context", keys: list[Any]) -> Mapping[Any, Any]:
         """Value by key; a value that is an exception is raised at whoever asked for it; what is missing is None."""

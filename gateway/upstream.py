@@ -1,4 +1,4 @@
-"""Decides how a service is asked: with the caller's own token, within the request's deadline, and what a failure means."""
+"""Decides how a service is asked: with the caller's own token, before a deadline; and what a failure means."""
 
 import asyncio
 import logging
@@ -38,8 +38,8 @@ class Upstream:
         self, operation: Operation, path: Mapping[str, str], query: Query, body: Any, headers: Mapping[str, str],
         deadline: float,
     ) -> Any:  # fmt: skip
-        """What an operation answers. Raises Refused for a 4xx, GraphFailure when there is no answer; each is logged here,
-        once, however many fields wait for it."""
+        """What an operation answers. Raises Refused for a 4xx, GraphFailure when there is no answer; that is logged
+        here, once, however many fields wait for it."""
         filled = operation.path
         for name, value in path.items():
             filled = filled.replace("{" + name + "}", quote(value, safe=""))

@@ -21,8 +21,8 @@ from gateway.reads import Page
 
 @dataclass(frozen=True)
 class Position:
-    """Where a page begins: a service's own cursor, and how many items after it were seen already. An item's cursor needs
-    no knowledge of how services make theirs."""
+    """Where a page begins: a service's own cursor, and how many items after it were seen already. So an item's cursor
+    needs no knowledge of how services make theirs."""
 
     cursor: str | None
     skip: int
@@ -119,10 +119,14 @@ def connection(types: Types, node: Any) -> Any:
         fields_of(edge).append(resolved("cursor", str, lambda row, _, __: row[0].edge(row[1][0]).encoded()))
     kind, is_new = types.claim(f"{name}Connection", f"Relay's list of {name}", lambda: new_type(f"{name}Connection"))
     if is_new:
-        fields_of(kind).append(resolved("edges", StrawberryList(edge), lambda row, _, __: [(row, item) for item in row.items]))
+        fields_of(kind).append(
+            resolved("edges", StrawberryList(edge), lambda row, _, __: [(row, item) for item in row.items])
+        )
         fields_of(kind).append(
             resolved(
-                "nodes", StrawberryList(node), lambda row, _, __: [item for _, item in row.items],
+                "nodes",
+                StrawberryList(node),
+                lambda row, _, __: [item for _, item in row.items],
                 description="The edges' nodes.",
             )
         )

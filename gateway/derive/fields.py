@@ -61,8 +61,8 @@ def argument(
 
 
 def new_type(name: str, description: str | None = None, *, is_input: bool = False) -> Any:
-    """A strawberry type without fields yet, so that types may refer to each other. As an input it becomes a dict of what
-    was sent and nothing else: in a merge patch, what is absent isn't null."""
+    """A strawberry type without fields yet, so that types may refer to each other. As an input it becomes a dict of
+    what was sent and nothing else: in a merge patch, what is absent isn't null."""
     kind = type(name, (dict,), {})
     definition = StrawberryObjectDefinition(
         name=name, is_input=is_input, is_interface=False, origin=kind, description=description, interfaces=[],

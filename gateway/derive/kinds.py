@@ -26,7 +26,7 @@ class Refs:
 
 @dataclass(frozen=True)
 class Ref:
-    """The row that this one names: its field `id` holds that one's `match`, which the operation takes many of as `by`."""
+    """The row that this one names: its field `id` holds that one's `match`; the operation takes many as `by`."""
 
     name: str
     operation: str
@@ -37,9 +37,9 @@ class Ref:
 
 @dataclass(frozen=True)
 class Attached:
-    """What hangs on a row, read for many: each item of the answer says in `key` whose it is. With `value`, the item holds
-    it there; null comes with the reason in the item's `problem`. With `type`, value and key make a type of that name, so
-    that edges can start there."""
+    """What hangs on a row, read for many: each item of the answer says in `key` whose it is. With `value`, the item
+    holds it there; null comes with the reason in the item's `problem`. With `type`, value and key make a type of that
+    name, so that edges can start there."""
 
     name: str
     operation: str

@@ -99,8 +99,8 @@ def _by_key(lists: Operation, known_by: NaturalKey | None) -> Resolve:
         ((name, value),) = given.items()
         if name == "id":
             # What isn't an id names nothing; asked for, it would spoil the batch that it is read with.
-            id = as_id(value)
-            return await context.load(by_id, id) if id else None
+            row_id = as_id(value)
+            return await context.load(by_id, row_id) if row_id else None
         assert by_name is not None  # noqa: S101  # no other argument is declared
         return await context.load(by_name, value)
 

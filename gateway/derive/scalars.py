@@ -1,4 +1,4 @@
-"""Decides how values that GraphQL has no type for travel: as the text that REST speaks, looked at when a caller sends it.
+"""Decides how values that GraphQL has no type for travel: as REST's own text, looked at when a caller sends it.
 
 Nothing is parsed on the way out: a service has already made sure of its own answers.
 """
@@ -10,6 +10,7 @@ from decimal import InvalidOperation
 from typing import Any, NewType
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
 Date = NewType("Date", str)
@@ -47,7 +48,7 @@ def _checked(check: Callable[[Any], Any], hint: str) -> Callable[[Any], Any]:
         try:
             return check(value)
         except (ValueError, TypeError, InvalidOperation):
-            raise ValueError(hint) from None
+            raise GraphQLError(hint) from None
 
     return parse
 

@@ -1,4 +1,4 @@
-"""Decides how an edge becomes a field: what it asks for, how its answers find their parents, and that all of it exists."""
+"""Decides how an edge becomes a field: what it asks, how answers find their parents, and that all of it exists."""
 
 from collections.abc import Iterable
 from copy import copy
@@ -29,7 +29,7 @@ def as_id(text: Any) -> str | None:
 
 
 def stitch(contract: Contract, types: Types, edges: Iterable[Edge]) -> None:
-    """Adds the edges to their types. An edge may start at a type that only another edge brings in: it waits for that."""
+    """Adds the edges to their types. An edge that starts at a type which another brings in waits for that one."""
     waiting = list(edges)
     while waiting:
         ready = [edge for edge in waiting if types.named(edge.name.partition(".")[0]) is not None]

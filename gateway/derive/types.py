@@ -91,14 +91,12 @@ class Types:
         spelled = {enum_name(value): value for value in values}
         if len(spelled) < len(values):
             raise ContractError(f"two values of {name} are spelled alike in the graph: {', '.join(values)}")
+        functional: Any = StrEnum
+        made = functional(name, spelled)
         kind, _ = self.claim(
             name,
             f"the enum {name} of {', '.join(values)}",
-            lambda: strawberry.enum(
-                StrEnum(name, spelled),  # type: ignore[arg-type]  # the functional form
-                name=name,
-                description=schema.get("description"),
-            ),
+            lambda: strawberry.enum(made, name=name, description=schema.get("description")),
         )
         return kind
 

@@ -1,4 +1,4 @@
-"""Decides which documents are answered at all: small enough, well formed, valid; and remembers the last ones' verdicts."""
+"""Decides which documents are answered at all: small enough, well formed, valid; remembers the last ones' verdicts."""
 
 from collections import OrderedDict
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Decides how an operation of a valid document becomes an answer. A compiled plan will take graphql-core's place here."""
+"""Decides how an operation of a valid document becomes an answer: here a plan can take graphql-core's place."""
 
 from collections.abc import Mapping
 from inspect import isawaitable

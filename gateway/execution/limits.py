@@ -33,7 +33,7 @@ MAX_SPREADS = 200
 # The same name twice in one selection: validation compares each with each.
 MAX_REPEATED = 150
 # Rows that lists may answer if they are as long as they may be.
-MAX_ROWS = 100_000
+MAX_ROWS = 20_000
 MAX_INTROSPECTIONS = 2
 DEFAULT_FIRST = 20
 

@@ -1,4 +1,4 @@
-"""Decides how a test asks the graph: over HTTP, with the services behind real sockets so that they can freeze and die."""
+"""Decides how a test asks the graph: over HTTP, with the services behind sockets, so that they can freeze and die."""
 
 import asyncio
 import socket

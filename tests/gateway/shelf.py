@@ -1,5 +1,5 @@
-"""Decides what the derivation is tried on beside the real services: a shelf of books that can do every kind of edge, and
-can be told to break."""
+"""Decides what the derivation is tried on beside the real services: shelves of books with every kind of edge, which can
+be told to break."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse
-from graphql import ExecutionResult, parse
+from graphql import ExecutionResult, GraphQLSchema, parse
 from pydantic import BaseModel
 
 from chassis.settings import Settings
@@ -114,6 +114,7 @@ class Library:
     broken: bool = False
     freeze_after: int | None = None
     app: FastAPI = field(init=False)
+    schema: GraphQLSchema = field(init=False)
     upstream: Any = None
 
     def __post_init__(self) -> None:
@@ -139,7 +140,11 @@ class Library:
 
         @app.get("/v1/books")
         async def list_books(
-            id: Many_ = [], shelf_id: Many_ = [], limit: int = 50, cursor: str | None = None, limit_per: int | None = None
+            id: Many_ = [],
+            shelf_id: Many_ = [],
+            limit: int = 50,
+            cursor: str | None = None,
+            limit_per: int | None = None,
         ) -> BookPage | BookGroups:
             if limit_per is None:
                 return BookPage(items=[self._book(each) for each in id][:limit], next_cursor=None)
@@ -172,6 +177,8 @@ class Library:
         async def query_loans(asked: LoanQueries) -> LoanSeries:
             return LoanSeries(series=[Loans(month=each.month, loans=len(each.shelf_ids)) for each in asked.queries])
 
+        self.schema = build({"shelf": app.openapi()}, EDGES, ())._schema
+
     def _shelf(self, id: str) -> ShelfRead:
         return ShelfRead(id=id, name=id.upper(), book_ids=[f"{id}b{each}" for each in range(self.books)][::-1])
 
@@ -179,8 +186,7 @@ class Library:
         return BookRead(id=id, shelf_id=id.partition("b")[0], title=id)
 
     async def ask(self, query: str) -> Any:
-        schema = build({"shelf": self.app.openapi()}, EDGES, ())._schema
-        result: ExecutionResult = await execute(schema, parse(query), {}, None, Context(self.upstream, {}))
+        result: ExecutionResult = await execute(self.schema, parse(query), {}, None, Context(self.upstream, {}))
         return result
 
     async def data(self, query: str) -> Any:

@@ -20,9 +20,7 @@ LISTED = "{ campaigns(first: 5) { nodes { slug } } again: campaigns(first: 6) { 
 
 
 @pytest.mark.parametrize(("how", "code"), [("frozen", "UPSTREAM_TIMEOUT"), ("dead", "UPSTREAM_UNAVAILABLE")])
-async def test_a_service_that_is_away_costs_its_fields_within_a_second(
-    graph: Graph, how: str, code: str
-) -> None:
+async def test_a_service_that_is_away_costs_its_fields_within_a_second(graph: Graph, how: str, code: str) -> None:
     with getattr(graph, how)("goals"):
         began = time.monotonic()
         answer = await graph.ask(LISTED)
@@ -84,7 +82,8 @@ async def test_connections_survive_a_thousand_cancelled_calls(apps: dict[str, Fa
                 for each in calls:
                     each.cancel()
                 assert all(
-                    isinstance(each, asyncio.CancelledError) for each in await asyncio.gather(*calls, return_exceptions=True)
+                    isinstance(each, asyncio.CancelledError)
+                    for each in await asyncio.gather(*calls, return_exceptions=True)
                 )
             async with served(apps["goals"]) as url:
                 upstream._settings.urls["goals"] = url
@@ -94,7 +93,9 @@ async def test_connections_survive_a_thousand_cancelled_calls(apps: dict[str, Fa
     assert refused.value.code == "UNAUTHENTICATED"
 
 
-async def test_nothing_internal_leaks(graph: Graph, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+async def test_nothing_internal_leaks(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def breaks(*_: Any) -> Any:
         raise KeyError("a secret of the house")
 

@@ -24,7 +24,8 @@ def campaign(slug: str) -> dict[str, Any]:
 
 def goal(title: str, campaign_ids: list[str], objective_id: str) -> dict[str, Any]:
     return {
-        "title": title, "campaignIds": campaign_ids, "objectiveId": objective_id, "metric": {"key": "email.total_clicks"},
+        "title": title, "campaignIds": campaign_ids, "objectiveId": objective_id,
+        "metric": {"key": "email.total_clicks"},
         "kind": "INCREASE", "baseline": {"from": "2026-01-01", "to": "2026-02-01"}, "target": {"changePercent": "25"},
         "window": {"start": "2026-03-01", "due": "2026-06-01"},
     }  # fmt: skip
@@ -33,8 +34,8 @@ def goal(title: str, campaign_ids: list[str], objective_id: str) -> dict[str, An
 async def made(graph: Graph, slug: str) -> str:
     created = (await graph(CREATE, input=campaign(slug)))["createCampaign"]
     assert created["errors"] == []
-    id: str = created["campaign"]["id"]
-    return id
+    made_id: str = created["campaign"]["id"]
+    return made_id
 
 
 async def test_a_mutation_answers_the_row_that_it_made(graph: Graph) -> None:
@@ -63,27 +64,29 @@ async def test_a_mutation_without_the_scope_is_refused_with_a_code(graph_of: Ask
 
 
 async def test_a_campaign_is_found_by_id_and_by_slug(graph: Graph) -> None:
-    id = await made(graph, "spring")
+    made_id = await made(graph, "spring")
     found = await graph(
-        'query($id: ID!) { a: campaign(id: $id) { slug } b: campaign(slug: "spring") { id } c: campaign(slug: "no") { id } }',
-        id=id.upper(),
+        """query($id: ID!) { a: campaign(id: $id) { slug } b: campaign(slug: "spring") { id }
+           c: campaign(slug: "no") { id } }""",
+        id=made_id.upper(),
     )
-    assert found == {"a": {"slug": "spring"}, "b": {"id": id}, "c": None}
+    assert found == {"a": {"slug": "spring"}, "b": {"id": made_id}, "c": None}
 
 
 async def test_what_is_no_id_names_nothing_and_spoils_nothing(graph: Graph) -> None:
-    id = await made(graph, "spring")
-    found = await graph('query($id: ID!) { a: campaign(id: "x") { slug } b: campaign(id: $id) { slug } }', id=id)
+    made_id = await made(graph, "spring")
+    found = await graph('query($id: ID!) { a: campaign(id: "x") { slug } b: campaign(id: $id) { slug } }', id=made_id)
     assert found == {"a": None, "b": {"slug": "spring"}}
 
 
 async def test_a_foreign_id_looks_like_a_missing_one(
     graph: Graph, graph_of: Ask, workspace: Workspace, other_workspace: Workspace
 ) -> None:
-    id = await made(graph, "spring")
+    made_id = await made(graph, "spring")
     other = await graph_of(other_workspace)
-    query = 'query($id: ID!) { campaign(id: $id) { slug } named: campaign(slug: "spring") { id } campaigns { nodes { id } } }'
-    assert await other(query, id=id) == {"campaign": None, "named": None, "campaigns": {"nodes": []}}
+    query = """query($id: ID!) { campaign(id: $id) { slug } named: campaign(slug: "spring") { id }
+               campaigns { nodes { id } } }"""
+    assert await other(query, id=made_id) == {"campaign": None, "named": None, "campaigns": {"nodes": []}}
 
 
 async def test_a_list_goes_on_after_any_of_its_cursors(graph: Graph) -> None:
@@ -98,6 +101,7 @@ async def test_a_list_goes_on_after_any_of_its_cursors(graph: Graph) -> None:
         after, more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
     assert seen == ["e", "d", "c", "b", "a"]
     first = (await graph(query))["campaigns"]["edges"][0]["cursor"]
+    assert [edge["node"]["slug"] for edge in (await graph(query, after=first))["campaigns"]["edges"]] == ["d", "c"]
     # The end of a list is a place too: what comes later is after it.
     by_age = "query($after: String) { campaigns(after: $after) { nodes { slug } pageInfo { endCursor } } }"
     end = (await graph(by_age))["campaigns"]["pageInfo"]["endCursor"]
@@ -113,7 +117,8 @@ async def test_goals_and_campaigns_find_each_other(graph: Graph) -> None:
         answer = (await graph(GOAL, input=goal(title, of, objective["id"])))["createGoal"]
         assert answer["errors"] == [], answer
     query = """query($id: ID!) { campaign(id: $id) { goals(first: 5) { nodes {
-                 title state campaigns { nodes { slug } } objective { name stakeholder goals { nodes { title } } } } } } }"""
+                 title state campaigns { nodes { slug } }
+                 objective { name stakeholder goals { nodes { title } } } } } } }"""
     goals = (await graph(query, id=ids[0]))["campaign"]["goals"]["nodes"]
     assert [each["title"] for each in goals] == ["one", "both"]
     assert [node["slug"] for node in goals[1]["campaigns"]["nodes"]] == ["spring", "summer"]
@@ -128,8 +133,8 @@ async def test_every_edge_is_one_call_however_many_rows_there_are(graph: Graph) 
     shapes = []
     for more in (1, 4, 7):
         for number in range(more):
-            id = await made(graph, f"c{more}-{number}")
-            await graph(GOAL, input=goal("more", [id], objective["id"]))
+            made_id = await made(graph, f"c{more}-{number}")
+            await graph(GOAL, input=goal("more", [made_id], objective["id"]))
         shapes.append(await graph.asked_by(query))
     # The goals' campaigns are known by their ids only, and are a level of their own.
     assert shapes[0] == ["GET /v1/campaigns", "GET /v1/campaigns", "GET /v1/goals", "GET /v1/objectives"]
@@ -137,10 +142,10 @@ async def test_every_edge_is_one_call_however_many_rows_there_are(graph: Graph) 
 
 
 async def test_what_two_fields_ask_for_alike_is_read_once(graph: Graph) -> None:
-    id = await made(graph, "spring")
+    made_id = await made(graph, "spring")
     asked = await graph.asked_by(
         "query($id: ID!) { a: campaign(id: $id) { slug } b: campaign(id: $id) { name goals { nodes { id } } }"
         " c: campaign(id: $id) { goals { nodes { title } } } }",
-        id=id,
+        id=made_id,
     )
     assert asked == ["GET /v1/campaigns", "GET /v1/goals"]
