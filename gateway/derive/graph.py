@@ -8,7 +8,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from gateway.derive.contract import Contract
 from gateway.derive.fields import fields_of, new_type
-from gateway.derive.kinds import Edge, NaturalKey
+from gateway.derive.kinds import Asked, Edge, NaturalKey
 from gateway.derive.mutations import mutation_fields
 from gateway.derive.queries import root_fields
 from gateway.derive.scalars import SCALARS
@@ -27,7 +27,9 @@ def build(documents: Mapping[str, Any], edges: Iterable[Edge], keys: Iterable[Na
     query, _ = types.claim("Query", "the root", lambda: new_type("Query"))
     mutation, _ = types.claim("Mutation", "the verbs", lambda: new_type("Mutation"))
     fields_of(query).extend(root_fields(contract, types, keys))
-    fields_of(mutation).extend(mutation_fields(contract, types))
+    edges = list(edges)
+    questions = {edge.operation for edge in edges if isinstance(edge, Asked)}
+    fields_of(mutation).extend(mutation_fields(contract, types, questions))
     stitch(contract, types, edges)
     return strawberry.Schema(
         query=query,

@@ -16,12 +16,12 @@ from gateway.reads import Context
 HEADERS = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match"}
 
 
-def mutation_fields(contract: Contract, types: Types) -> list[StrawberryField]:
-    """The fields of Mutation."""
+def mutation_fields(contract: Contract, types: Types, questions: set[str]) -> list[StrawberryField]:
+    """The fields of Mutation. `questions` are the operations that only read, though they are asked by POST."""
     return [
         _mutation(types, operation)
         for operation in contract.operations.values()
-        if operation.in_graph and operation.method != "GET"
+        if operation.in_graph and operation.method != "GET" and operation.id not in questions
     ]
 
 

@@ -70,12 +70,13 @@ def _item_field(
 ) -> StrawberryField:
     kind, _ = types.answer(operation.answers[0], pascal(operation.id))
     path, query = operation.named("path"), operation.query
-    if lists is not None and "id" in lists.query and len(path) == 1 and not query:
+    if lists is not None and len(path) == 1 and path.keys() <= lists.query.keys() and not query:
+        ((own, parameter),) = path.items()
         known_by = keys.get(lists.id)
-        arguments = [argument("id", "id", optional(types.sent(next(iter(path.values())).schema, "Id")[0]))]
-        if known_by is not None:
-            arguments.append(argument(known_by.by, camel(known_by.by), optional(str)))
-        resolve = _by_key(lists, known_by)
+        names = [own, known_by.by] if known_by else [own]
+        kinds = [types.sent(parameter.schema, pascal(own))[0], str]
+        arguments = [argument(name, camel(name), optional(of)) for name, of in zip(names, kinds, strict=False)]
+        resolve = _by_key(lists, names, is_id=parameter.schema.get("format") == "uuid")
     else:
         arguments = [
             types.argument(
@@ -88,21 +89,18 @@ def _item_field(
     return resolved(name_of(operation, "get_"), optional(kind), resolve, arguments, operation.description)
 
 
-def _by_key(lists: Operation, known_by: NaturalKey | None) -> Resolve:
-    by_id = Rows(lists, "id", "id")
-    by_name = Rows(lists, known_by.by, known_by.by) if known_by else None
+def _by_key(lists: Operation, names: list[str], *, is_id: bool) -> Resolve:
+    reads = {name: Rows(lists, name, name) for name in names}
 
     async def resolve(_: Any, context: Context, arguments: dict[str, Any]) -> Any:
         given = {name: value for name, value in arguments.items() if value is not None}
         if len(given) != 1:
-            raise GraphFailure("BAD_USER_INPUT", "name it by exactly one of its keys")
+            raise GraphFailure("BAD_USER_INPUT", f"name it by exactly one of: {', '.join(map(camel, names))}")
         ((name, value),) = given.items()
-        if name == "id":
+        if is_id and name == names[0]:
             # What isn't an id names nothing; asked for, it would spoil the batch that it is read with.
-            row_id = as_id(value)
-            return await context.load(by_id, row_id) if row_id else None
-        assert by_name is not None  # noqa: S101  # no other argument is declared
-        return await context.load(by_name, value)
+            value = as_id(value)
+        return await context.load(reads[name], value) if value else None
 
     return resolve
 

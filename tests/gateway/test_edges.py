@@ -43,7 +43,7 @@ async def test_a_row_names_others_in_its_own_order() -> None:
         assert [node["id"] for node in order["nodes"]] == ["s0b4", "s0b3"]
         after = order["pageInfo"]["endCursor"]
         found = await library.data(
-            "{ shelves { nodes { order(first: 9, after: \"AFTER\") { nodes { id } pageInfo { hasNextPage } } } } }".replace(
+            '{ shelves { nodes { order(first: 9, after: "AFTER") { nodes { id } pageInfo { hasNextPage } } } } }'.replace(
                 "AFTER", after
             )
         )
