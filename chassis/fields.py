@@ -152,7 +152,10 @@ class Money(Input):
     @classmethod
     def of_minor(cls, minor: int, currency: str) -> "Money":
         places = get_currency_precision(currency)
-        return cls(amount=Decimal(minor).scaleb(-places).quantize(Decimal(1).scaleb(-places)), currency=currency)
+        # Unchecked: a sum may have more digits than one amount that a caller may send.
+        return cls.model_construct(
+            amount=Decimal(minor).scaleb(-places).quantize(Decimal(1).scaleb(-places)), currency=currency
+        )
 
 
 class Readable(BaseModel):

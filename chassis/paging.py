@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Select, cast, func, select, true, tuple_
+from sqlalchemy import Select, SQLColumnExpression, cast, func, select, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
@@ -147,14 +147,14 @@ async def page(
 
 
 async def grouped(
-    session: AsyncSession, model: type[RowType], statement: Select[Any], parent: ColumnElement[Any],
+    session: AsyncSession, model: type[RowType], statement: Select[Any], parent: SQLColumnExpression[Any],
     keys: Sequence[UUID], limit_per: int, asked: Listing,
 ) -> list[tuple[UUID, list[RowType], str | None]]:  # fmt: skip
     """A page of the statement for each parent, all in one query."""
     if asked.cursor is not None and len(keys) > 1:
         raise Invalid.field("cursor", "a cursor of a group goes with that one parent", "cursor")
     distinct = list(dict.fromkeys(keys))
-    wanted = func.unnest(cast(distinct, ARRAY(Uuid))).table_valued("key").render_derived(name="wanted")
+    wanted = func.unnest(cast(distinct, ARRAY(Uuid))).table_valued("key").render_derived("wanted")
     ordered, columns = _ordered(statement.where(parent == wanted.c.key), model, asked)
     lateral = ordered.limit(limit_per + 1).correlate(wanted).lateral("each")
     each = aliased(model, lateral)

@@ -97,7 +97,7 @@ def _describe(app: FastAPI) -> None:
 
 
 def _with_plain_names(document: dict[str, Any]) -> dict[str, Any]:
-    """`Page_GoalRead_` is called `GoalPage`, as its class is: pydantic keeps class names of generics for titles only."""
+    """Calls `Page_GoalRead_` what its class is called, `GoalPage`: pydantic keeps that for the title alone."""
     schemas = document["components"]["schemas"]
     text = json.dumps(document)
     for key in [key for key in schemas if key.endswith("_")]:

@@ -52,4 +52,8 @@ def test_lists_answer_in_pages() -> None:
         if method == "get" and operation["operationId"].startswith("list_"):
             answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
             shapes = [each["$ref"].rpartition("/")[2] for each in answer.get("anyOf", [answer])]
-            assert shapes[0].endswith("Page"), f"{part} {path} answers {shapes}"
+            schema = APPS[part].openapi()["components"]["schemas"][shapes[0]]
+            assert "items" in schema["properties"], f"{part} {path} answers {shapes}"
+            ids = [each for each in operation["parameters"] if each["name"].endswith("_id") and each.get("required")]
+            # What hangs on rows that are named is answered whole; every other list can be walked.
+            assert ids or "next_cursor" in schema["properties"], f"{part} {path} has no next page"

@@ -1,0 +1,62 @@
+"""Decides how assets are read and written."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import and_, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from chassis.db import workspace_of
+from chassis.errors import NotFound
+from services.assets.asset.models import Asset, AssetCampaign
+from services.assets.asset.rules import AssetKind
+
+
+async def add_asset(session: AsyncSession, asset: Asset, campaign_ids: Sequence[UUID]) -> None:
+    session.add(asset)
+    await session.flush()
+    for campaign_id in dict.fromkeys(campaign_ids):
+        session.add(AssetCampaign(workspace_id=asset.workspace_id, asset_id=asset.id, campaign_id=campaign_id))
+    await session.flush()
+
+
+async def get_asset(session: AsyncSession, asset_id: UUID) -> Asset:
+    asset = await session.get(Asset, (workspace_of(session), asset_id))
+    if asset is None:
+        raise NotFound(f"no asset {asset_id}")
+    return asset
+
+
+async def campaigns_of(session: AsyncSession, asset_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    """Campaigns of many assets, in one query; each asset's in the order they were named."""
+    statement = select(AssetCampaign).where(
+        col(AssetCampaign.workspace_id) == workspace_of(session), col(AssetCampaign.asset_id).in_(set(asset_ids))
+    )
+    found: dict[UUID, list[UUID]] = {asset_id: [] for asset_id in asset_ids}
+    for link in await session.scalars(statement.order_by(col(AssetCampaign.id))):
+        found[link.asset_id].append(link.campaign_id)
+    return found
+
+
+def select_assets(
+    ids: Sequence[UUID], kinds: Sequence[AssetKind], campaign_ids: Sequence[UUID] = ()
+) -> SelectOfScalar[Asset]:
+    """Assets that fit every filter given."""
+    statement = select(Asset)
+    if ids:
+        statement = statement.where(col(Asset.id).in_(ids))
+    if kinds:
+        statement = statement.where(col(Asset.kind).in_(kinds))
+    if campaign_ids:
+        held = select(AssetCampaign.asset_id).where(col(AssetCampaign.campaign_id).in_(campaign_ids))
+        statement = statement.where(col(Asset.id).in_(held))
+    return statement
+
+
+def select_by_campaign(ids: Sequence[UUID], kinds: Sequence[AssetKind]) -> SelectOfScalar[Asset]:
+    """Assets that fit, once for each of their campaigns: to be grouped by `AssetCampaign.campaign_id`."""
+    link = and_(
+        col(AssetCampaign.workspace_id) == col(Asset.workspace_id), col(AssetCampaign.asset_id) == col(Asset.id)
+    )
+    return select_assets(ids, kinds).join(AssetCampaign, link)

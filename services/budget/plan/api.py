@@ -1,0 +1,72 @@
+"""Decides what callers can do with budget lines."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from sqlmodel import col
+
+from chassis.db import Now, Session, workspace_of
+from chassis.errors import Invalid
+from chassis.identity import scope
+from chassis.paging import MOST, Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
+from services.budget.ledger import store as ledger
+from services.budget.plan import store
+from services.budget.plan.models import Line, LineCreate, LineRead
+from services.budget.plan.rules import assert_fits
+
+router = APIRouter(tags=["lines"])
+
+
+@router.post("/v1/lines", status_code=201, dependencies=[scope("budget:write")])
+async def create_line(create: LineCreate, session: Session, now: Now) -> LineRead:
+    """Opens a line, with nothing allotted to it yet. A parent must exist, be in the same currency, and its period must
+    hold the line's. Whether goals knows the campaign isn't asked: the line waits for it."""
+    line = Line.model_validate(
+        {
+            **create.model_dump(exclude={"period"}),
+            "workspace_id": workspace_of(session),
+            "period_start": create.period.start,
+            "period_end": create.period.end,
+            "created_at": now,
+        }
+    )
+    if line.parent_id is not None:
+        assert_fits(line.frame, (await store.get_parent(session, line.parent_id)).frame)
+    await store.add_line(session, line)
+    await ledger.open_balance(session, line.id, now)
+    return LineRead.model_validate(line)
+
+
+@router.get("/v1/lines/{id}", dependencies=[scope("budget:read")])
+async def get_line(id: UUID, session: Session) -> LineRead:
+    """One line. What of its money is left is its position."""
+    return LineRead.model_validate(await store.get_line(session, id))
+
+
+@router.get("/v1/lines", dependencies=[scope("budget:read")])
+async def list_lines(
+    session: Session,
+    id: Ids = [],
+    campaign_id: Ids = [],
+    department: Annotated[list[str], Query(max_length=MOST, examples=[["demand generation"]])] = [],
+    parent_id: Ids = [],
+    limit_per: LimitPer = None,
+    asked: Listing = listing("name", "period_start", "created_at"),
+) -> Page[LineRead] | Groups[LineRead]:
+    """Lines that fit every filter, the oldest first unless sorted otherwise. With `limit_per`: so many for each
+    `campaign_id` that is named, in groups."""
+    if limit_per is None:
+        statement = store.select_lines(id, campaign_id, department, parent_id)
+        rows, next_cursor = await page(session, Line, statement, asked)
+        return Page[LineRead](items=[LineRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+    if not campaign_id:
+        raise Invalid.field("limit_per", "name the campaigns to group by: campaign_id")
+    statement = store.select_lines(id, [], department, parent_id)
+    found = await grouped(session, Line, statement, col(Line.campaign_id), campaign_id, limit_per, asked)
+    return Groups[LineRead](
+        groups=[
+            Group[LineRead](key=key, items=[LineRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+            for key, rows, next_cursor in found
+        ]
+    )

@@ -1,0 +1,75 @@
+"""Decides what a budget line is made of: its row, and what callers send and get."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
+from sqlmodel import Field
+
+from chassis.db import enum_column, instant_column
+from chassis.fields import Currency, Input, Interval, Name, Readable, UtcDatetime
+from services.budget.db import Table
+from services.budget.plan.rules import Frame, LinePolicy
+
+
+class Line(Table, table=True):
+    """`period` is kept as its two days; half-open. Its money is in the ledger."""
+
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id", "parent_id"], ["line.workspace_id", "line.id"]),
+        CheckConstraint("period_end > period_start", name="period"),
+        # Lists are by id within a filter, and groups by id within a campaign.
+        Index(None, "workspace_id", "campaign_id", "id"),
+        Index(None, "workspace_id", "department", "id"),
+        Index(None, "workspace_id", "parent_id", "id"),
+    )
+
+    name: str
+    department: str
+    # Another service's key, and no more: whether there is such a campaign isn't asked.
+    campaign_id: UUID | None
+    parent_id: UUID | None
+    period_start: date
+    period_end: date
+    currency: str
+    policy: LinePolicy = Field(sa_column=enum_column(LinePolicy, "policy"))
+    created_at: datetime = Field(sa_column=instant_column("created_at"))
+
+    @property
+    def period(self) -> Interval:
+        return Interval(start=self.period_start, end=self.period_end)
+
+    @property
+    def frame(self) -> Frame:
+        return Frame(self.currency, self.period_start, self.period_end)
+
+
+class LineCreate(Input):
+    """A new budget line, with nothing allotted to it yet."""
+
+    name: Name = Field(schema_extra={"examples": ["E-mail, spring"]})
+    department: Name = Field(schema_extra={"examples": ["demand generation"]})
+    campaign_id: UUID | None = Field(None, description="The campaign that it pays for; counts in its position.")
+    parent_id: UUID | None = Field(
+        None,
+        description="A line of the same currency whose period holds this one's. Money isn't passed down by itself.",
+    )
+    period: Interval
+    currency: Currency
+    policy: LinePolicy = Field(
+        description="What happens when more is asked than is available: `stop` refuses, `warn` says so and goes on."
+    )
+
+
+class LineRead(Readable):
+    """A budget line: money set aside for a department, perhaps for a campaign, over a period."""
+
+    id: UUID
+    name: str
+    department: str
+    campaign_id: UUID | None
+    parent_id: UUID | None
+    period: Interval
+    currency: str
+    policy: LinePolicy
+    created_at: UtcDatetime

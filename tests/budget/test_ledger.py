@@ -1,0 +1,302 @@
+"""What the ledger promises."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import event, text
+from sqlalchemy.exc import ProgrammingError
+
+from chassis.testing import START, Clock, TestStack
+from services.budget.ledger import store
+from services.budget.ledger.rules import Amounts, EntryKind
+from tests.budget.test_plan import open_line, wrong_fields
+from tests.conftest import Connect, Workspace, open_workspace
+
+
+def money(amount: str, currency: str = "EUR") -> dict[str, str]:
+    return {"amount": amount, "currency": currency}
+
+
+def position(allotted: str, taken: str = "0.00", currency: str = "EUR") -> dict[str, Any]:
+    return {
+        "allotted": money(allotted, currency), "available": money(allotted, currency),
+        **{pot: money(taken, currency) for pot in ("reserved", "committed", "actual")},
+    }  # fmt: skip
+
+
+async def allot(budget: httpx.AsyncClient, line: dict[str, Any], amount: str, currency: str = "EUR") -> dict[str, Any]:
+    answer = await budget.post(f"/v1/lines/{line['id']}/allot", json={"amount": money(amount, currency)})
+    assert answer.status_code == 200, answer.text
+    after: dict[str, Any] = answer.json()
+    return after
+
+
+async def entries_sum(apps: dict[str, FastAPI], workspace: Workspace, line: dict[str, Any]) -> Amounts:
+    async with apps["budget"].state.database.tenant(workspace.id) as session:
+        return await store.balance_at(session, UUID(line["id"]), datetime.max.replace(tzinfo=UTC))
+
+
+async def test_a_new_line_has_nothing(budget: httpx.AsyncClient) -> None:
+    line = await open_line(budget)
+    found = (await budget.get(f"/v1/lines/{line['id']}/position")).json()
+    assert found == {"line_id": line["id"], **position("0.00")}
+
+
+async def test_an_allotment_answers_with_the_position_after_it(budget: httpx.AsyncClient) -> None:
+    line = await open_line(budget)
+    assert await allot(budget, line, "1000") == {"line_id": line["id"], **position("1000.00")}
+    after = await allot(budget, line, "0.01")
+    assert after == {"line_id": line["id"], **position("1000.01")}
+    assert (await budget.get(f"/v1/lines/{line['id']}/position")).json() == after
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("JPY", "5"), ("KWD", "5.001")])
+async def test_money_has_the_places_of_its_currency(budget: httpx.AsyncClient, currency: str, amount: str) -> None:
+    line = await open_line(budget, currency=currency)
+    assert (await allot(budget, line, amount, currency))["allotted"] == money(amount, currency)
+    finer = await budget.post(f"/v1/lines/{line['id']}/allot", json={"amount": money(f"{float(amount)}1", currency)})
+    assert wrong_fields(finer) == ["amount"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "field"),
+    [
+        (money("5", "USD"), "amount.currency"), (money("0"), "amount.amount"), (money("-5"), "amount.amount"),
+        (money("a lot"), "amount.amount"), (money("NaN"), "amount.amount"),
+        # 100,000,000,000,000,000.00 is 10 ** 19 cents, more than a bigint holds.
+        (money("100000000000000000"), "amount.amount"),
+        ({"amount": "5"}, "amount.currency"), (None, "amount"),
+    ],
+)  # fmt: skip
+async def test_an_allotment_that_makes_no_sense_is_refused_by_its_field(
+    budget: httpx.AsyncClient, amount: Any, field: str
+) -> None:
+    line = await open_line(budget)
+    refused = await budget.post(f"/v1/lines/{line['id']}/allot", json={"amount": amount})
+    assert wrong_fields(refused) == [field]
+    assert (await budget.get(f"/v1/lines/{line['id']}/position")).json()["allotted"] == money("0.00")
+
+
+async def test_a_line_never_holds_more_than_can_be_kept_and_a_campaign_may(budget: httpx.AsyncClient) -> None:
+    campaign = str(uuid4())
+    lines = [await open_line(budget, campaign_id=campaign) for _ in range(2)]
+    for line in lines:
+        await allot(budget, line, "92233720368547758")
+        await allot(budget, line, "0.07")  # 2 ** 63 - 1 cents
+        full = await budget.post(f"/v1/lines/{line['id']}/allot", json={"amount": money("0.01")})
+        assert wrong_fields(full) == ["amount.amount"]
+    answer = await budget.get("/v1/positions", params={"campaign_id": campaign})
+    assert answer.json()["items"][0]["position"]["allotted"] == money("184467440737095516.14")
+
+
+async def test_concurrent_allotments_all_count_and_the_balance_is_the_sum_of_the_entries(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    line = await open_line(budget)
+    answers = await asyncio.gather(*(allot(budget, line, f"{cents}.01") for cents in range(1, 33)))
+    exact = 32 * 33 // 2 * 100 + 32
+    found = (await budget.get(f"/v1/lines/{line['id']}/position")).json()
+    assert found["allotted"] == money("528.32")
+    assert len({answer["allotted"]["amount"] for answer in answers}) == 32
+    assert await entries_sum(apps, workspace, line) == Amounts(allotted=exact)
+
+
+async def test_any_entries_leave_the_balance_that_they_sum_to(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    line = await open_line(budget)
+    story = [
+        (EntryKind.ALLOT, Amounts(allotted=1000)), (EntryKind.RESERVE, Amounts(reserved=700)),
+        (EntryKind.COMMIT, Amounts(reserved=-600, committed=600)), (EntryKind.RELEASE, Amounts(reserved=-100)),
+        (EntryKind.ACTUAL, Amounts(committed=-600, actual=590)), (EntryKind.REVERSE, Amounts(actual=-90)),
+    ]  # fmt: skip
+    for kind, change in story:
+        async with apps["budget"].state.database.tenant(workspace.id) as session:
+            balance = await store.lock_balance(session, UUID(line["id"]))
+            await store.post(session, balance, kind, change, "test", START, "")
+    found = (await budget.get(f"/v1/lines/{line['id']}/position")).json()
+    pots = {pot: found[pot]["amount"] for pot in ("allotted", "reserved", "committed", "actual", "available")}
+    assert pots == {
+        "allotted": "10.00", "reserved": "0.00", "committed": "0.00", "actual": "5.00", "available": "5.00"
+    }  # fmt: skip
+    assert await entries_sum(apps, workspace, line) == Amounts(allotted=1000, actual=500)
+
+
+async def test_a_past_position_is_what_was_recorded_by_then_that_instant_included(
+    budget: httpx.AsyncClient, clock: Clock
+) -> None:
+    line = await open_line(budget)
+    await allot(budget, line, "10")
+    clock.forward(minutes=30)
+    await allot(budget, line, "5")
+
+    async def allotted(moment: datetime) -> str:
+        answer = await budget.get(f"/v1/lines/{line['id']}/position", params={"as_of": moment.isoformat()})
+        assert answer.status_code == 200, answer.text
+        amount: str = answer.json()["allotted"]["amount"]
+        return amount
+
+    tick = timedelta(microseconds=1)
+    assert await allotted(START - tick) == "0.00"
+    assert await allotted(START) == "10.00"
+    assert await allotted(clock.now - tick) == "10.00"
+    assert await allotted(clock.now) == "15.00"
+    assert await allotted(clock.now + timedelta(days=4000)) == "15.00"
+
+
+async def test_an_instant_without_an_offset_is_refused(budget: httpx.AsyncClient) -> None:
+    line = await open_line(budget)
+    refused = await budget.get(f"/v1/lines/{line['id']}/position", params={"as_of": "2026-03-01T12:00:00"})
+    assert wrong_fields(refused) == ["as_of"]
+
+
+async def test_an_entry_is_never_recorded_before_the_one_it_follows(budget: httpx.AsyncClient, clock: Clock) -> None:
+    line = await open_line(budget)
+    clock.forward(minutes=1)
+    await allot(budget, line, "10")
+    clock.forward(seconds=-30)  # as for a request that began before the last one and got the lock after it
+    await allot(budget, line, "5")
+    between = await budget.get(f"/v1/lines/{line['id']}/position", params={"as_of": clock.now.isoformat()})
+    assert between.json()["allotted"] == money("0.00")
+
+
+async def test_an_entry_says_who_when_and_why(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    line = await open_line(budget)
+    asked = {"amount": money("10"), "reason": "Q3 budget"}
+    assert (await budget.post(f"/v1/lines/{line['id']}/allot", json=asked)).status_code == 200
+    async with apps["budget"].state.database.tenant(workspace.id) as session:
+        entry = (await session.execute(text("SELECT * FROM entry"))).one()
+    assert (entry.kind, entry.recorded_by, entry.recorded_at, entry.reason) == (
+        "allot", "client:test", START, "Q3 budget",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ["UPDATE entry SET allotted = 0", "DELETE FROM entry", "TRUNCATE entry"])
+async def test_the_database_lets_the_service_neither_change_nor_delete_an_entry(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], workspace: Workspace, change: str
+) -> None:
+    await allot(budget, await open_line(budget), "10")
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        async with apps["budget"].state.database.tenant(workspace.id) as session:
+            await session.execute(text(change))
+
+
+async def test_a_childs_money_counts_in_the_child_alone(budget: httpx.AsyncClient) -> None:
+    parent = await open_line(budget)
+    child = await open_line(budget, parent_id=parent["id"])
+    await allot(budget, child, "10")
+    assert (await budget.get(f"/v1/lines/{parent['id']}/position")).json()["allotted"] == money("0.00")
+
+
+async def test_positions_of_many_lines_come_in_the_order_asked_for_each_in_its_currency(
+    budget: httpx.AsyncClient,
+) -> None:
+    euros, yen = await open_line(budget), await open_line(budget, currency="JPY")
+    await allot(budget, euros, "10")
+    await allot(budget, yen, "7", "JPY")
+    asked = {"line_id": [yen["id"], str(uuid4()), euros["id"], yen["id"]]}
+    assert (await budget.get("/v1/line-positions", params=asked)).json()["items"] == [
+        {"line_id": yen["id"], "position": position("7", "0", "JPY")},
+        {"line_id": euros["id"], "position": position("10.00")},
+    ]
+
+
+async def test_a_campaigns_position_is_the_sum_over_its_lines(budget: httpx.AsyncClient) -> None:
+    spring, autumn, empty = (str(uuid4()) for _ in range(3))
+    root = await open_line(budget, campaign_id=spring)
+    for line in (root, await open_line(budget, campaign_id=spring, parent_id=root["id"])):
+        await allot(budget, line, "10.50")
+    await allot(budget, await open_line(budget, campaign_id=autumn), "1")
+    answer = await budget.get("/v1/positions", params={"campaign_id": [empty, spring, autumn]})
+    assert answer.json()["items"] == [
+        {"campaign_id": empty, "position": position("0.00"), "problem": None},
+        {"campaign_id": spring, "position": position("21.00"), "problem": None},
+        {"campaign_id": autumn, "position": position("1.00"), "problem": None},
+    ]
+
+
+async def test_a_campaign_with_lines_in_another_currency_has_a_problem_instead_and_spoils_no_other(
+    budget: httpx.AsyncClient,
+) -> None:
+    mixed, foreign, plain = (str(uuid4()) for _ in range(3))
+    for campaign, currency in ((mixed, "EUR"), (mixed, "USD"), (foreign, "JPY"), (plain, "EUR")):
+        await open_line(budget, campaign_id=campaign, currency=currency)
+    items = (await budget.get("/v1/positions", params={"campaign_id": [mixed, foreign, plain]})).json()["items"]
+    assert [item["position"] for item in items] == [None, None, position("0.00")]
+    assert items[0]["problem"]["code"] == "mixed_currencies"
+    assert "EUR, USD" in items[0]["problem"]["detail"]
+    assert "JPY" in items[1]["problem"]["detail"]
+
+
+async def test_a_campaigns_position_is_in_the_currency_that_its_workspace_reports_in(
+    connect: Connect, stack: TestStack, apps: dict[str, FastAPI], clock: Clock
+) -> None:
+    kuwait = connect("budget", await open_workspace(stack, apps, currency="KWD"))
+    campaign = str(uuid4())
+    await allot(kuwait, await open_line(kuwait, campaign_id=campaign, currency="KWD"), "1.001", "KWD")
+    asked = {"campaign_id": [campaign, str(uuid4())]}
+    items = (await kuwait.get("/v1/positions", params=asked)).json()["items"]
+    assert [item["position"] for item in items] == [
+        position("1.001", "0.000", "KWD"), position("0.000", "0.000", "KWD"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "key"), [("/v1/positions", "campaign_id"), ("/v1/line-positions", "line_id")])
+async def test_a_batch_of_positions_is_one_query_whatever_its_size(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], path: str, key: str
+) -> None:
+    await budget.get("/v1/lines")  # the first request of a workspace also asks whether it is known
+    seen: list[str] = []
+    engine = apps["budget"].state.database.engine.sync_engine
+
+    def see(_: Any, __: Any, statement: str, *___: Any) -> None:
+        seen.append(statement)
+
+    event.listen(engine, "before_cursor_execute", see)
+    try:
+        answer = await budget.get(path, params={key: [str(uuid4()) for _ in range(200)]})
+    finally:
+        event.remove(engine, "before_cursor_execute", see)
+    assert answer.status_code == 200, answer.text
+    assert sum("set_config" not in statement for statement in seen) == 1
+    assert len(answer.json()["items"]) == (200 if key == "campaign_id" else 0)
+
+
+@pytest.mark.parametrize(("path", "key"), [("/v1/positions", "campaign_id"), ("/v1/line-positions", "line_id")])
+async def test_a_batch_names_between_one_and_200(budget: httpx.AsyncClient, path: str, key: str) -> None:
+    assert wrong_fields(await budget.get(path)) == [key]
+    assert wrong_fields(await budget.get(path, params={key: [str(uuid4()) for _ in range(201)]})) == [key]
+
+
+async def test_another_workspace_learns_nothing_of_our_money_and_cannot_add_to_it(
+    budget: httpx.AsyncClient, connect: Connect, other_workspace: Workspace
+) -> None:
+    campaign = str(uuid4())
+    line = await open_line(budget, campaign_id=campaign)
+    await allot(budget, line, "10")
+    theirs = connect("budget", other_workspace)
+    path = f"/v1/lines/{line['id']}"
+    assert (await theirs.get(f"{path}/position")).status_code == 404
+    assert (await theirs.get(f"{path}/position", params={"as_of": START.isoformat()})).status_code == 404
+    assert (await theirs.post(f"{path}/allot", json={"amount": money("1")})).status_code == 404
+    assert (await theirs.get("/v1/line-positions", params={"line_id": line["id"]})).json() == {"items": []}
+    (item,) = (await theirs.get("/v1/positions", params={"campaign_id": campaign})).json()["items"]
+    assert item["position"] == position("0.00")
+    assert (await budget.get(f"{path}/position")).json()["allotted"] == money("10.00")
+
+
+async def test_only_who_approves_budgets_may_allot(
+    budget: httpx.AsyncClient, connect: Connect, workspace: Workspace
+) -> None:
+    line = await open_line(budget)
+    for role, status in (("stakeholder", 403), ("specialist", 403), ("manager", 200)):
+        client = connect("budget", workspace, role)
+        answer = await client.post(f"/v1/lines/{line['id']}/allot", json={"amount": money("1")})
+        assert answer.status_code == status
