@@ -7,12 +7,24 @@ Asked: an answer whose arguments differ per row.
 from gateway.derive.kinds import Attached, Edge, Many, NaturalKey, Ref, Refs
 
 EDGES: tuple[Edge, ...] = (
+    # A campaign is the hub: goals are measured over it, money is set aside for it, assets belong to it.
     Many("Campaign.goals", "list_goals", by="campaign_id"),
     Refs("Goal.campaigns", "list_campaigns", ids="campaign_ids"),
+    Many("Campaign.lines", "list_lines", by="campaign_id"),
+    Ref("Line.campaign", "list_campaigns", id="campaign_id"),
+    Many("Campaign.assets", "list_assets", by="campaign_id"),
+    Refs("Asset.campaigns", "list_campaigns", ids="campaign_ids"),
+    # A goal serves an objective, and is judged and followed.
     Many("Objective.goals", "list_goals", by="objective_id"),
     Ref("Goal.objective", "list_objectives", id="objective_id"),
     Attached("Goal.smart", "list_smart", key="goal_id"),
     Attached("Goal.progress", "list_progress", key="goal_id"),
+    # Lines are a tree; where each stands, and where all of a campaign's do.
+    Many("Line.children", "list_lines", by="parent_id"),
+    Ref("Line.parent", "list_lines", id="parent_id"),
+    Attached("Line.position", "list_line_positions", key="line_id", value="position"),
+    Attached("Campaign.budget", "list_campaign_positions", key="campaign_id", value="position", type="CampaignBudget"),
+    Many("CampaignBudget.lines", "list_lines", by="campaign_id", key="campaign_id"),
 )
 
 KEYS: tuple[NaturalKey, ...] = (NaturalKey("Campaign", "list_campaigns", by="slug"),)

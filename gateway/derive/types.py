@@ -56,6 +56,8 @@ class Types:
             if several in schema:
                 choices = [choice for choice in schema[several] if choice.get("type") != "null"]
                 nullable = len(choices) < len(schema[several])
+                if {choice.get("type") for choice in choices} == {"integer", "number"}:
+                    return float, nullable
                 if len(choices) != 1:
                     # GraphQL has no union of scalars, nor any in inputs: such a value passes as it is.
                     return Json, nullable

@@ -42,11 +42,8 @@ async def test_a_row_names_others_in_its_own_order() -> None:
         order = found["shelves"]["nodes"][0]["order"]
         assert [node["id"] for node in order["nodes"]] == ["s0b4", "s0b3"]
         after = order["pageInfo"]["endCursor"]
-        found = await library.data(
-            '{ shelves { nodes { order(first: 9, after: "AFTER") { nodes { id } pageInfo { hasNextPage } } } } }'.replace(
-                "AFTER", after
-            )
-        )
+        query = '{ shelves { nodes { order(first: 9, after: "%s") { nodes { id } pageInfo { hasNextPage } } } } }'
+        found = await library.data(query % after)
         order = found["shelves"]["nodes"][0]["order"]
         assert [node["id"] for node in order["nodes"]] == ["s0b2", "s0b1", "s0b0"]
         assert order["pageInfo"] == {"hasNextPage": False}

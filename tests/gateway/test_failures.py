@@ -24,10 +24,11 @@ async def test_a_service_that_is_away_costs_its_fields_within_a_second(graph: Gr
     with getattr(graph, how)("goals"):
         began = time.monotonic()
         answer = await graph.ask(LISTED)
-        assert time.monotonic() - began < 1
+        took = time.monotonic() - began
+    assert took < 1
     assert answer["data"] == {"campaigns": None, "again": None, "__typename": "Query"}
     assert [each["extensions"] for each in answer["errors"]] == [{"code": code, "service": "goals"}] * 2
-    assert [each["path"] for each in answer["errors"]] == [["campaigns"], ["again"]]
+    assert sorted(each["path"] for each in answer["errors"]) == [["again"], ["campaigns"]]
 
 
 async def test_an_answer_returns_as_soon_as_the_service_does(graph: Graph) -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import httpx
+
 from tests.conftest import Workspace
 from tests.gateway.conftest import Ask, Graph
 
@@ -149,3 +151,74 @@ async def test_what_two_fields_ask_for_alike_is_read_once(graph: Graph) -> None:
         id=made_id,
     )
     assert asked == ["GET /v1/campaigns", "GET /v1/goals"]
+
+
+MONEY = """mutation($line: LineCreateInput!) { createLine(input: $line) { line { id } errors { field code } } }"""
+ALLOT = """mutation($id: ID!, $allot: AllotmentCreateInput!) {
+  allotLine(id: $id, input: $allot) { linePosition { available { amount currency } } errors { field code } }
+}"""
+
+
+async def allotted(graph: Graph, campaign_id: str, currency: str = "EUR") -> str:
+    line = {
+        "name": "Ads", "department": "demand generation", "campaignId": campaign_id, "currency": currency,
+        "period": {"start": "2026-01-01", "end": "2027-01-01"}, "policy": "STOP",
+    }  # fmt: skip
+    created = (await graph(MONEY, line=line))["createLine"]
+    assert created["errors"] == []
+    line_id: str = created["line"]["id"]
+    allot = {"amount": {"amount": "1000.50", "currency": currency}}
+    assert (await graph(ALLOT, id=line_id, allot=allot))["allotLine"]["errors"] == []
+    return line_id
+
+
+async def test_a_campaign_tells_its_money_and_its_assets(graph: Graph, assets: httpx.AsyncClient) -> None:
+    made_id = await made(graph, "spring")
+    line_id = await allotted(graph, made_id)
+    data, files = (
+        {"title": "Logo", "kind": "logo", "campaign_id": made_id},
+        {"file": ("logo.png", b"\x89PNG\r\n\x1a\n")},
+    )
+    assert (await assets.post("/v1/assets", data=fields, files=files)).status_code == 201
+    query = """query($slug: String!) { campaign(slug: $slug) {
+      budget { allotted { amount currency } actual { amount } available { amount } lines { nodes {
+        id position { allotted { amount } } campaign { slug } parent { id } children { nodes { id } } } } }
+      assets(first: 10) { edges { node { title kind contentUrl campaigns { nodes { slug } } } } }
+    } }"""
+    found = (await graph(query, slug="spring"))["campaign"]
+    assert found["budget"] == {
+        "allotted": {"amount": "1000.50", "currency": "EUR"}, "actual": {"amount": "0.00"},
+        "available": {"amount": "1000.50"},
+        "lines": {"nodes": [
+            {"id": line_id, "position": {"allotted": {"amount": "1000.50"}}, "campaign": {"slug": "spring"},
+             "parent": None, "children": {"nodes": []}}
+        ]},
+    }  # fmt: skip
+    (edge,) = found["assets"]["edges"]
+    assert edge["node"]["contentUrl"]
+    assert (edge["node"]["title"], edge["node"]["campaigns"]) == ("Logo", {"nodes": [{"slug": "spring"}]})
+
+
+async def test_money_that_cant_be_added_up_is_null_with_a_code(graph: Graph) -> None:
+    made_id = await made(graph, "spring")
+    await allotted(graph, made_id)
+    await allotted(graph, made_id, "USD")
+    answer = await graph.ask(
+        "query($id: ID!) { campaign(id: $id) { slug budget { available { amount } } } }", id=made_id
+    )
+    assert answer["data"] == {"campaign": {"slug": "spring", "budget": None}}
+    assert answer["errors"][0]["extensions"] == {"code": "MIXED_CURRENCIES", "service": "budget"}
+
+
+async def test_a_service_that_is_away_leaves_the_others_fields(graph: Graph) -> None:
+    made_id = await made(graph, "spring")
+    query = """query($id: ID!) { campaign(id: $id) { slug budget { available { amount } } goals { nodes { id } }
+               assets { nodes { id } } } }"""
+    for broken, code in ((graph.frozen, "UPSTREAM_TIMEOUT"), (graph.dead, "UPSTREAM_UNAVAILABLE")):
+        with broken("budget"):
+            answer = await graph.ask(query, id=made_id)
+        assert answer["data"]["campaign"] == {
+            "slug": "spring", "budget": None, "goals": {"nodes": []}, "assets": {"nodes": []},
+        }  # fmt: skip
+        (error,) = answer["errors"]
+        assert (error["path"], error["extensions"]) == (["campaign", "budget"], {"code": code, "service": "budget"})
