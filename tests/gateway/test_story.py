@@ -175,10 +175,8 @@ async def allotted(graph: Graph, campaign_id: str, currency: str = "EUR") -> str
 async def test_a_campaign_tells_its_money_and_its_assets(graph: Graph, assets: httpx.AsyncClient) -> None:
     made_id = await made(graph, "spring")
     line_id = await allotted(graph, made_id)
-    data, files = (
-        {"title": "Logo", "kind": "logo", "campaign_id": made_id},
-        {"file": ("logo.png", b"\x89PNG\r\n\x1a\n")},
-    )
+    fields = {"title": "Logo", "kind": "logo", "campaign_id": made_id}
+    files = {"file": ("logo.png", b"\x89PNG\r\n\x1a\n")}
     assert (await assets.post("/v1/assets", data=fields, files=files)).status_code == 201
     query = """query($slug: String!) { campaign(slug: $slug) {
       budget { allotted { amount currency } actual { amount } available { amount } lines { nodes {
