@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 
 from chassis.outbox import Event, Handler
+from services.metrics.campaign.actions import learn_campaign
+from services.metrics.change.models import NumbersChanged
+from services.metrics.rollup.actions import change_workspace
 
-PUBLISHES: tuple[type[Event], ...] = ()
-CONSUMES: Mapping[str, Handler] = {}
+PUBLISHES: tuple[type[Event], ...] = (NumbersChanged,)
+CONSUMES: Mapping[str, Handler] = {
+    "goals.campaign.created": learn_campaign,
+    # In place of the chassis's own: days depend on the zone.
+    "gateway.workspace.changed": change_workspace,
+}

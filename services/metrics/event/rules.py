@@ -1,0 +1,141 @@
+"""Decides what an e-mail event is once its platform's words are translated: its type, time, verdict and identity."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Earlier or later than this a clock is broken, and the event would stand in a month that it doesn't belong to.
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(hours=24)
+MOST_RECIPIENT = 320
+MOST_MESSAGE_ID = 1000
+MOST_URL = 8000
+MOST_TAG = 300
+MOST_TAGS = 100
+
+
+class EventType(StrEnum):
+    QUEUED = "queued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    BOUNCED = "bounced"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+    SUBSCRIBED = "subscribed"
+    UNKNOWN = "unknown"
+
+
+class EventVerdict(StrEnum):
+    """Who acted. Raw counts are human + bot + unknown."""
+
+    HUMAN = "human"
+    BOT = "bot"
+    UNKNOWN = "unknown"
+
+
+# Only these are something that the recipient's side does; of the others nothing can be said.
+ACTS = frozenset(
+    {EventType.OPENED, EventType.CLICKED, EventType.COMPLAINED, EventType.UNSUBSCRIBED, EventType.SUBSCRIBED}
+)
+# Why a verdict is "bot": the platform says that a machine opened it, or the sender that a machine acted.
+MACHINE_OPEN = "machine_open"
+MACHINE = "machine"
+
+
+class UnreadableError(Exception):
+    """Why an event can't be read; begins with the field's name where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvent:
+    """An event as every platform's module hands it over, clean enough to be stored."""
+
+    key: bytes
+    type: EventType
+    recipient: str | None
+    message_id: str | None
+    url: str | None
+    tags: tuple[str, ...]
+    occurred_at: datetime
+    verdict: EventVerdict
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What was authentic but can't be read: the exact bytes, and why."""
+
+    payload: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that one post held."""
+
+    events: list[ReadEvent]
+    unreadable: list[Unreadable]
+
+
+def identity(*stable: object) -> bytes:
+    """The key of an event: SHA-256 over the fields that stay the same on every retry, the time among them.
+
+    Twins that agree in all of them are one event.
+    """
+    return hashlib.sha256(json.dumps(stable, ensure_ascii=True).encode()).digest()
+
+
+def moment(seconds: float) -> datetime:
+    """The time of a Unix epoch in seconds, whole or fractional; UnreadableError when there is no such time."""
+    try:
+        return EPOCH + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        raise UnreadableError("timestamp: there is no such time") from None
+
+
+def plausible(occurred_at: datetime, now: datetime) -> datetime:
+    """The time in UTC; UnreadableError before 2000 or more than 24 hours ahead of `now`."""
+    if occurred_at.tzinfo is None:
+        raise UnreadableError("occurred_at: has no offset")
+    if not EARLIEST <= occurred_at <= now + AHEAD:
+        raise UnreadableError(f"occurred_at: {occurred_at.isoformat()} is before 2000 or over 24 hours ahead")
+    return occurred_at.astimezone(UTC)
+
+
+def clean(field: str, text: str | None, most: int) -> str | None:
+    """The text if it can be kept, None for nothing; UnreadableError for NUL or more than `most` characters."""
+    if not text:
+        return None
+    if "\0" in text:
+        raise UnreadableError(f"{field}: holds a NUL character")
+    if len(text) > most:
+        raise UnreadableError(f"{field}: longer than {most} characters")
+    return text
+
+
+def clean_recipient(address: str | None) -> str | None:
+    """The address by which a person is found again: without surrounding space, in lower case."""
+    return clean("recipient", (address or "").strip().lower(), MOST_RECIPIENT)
+
+
+def clean_tags(tags: list[str]) -> tuple[str, ...]:
+    """Tags in the order sent, trimmed and in lower case as slugs are, each once."""
+    if len(tags) > MOST_TAGS:
+        raise UnreadableError(f"tags: more than {MOST_TAGS}")
+    found = (clean("tags", tag.strip().lower(), MOST_TAG) for tag in tags)
+    return tuple(dict.fromkeys(tag for tag in found if tag))
+
+
+def judge(kind: EventType, machine: str | None) -> tuple[EventVerdict, tuple[str, ...]]:
+    """Who acted, and why we think so: a bot where `machine` gives a reason, nobody known where nobody acts."""
+    if machine:
+        return EventVerdict.BOT, (machine,)
+    return (EventVerdict.HUMAN if kind in ACTS else EventVerdict.UNKNOWN), ()

@@ -1,0 +1,153 @@
+"""Decides what numbers callers can ask for."""
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from chassis.db import Session
+from chassis.errors import Invalid
+from chassis.identity import scope
+from chassis.paging import Ids
+from services.metrics.metric.rules import CATALOGUE, Definition, definition
+from services.metrics.series.models import (
+    QueriedSeries,
+    Series,
+    SeriesAnswer,
+    SeriesAnswers,
+    SeriesMetric,
+    SeriesPoint,
+    SeriesProblem,
+    SeriesQuery,
+)
+from services.metrics.series.rules import (
+    MOST_POINTS_TOGETHER,
+    Grain,
+    GroupBy,
+    Period,
+    Scope,
+    check_span,
+    completeness,
+    periods,
+)
+from services.metrics.series.store import Basis, Group, Numbers, read_basis, read_numbers
+
+router = APIRouter(tags=["series"])
+
+
+def _points(
+    metric: Definition, numbers: Numbers, group: Group, spans: list[Period], basis: Basis, scope: Scope
+) -> list[SeriesPoint]:
+    watermark = basis.watermark(scope.source_ids)
+    points = []
+    for span in spans:
+        numerator = numbers.measure(group, span.start, metric.numerator, metric.bots)
+        denominator = (
+            numbers.measure(group, span.start, metric.denominator, metric.bots) if metric.denominator else None
+        )
+        points.append(
+            SeriesPoint(
+                start=span.start,
+                value=metric.value(numerator, denominator),
+                numerator=numerator,
+                denominator=denominator,
+                completeness=completeness(span, basis.zone, watermark),
+            )
+        )
+    return points
+
+
+def _groups(asked: Scope, numbers: Numbers) -> list[Group]:
+    """Which series there are: one; one for each id asked for; or one for each that has events in the span."""
+    named = {GroupBy.CAMPAIGN: asked.campaign_ids, GroupBy.SOURCE: asked.source_ids}
+    if asked.group_by is None:
+        return [None]
+    return list(dict.fromkeys(named[asked.group_by])) or sorted(numbers.groups, key=str)
+
+
+def _together(points: int) -> None:
+    if points > MOST_POINTS_TOGETHER:
+        raise Invalid.field("grain", f"more than {MOST_POINTS_TOGETHER} points together; ask for less at once")
+
+
+def _metric(metric: Definition) -> SeriesMetric:
+    return SeriesMetric(key=metric.key, version=metric.version, unit=metric.unit)
+
+
+@router.get("/v1/metrics/{key}/series", dependencies=[scope("metrics:read")])
+async def get_series(
+    key: str,
+    session: Session,
+    since: Annotated[date, Query(alias="from", description="First local day.", examples=["2026-01-01"])],
+    until: Annotated[date, Query(alias="to", description="First local day that no longer counts.")],
+    grain: Annotated[Grain, Query(description="Weeks begin on Monday; `total` is one point.")] = Grain.MONTH,
+    campaign_id: Ids = [],
+    source_id: Ids = [],
+    group_by: Annotated[GroupBy | None, Query(description="A series for each; without it, one over all.")] = None,
+) -> SeriesAnswer:
+    """A metric over time, in local days of the workspace's zone.
+
+    Every period in [from, to) has a point, the first and the last cut to it. A rate is computed from its parts, and a
+    unique count is counted anew, for every period and group: neither is ever an average or a sum of others. What a
+    webhook was answered 2xx for is in it. Grouped without naming ids, every campaign (null: none) or source with events
+    in the span has a series.
+    """
+    metric = definition(key)
+    check_span(since, until)
+    spans = periods(since, until, grain)
+    asked = Scope(since, until, grain, tuple(campaign_id), tuple(source_id), group_by)
+    basis = await read_basis(session)
+    numbers = (await read_numbers(session, [(asked, metric)]))[asked]
+    groups = _groups(asked, numbers)
+    _together(len(groups) * len(spans))
+    return SeriesAnswer(
+        metric=_metric(metric),
+        grain=grain,
+        timezone=basis.zone,
+        watermark=basis.watermark(asked.source_ids),
+        series=[
+            Series(
+                group={group_by.value: group} if group_by else {},
+                points=_points(metric, numbers, group, spans, basis, asked),
+            )
+            for group in groups
+        ],
+    )
+
+
+@router.post("/v1/series/query", dependencies=[scope("metrics:read")])
+async def query_series(query: SeriesQuery, session: Session) -> SeriesAnswers:
+    """Up to 200 series at once, each with a span, grain, campaigns and sources of its own, in the order asked for.
+
+    Changes nothing. An unknown metric costs its own series alone, which then has a `problem`. It takes a fixed number
+    of database statements, so ask for many rather than often.
+    """
+    spans, asked = [], []
+    for place, each in enumerate(query.queries):
+        check_span(each.since, each.until, f"queries.{place}.to")
+        spans.append(periods(each.since, each.until, each.grain))
+        asked.append(Scope(each.since, each.until, each.grain, tuple(each.campaign_ids), tuple(each.source_ids)))
+    _together(sum(map(len, spans)))
+    basis = await read_basis(session)
+    metrics = [CATALOGUE.get(each.metric) for each in query.queries]
+    numbers = await read_numbers(
+        session, [(scope, metric) for scope, metric in zip(asked, metrics, strict=True) if metric]
+    )
+    return SeriesAnswers(
+        series=[
+            QueriedSeries(
+                metric=_metric(metric),
+                grain=scope.grain,
+                timezone=basis.zone,
+                watermark=basis.watermark(scope.source_ids),
+                points=_points(metric, numbers[scope], None, span, basis, scope),
+            )
+            if metric
+            else QueriedSeries(
+                grain=scope.grain,
+                timezone=basis.zone,
+                problem=SeriesProblem(code="not_found", detail=f"no metric {each.metric}"),
+            )
+            for each, metric, scope, span in zip(query.queries, metrics, asked, spans, strict=True)
+        ]
+    )
