@@ -1,0 +1,36 @@
+"""Decides how the services' resources hang together in the graph. All else in it is derived from `openapi/*.json`.
+
+Many: the rows that name this one. Refs, Ref: the rows, or the row, that this one names. Attached: what hangs on it.
+Asked: an answer whose arguments differ per row.
+"""
+
+from gateway.derive.kinds import Asked, Attached, Edge, Many, NaturalKey, Ref, Refs
+
+EDGES: tuple[Edge, ...] = (
+    # A campaign is the hub: goals are measured over it, money is set aside for it, assets and events belong to it.
+    Many("Campaign.goals", "list_goals", by="campaign_id"),
+    Refs("Goal.campaigns", "list_campaigns", ids="campaign_ids"),
+    Many("Campaign.lines", "list_lines", by="campaign_id"),
+    Ref("Line.campaign", "list_campaigns", id="campaign_id"),
+    Many("Campaign.assets", "list_assets", by="campaign_id"),
+    Refs("Asset.campaigns", "list_campaigns", ids="campaign_ids"),
+    Many("Campaign.events", "list_events", by="campaign_id"),
+    Ref("Event.campaign", "list_campaigns", id="campaign_id"),
+    # A goal serves an objective, and is judged and followed.
+    Many("Objective.goals", "list_goals", by="objective_id"),
+    Ref("Goal.objective", "list_objectives", id="objective_id"),
+    Attached("Goal.smart", "list_smart", key="goal_id"),
+    Attached("Goal.progress", "list_progress", key="goal_id"),
+    # Lines are a tree: where each stands, and where all of a campaign's do.
+    Ref("Line.parent", "list_lines", id="parent_id"),
+    Attached("Line.position", "list_line_positions", key="line_id", value="position"),
+    Attached("Campaign.budget", "list_campaign_positions", key="campaign_id", value="position", type="CampaignBudget"),
+    Many("CampaignBudget.lines", "list_lines", by="campaign_id", key="campaign_id"),
+    # Events come from sources; what they add up to is asked for by campaign, by goal, or for the whole workspace.
+    Ref("Event.source", "list_sources", id="source_id"),
+    Asked("Campaign.series", "query_series", bind={"campaign_ids": "id"}),
+    Asked("Goal.series", "query_series", bind={"campaign_ids": "campaign_ids", "metric": "metric.key"}),
+    Asked("Query.series", "query_series"),
+)
+
+KEYS: tuple[NaturalKey, ...] = (NaturalKey("Campaign", "list_campaigns", by="slug"),)

@@ -1,0 +1,1 @@
+"""How a document is answered: guarded, parsed and validated once, then executed."""

@@ -1,0 +1,173 @@
+"""Decides how big a query may be, before validation looks at it: one pass that looks at each fragment once.
+
+Every number is of the query with its fragments written out, so that a fragment that spreads another twice, and so on,
+counts for what it would cost. What a fragment costs is remembered by its name.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+)
+
+from chassis.paging import MOST
+from gateway.failures import GraphFailure
+
+MAX_BYTES = 64_000
+MAX_TOKENS = 3_000
+MAX_DEPTH = 20
+MAX_FIELDS = 2_000
+MAX_ALIASES = 100
+MAX_DIRECTIVES = 50
+MAX_SPREADS = 200
+# The same name twice in one selection: validation compares each with each.
+MAX_REPEATED = 150
+# Rows that lists may answer if they are as long as they may be.
+MAX_ROWS = 20_000
+MAX_INTROSPECTIONS = 2
+DEFAULT_FIRST = 20
+
+LISTS = frozenset({"edges", "nodes"})
+INTROSPECTION = frozenset({"__schema", "__type"})
+
+
+@dataclass
+class Cost:
+    """What a selection takes."""
+
+    depth: int = 0
+    fields: int = 0
+    aliases: int = 0
+    directives: int = 0
+    spreads: int = 0
+    repeated: int = 0
+    rows: int = 0
+    introspections: int = 0
+    # What only concerns the selection itself, not the field that it belongs to.
+    names: Counter[str] = field(default_factory=Counter)
+    is_list: bool = False
+
+
+LIMITS = (
+    ("depth", MAX_DEPTH, "QUERY_TOO_DEEP", "nests deeper than {} fields"),
+    ("fields", MAX_FIELDS, "QUERY_TOO_LARGE", "has more than {} fields"),
+    ("aliases", MAX_ALIASES, "QUERY_TOO_LARGE", "has more than {} aliases"),
+    ("directives", MAX_DIRECTIVES, "QUERY_TOO_LARGE", "has more than {} directives"),
+    ("spreads", MAX_SPREADS, "QUERY_TOO_LARGE", "spreads more than {} fragments"),
+    ("repeated", MAX_REPEATED, "QUERY_TOO_LARGE", "repeats more than {} fields"),
+    ("rows", MAX_ROWS, "QUERY_TOO_LARGE", "could answer more than {} rows: ask for fewer with `first`"),
+    ("introspections", MAX_INTROSPECTIONS, "QUERY_TOO_LARGE", "asks for the schema more than {} times"),
+)
+
+
+class Limiter:
+    """One pass over one document."""
+
+    def __init__(self, document: DocumentNode, variables: Mapping[str, Any]) -> None:
+        self._document = document
+        self._variables = variables
+        self._fragments = {
+            node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
+        }
+        # None while it is being looked at: a spread that meets itself there is a cycle.
+        self._costs: dict[str, Cost | None] = {}
+
+    def check(self) -> None:
+        """Raises GraphFailure when the document asks for too much. Fragments that nobody spreads count too: validation
+        looks at them all the same."""
+        whole = Cost()
+        for node in self._document.definitions:
+            if isinstance(node, OperationDefinitionNode):
+                cost = self._selection(node.selection_set, 1)
+                cost.directives += len(node.directives or ())
+                self._add(whole, cost)
+        for name in self._fragments:
+            self._within(self._fragment(name, 1))
+
+    def _selection(self, selected: SelectionSetNode, depth: int) -> Cost:
+        if depth > MAX_DEPTH:
+            raise GraphFailure("QUERY_TOO_DEEP", f"the query nests deeper than {MAX_DEPTH} fields")
+        cost = Cost()
+        for node in selected.selections:
+            cost.directives += len(node.directives or ())
+            if isinstance(node, FieldNode):
+                self._field(cost, node, depth)
+            elif isinstance(node, FragmentSpreadNode):
+                cost.spreads += 1
+                self._add(cost, self._fragment(node.name.value, depth))
+            else:
+                self._add(cost, self._selection(node.selection_set, depth))  # type: ignore[attr-defined]
+            self._within(cost)
+        return cost
+
+    def _field(self, cost: Cost, node: FieldNode, depth: int) -> None:
+        name = node.alias.value if node.alias else node.name.value
+        cost.repeated += name in cost.names
+        cost.names[name] += 1
+        cost.fields += 1
+        cost.aliases += node.alias is not None
+        cost.introspections += node.name.value in INTROSPECTION
+        cost.is_list = cost.is_list or node.name.value in LISTS
+        cost.depth = max(cost.depth, 1)
+        if node.selection_set is None:
+            return
+        inner = self._selection(node.selection_set, depth + 1)
+        if inner.is_list:
+            inner.rows = self._length(node) * max(inner.rows, 1)
+        inner.names.clear()
+        inner.is_list = False
+        inner.depth += 1
+        self._add(cost, inner)
+
+    def _length(self, node: FieldNode) -> int:
+        """How many rows a connection answers at most."""
+        for argument in node.arguments or ():
+            if argument.name.value == "first":
+                value: Any = None
+                if isinstance(argument.value, IntValueNode):
+                    value = int(argument.value.value[:9])
+                elif isinstance(argument.value, VariableNode):
+                    value = self._variables.get(argument.value.name.value)
+                return max(1, min(value, MOST)) if isinstance(value, int) else MOST
+        return DEFAULT_FIRST
+
+    def _fragment(self, name: str, depth: int) -> Cost:
+        if name not in self._fragments:
+            return Cost()  # validation says so
+        if name in self._costs:
+            known = self._costs[name]
+            if known is None:
+                raise GraphFailure("GRAPHQL_VALIDATION_FAILED", f'the fragment "{name}" spreads itself')
+            if depth - 1 + known.depth > MAX_DEPTH:
+                raise GraphFailure("QUERY_TOO_DEEP", f"the query nests deeper than {MAX_DEPTH} fields")
+            return known
+        self._costs[name] = None
+        definition = self._fragments[name]
+        cost = self._selection(definition.selection_set, depth)
+        cost.directives += len(definition.directives or ())
+        self._costs[name] = cost
+        return cost
+
+    def _add(self, cost: Cost, other: Cost) -> None:
+        cost.depth = max(cost.depth, other.depth)
+        for name in ("fields", "aliases", "directives", "spreads", "repeated", "rows", "introspections"):
+            setattr(cost, name, getattr(cost, name) + getattr(other, name))
+        cost.repeated += sum(count for name, count in other.names.items() if name in cost.names)
+        cost.names.update(other.names)
+        cost.is_list = cost.is_list or other.is_list
+        self._within(cost)
+
+    def _within(self, cost: Cost) -> None:
+        for name, most, code, words in LIMITS:
+            if getattr(cost, name) > most:
+                raise GraphFailure(code, f"the query {words.format(most)}")

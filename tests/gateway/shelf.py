@@ -1,0 +1,206 @@
+"""Decides what the derivation is tried on beside the real services: shelves of books with every kind of edge, which can
+be told to break."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+from fastapi.responses import JSONResponse
+from graphql import ExecutionResult, GraphQLSchema, parse
+from pydantic import BaseModel
+
+from chassis.settings import Settings
+from gateway.derive.graph import build
+from gateway.derive.kinds import Asked, Attached, Edge, Many, Ref, Refs
+from gateway.execution.execute import execute
+from gateway.reads import Context
+from gateway.upstream import connected
+from tests.gateway.conftest import served
+
+Many_ = Annotated[list[str], Query(max_length=200)]
+
+
+class ShelfRead(BaseModel):
+    """Where books stand."""
+
+    id: str
+    name: str
+    book_ids: list[str]
+
+
+class BookRead(BaseModel):
+    id: str
+    shelf_id: str
+    title: str
+
+
+class ShelfPage(BaseModel):
+    items: list[ShelfRead]
+    next_cursor: str | None
+
+
+class BookPage(BaseModel):
+    items: list[BookRead]
+    next_cursor: str | None
+
+
+class BookGroup(BaseModel):
+    key: str
+    items: list[BookRead]
+    next_cursor: str | None
+
+
+class BookGroups(BaseModel):
+    groups: list[BookGroup]
+
+
+class Weight(BaseModel):
+    grams: int
+
+
+class Why(BaseModel):
+    code: str
+    detail: str
+
+
+class WeightOfShelf(BaseModel):
+    shelf_id: str
+    weight: Weight | None
+    problem: Why | None
+
+
+class Weights(BaseModel):
+    items: list[WeightOfShelf]
+
+
+class LoanQuery(BaseModel):
+    shelf_ids: list[str]
+    month: str
+
+
+class LoanQueries(BaseModel):
+    queries: list[LoanQuery]
+
+
+class Loans(BaseModel):
+    month: str
+    loans: int
+
+
+class LoanSeries(BaseModel):
+    series: list[Loans]
+
+
+EDGES: tuple[Edge, ...] = (
+    Many("Shelf.books", "list_books", by="shelf_id"),
+    Refs("Shelf.order", "list_books", ids="book_ids"),
+    Ref("Book.shelf", "list_shelves", id="shelf_id"),
+    Attached("Shelf.weight", "list_weights", key="shelf_id", value="weight", type="ShelfWeight"),
+    Many("ShelfWeight.books", "list_books", by="shelf_id", key="shelf_id"),
+    Asked("Shelf.loans", "query_loans", bind={"shelf_ids": "id"}),
+)
+
+
+@dataclass
+class Library:
+    """The app, its graph, and what it was asked."""
+
+    shelves: int = 3
+    books: int = 5
+    asked: list[str] = field(default_factory=list)
+    broken: bool = False
+    freeze_after: int | None = None
+    app: FastAPI = field(init=False)
+    schema: GraphQLSchema = field(init=False)
+    upstream: Any = None
+
+    def __post_init__(self) -> None:
+        self.app = app = FastAPI(generate_unique_id_function=lambda route: route.name)
+
+        @app.middleware("http")
+        async def remember(request: Any, call_next: Any) -> Any:
+            self.asked.append(f"{request.method} {request.url.path}?{request.url.query}")
+            if self.broken and "books" in request.url.path:
+                return JSONResponse({"code": "database_unavailable", "detail": "a secret"}, 503)
+            if self.freeze_after is not None and len(self.asked) > self.freeze_after:
+                await asyncio.Event().wait()
+            return await call_next(request)
+
+        @app.get("/v1/shelves")
+        async def list_shelves(id: Many_ = [], limit: int = 50, cursor: str | None = None) -> ShelfPage:
+            begin = int(cursor or 0)
+            wanted = [f"s{number}" for number in range(self.shelves)]
+            found = [each for each in wanted if not id or each in id]
+            after = begin + limit
+            items = [self._shelf(each) for each in found[begin:after]]
+            return ShelfPage(items=items, next_cursor=str(after) if after < len(found) else None)
+
+        @app.get("/v1/books")
+        async def list_books(
+            id: Many_ = [],
+            shelf_id: Many_ = [],
+            limit: int = 50,
+            cursor: str | None = None,
+            limit_per: int | None = None,
+        ) -> BookPage | BookGroups:
+            if limit_per is None:
+                return BookPage(items=[self._book(each) for each in id][:limit], next_cursor=None)
+            begin = int(cursor or 0)
+            after = begin + limit_per
+            more = str(after) if after < self.books else None
+            return BookGroups(
+                groups=[
+                    BookGroup(
+                        key=key, next_cursor=more,
+                        items=[self._book(f"{key}b{each}") for each in range(begin, min(after, self.books))],
+                    )
+                    for key in shelf_id
+                ]
+            )  # fmt: skip
+
+        @app.get("/v1/weights")
+        async def list_weights(shelf_id: Many_ = []) -> Weights:
+            why = Why(code="too_heavy", detail="the scale ends at 5 kg")
+            return Weights(
+                items=[
+                    WeightOfShelf(shelf_id=each, weight=None, problem=why)
+                    if each == "s1"
+                    else WeightOfShelf(shelf_id=each, weight=Weight(grams=100), problem=None)
+                    for each in shelf_id
+                ]
+            )
+
+        @app.post("/v1/loans/query", openapi_extra={"x-graph": False})
+        async def query_loans(asked: LoanQueries) -> LoanSeries:
+            return LoanSeries(series=[Loans(month=each.month, loans=len(each.shelf_ids)) for each in asked.queries])
+
+        self.schema = build({"shelf": app.openapi()}, EDGES, ())._schema
+
+    def _shelf(self, id: str) -> ShelfRead:
+        return ShelfRead(id=id, name=id.upper(), book_ids=[f"{id}b{each}" for each in range(self.books)][::-1])
+
+    def _book(self, id: str) -> BookRead:
+        return BookRead(id=id, shelf_id=id.partition("b")[0], title=id)
+
+    async def ask(self, query: str) -> Any:
+        result: ExecutionResult = await execute(self.schema, parse(query), {}, None, Context(self.upstream, {}))
+        return result
+
+    async def data(self, query: str) -> Any:
+        result = await self.ask(query)
+        assert not result.errors, result.errors
+        return result.data
+
+
+@asynccontextmanager
+async def shelf(shelves: int = 3, books: int = 5) -> AsyncIterator[Library]:
+    """A library behind a socket."""
+    library = Library(shelves, books)
+    async with (
+        served(library.app) as url,
+        connected(Settings(part="gateway", urls={"shelf": url})) as library.upstream,
+    ):
+        yield library
