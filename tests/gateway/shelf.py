@@ -125,6 +125,8 @@ class Library:
             self.asked.append(f"{request.method} {request.url.path}?{request.url.query}")
             if self.broken and "books" in request.url.path:
                 return JSONResponse({"code": "database_unavailable", "detail": "a secret"}, 503)
+            if self.freeze_after == len(self.asked):
+                await asyncio.sleep(0.5)  # slow, and then frozen: two waits that must not add up
             if self.freeze_after is not None and len(self.asked) > self.freeze_after:
                 await asyncio.Event().wait()
             return await call_next(request)
