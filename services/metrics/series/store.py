@@ -27,8 +27,11 @@ _HITS = """
     ), hit AS (
         SELECT a.n, a.since, a.grain, a.group_by, r.campaign_id, r.source_id, r.day, {COLUMNS}
         FROM asked a CROSS JOIN unnest(a.campaigns) AS of_campaign
-        JOIN {TABLE} r ON r.workspace_id = :workspace AND r.campaign_id = of_campaign
-            AND r.day >= a.since AND r.day < a.until
+        CROSS JOIN LATERAL (
+            SELECT * FROM {TABLE} WHERE workspace_id = :workspace AND campaign_id = of_campaign
+                AND day >= a.since AND day < a.until
+            OFFSET 0  -- read by campaign and day, even where the planner knows nothing of the table yet
+        ) AS r
         WHERE a.sources IS NULL OR r.source_id = ANY(a.sources)
         UNION ALL
         SELECT a.n, a.since, a.grain, a.group_by, r.campaign_id, r.source_id, r.day, {COLUMNS}
