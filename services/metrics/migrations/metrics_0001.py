@@ -161,7 +161,6 @@ def _roll_ups() -> None:
             unique=True,
             postgresql_nulls_not_distinct=True,
         )
-        op.create_index(f"{table}_workspace_id_day_idx", table, ["workspace_id", "day"])
     op.create_table(
         "change",
         sa.Column("workspace_id", sa.Uuid, primary_key=True),

@@ -19,7 +19,6 @@ tally = Table(
     Column("count", BigInteger, nullable=False),
     Index("tally_cell_idx", "workspace_id", "campaign_id", "day", "source_id", "type", "verdict",
           unique=True, postgresql_nulls_not_distinct=True),
-    Index(None, "workspace_id", "day"),
 )  # fmt: skip
 
 # One row says that a recipient opened a message: exact sets, so that a union of days or campaigns counts each pair
@@ -35,5 +34,4 @@ impression = Table(
     Column("message", Uuid, nullable=False),
     Index("impression_cell_idx", "workspace_id", "campaign_id", "day", "source_id", "verdict", "recipient_id",
           "message", unique=True, postgresql_nulls_not_distinct=True),
-    Index(None, "workspace_id", "day"),
 )  # fmt: skip
