@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -22,7 +23,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 def free_ports(count: int) -> int:
     """The first of so many ports in a row that nothing listens on."""
-    for first in range(20_000 + os.getpid() % 20_000, 60_000, count):
+    for _ in range(100):
+        # Below where the system takes ports for outgoing connections from; at random, as other suites may run beside.
+        first = 10_000 + secrets.randbelow(20_000)
         try:
             for port in range(first, first + count):
                 with socket.socket() as probe:

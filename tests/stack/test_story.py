@@ -17,8 +17,6 @@ from tests.deploy.until import until
 from tests.stack.conftest import Running
 from tests.stack.sendgrid import BERLIN, Account, as_delivered, count, make_events
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 TODAY = datetime.now(BERLIN)
 YEAR = TODAY.year - 1  # a year that is over, so that every run sees the same months and changes of the clocks
 STORY = """
