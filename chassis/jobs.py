@@ -15,20 +15,25 @@ from chassis.db import Database
 
 log = logging.getLogger("mops.jobs")
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 5.0
 
 
 @dataclass
 class Job:
-    """`run(app)` every so often; `wake()` asks for a run now, on this replica."""
+    """`run(app)` every so often, and where `after_events` says so as soon as events came in or were taken by others."""
 
     name: str
     every: timedelta
     run: Callable[[FastAPI], Awaitable[None]]
+    after_events: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def wake(self) -> None:
-        self.woken.set()
+
+def wake_jobs(jobs: Sequence[Job]) -> None:
+    """Asks for a run, on this replica, of those that follow events."""
+    for job in jobs:
+        if job.after_events:
+            job.woken.set()
 
 
 async def run_jobs(app: FastAPI, jobs: Sequence[Job]) -> None:

@@ -26,7 +26,7 @@ from chassis.settings import Settings
 log = logging.getLogger("mops.outbox")
 
 BATCH = 200
-IDLE_SECONDS = 2.0
+IDLE_SECONDS = 5.0
 FIRST_RETRY = timedelta(milliseconds=500)
 LAST_RETRY = timedelta(seconds=60)
 
@@ -92,6 +92,7 @@ class Relay:
     http: httpx.AsyncClient
     account: ServiceAccount
     clock: Callable[[], datetime]
+    after_delivery: Callable[[], None]
 
     def __post_init__(self) -> None:
         self._woken = {subscriber: asyncio.Event() for subscriber in self.settings.subscribers}
@@ -117,7 +118,9 @@ class Relay:
                 self.failing[subscriber] = str(problem) or type(problem).__name__
                 await asyncio.sleep(FIRST_RETRY.total_seconds())
                 continue
-            if not delivered:
+            if delivered:
+                self.after_delivery()
+            else:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), IDLE_SECONDS)
 
@@ -220,6 +223,7 @@ async def receive_events(
                 log.exception("event_failed", extra={"event_id": str(event.id), "event_type": event.type})
                 refused[str(event.id)] = f"{type(problem).__name__}: {problem}"[:500]
                 held.add(subject)
+    request.app.state.wake_jobs()
     return InboxAnswer(refused=refused)
 
 

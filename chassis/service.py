@@ -18,7 +18,7 @@ from sqlalchemy.schema import ColumnCollectionConstraint
 from chassis import problems
 from chassis.db import Database, system_clock
 from chassis.identity import ServiceAccount, Verifier
-from chassis.jobs import Job, run_jobs
+from chassis.jobs import Job, run_jobs, wake_jobs
 from chassis.outbox import WORKSPACE_EVENTS, Handler, Relay, inbox_router, pending
 from chassis.settings import Settings
 from chassis.telemetry import Edge, configure_logs
@@ -123,7 +123,10 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
             state.account = ServiceAccount(
                 settings.part, settings.service_secret.get_secret_value(), settings.issuer_url, state.http, state.clock
             )
-            state.relay = relay = Relay(settings, database, state.http, state.account, state.clock)
+            state.wake_jobs = lambda: wake_jobs(jobs)
+            state.relay = relay = Relay(
+                settings, database, state.http, state.account, state.clock, after_delivery=state.wake_jobs
+            )
             database.subscribers = settings.subscribers
             database.after_commit = relay.wake
             for resource in resources:

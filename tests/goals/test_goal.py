@@ -118,6 +118,30 @@ async def test_an_event_of_metrics_brings_the_evaluation_forward(
     assert (progress["value"], progress["share"], progress["health"]) == (20, 0.5, "on_track")
 
 
+async def test_news_that_comes_in_the_middle_of_an_evaluation_is_not_lost(
+    apps: dict[str, FastAPI], goals: httpx.AsyncClient, clicks: Clicks, deliver: Deliver, clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    goal = await make_goal(goals, target={"value": 40}, kind="reach", baseline=None)
+    await deliver()
+    upstream = apps["goals"].state.upstream
+    ask = upstream.totals
+
+    async def ask_and_be_overtaken(*args: Any) -> Any:
+        answer = await ask(*args)
+        monkeypatch.undo()
+        clock.forward(seconds=1)
+        await clicks(20, "2026-05-01")
+        await deliver()
+        return answer
+
+    monkeypatch.setattr(upstream, "totals", ask_and_be_overtaken)
+    await evaluate_due_goals(apps["goals"])
+    assert (await goals.get(f"/v1/goals/{goal['id']}/progress")).json()["value"] == 0
+    await evaluate_due_goals(apps["goals"])
+    assert (await goals.get(f"/v1/goals/{goal['id']}/progress")).json()["value"] == 20
+
+
 async def test_a_goal_is_looked_at_every_minute(
     apps: dict[str, FastAPI], goals: httpx.AsyncClient, clock: Clock
 ) -> None:

@@ -79,9 +79,8 @@ async def evaluate(
             fresh = last
         session.add(fresh)
         found[goal.id] = fresh
-        goal.evaluate_at = now + EVALUATE_EVERY
-        session.add(goal)
     await session.flush()
+    await store.put_off(session, goals, now + EVALUATE_EVERY)
     return found
 
 
@@ -125,12 +124,9 @@ async def evaluate_due_goals(app: FastAPI) -> None:
                 try:
                     await evaluate(session, app.state.upstream, goals, now)
                 except Unavailable:
-                    for goal in goals:
-                        goal.evaluate_at = now + RETRY_AFTER
-                        session.add(goal)
+                    await store.put_off(session, goals, now + RETRY_AFTER)
         if sum(map(len, due.values())) < BATCH:
             return
 
 
-# Often, because it is also how an event's wish for an early evaluation is met; a look that finds nothing is one query.
-EVALUATE = Job("evaluate_goals", timedelta(seconds=1), evaluate_due_goals)
+EVALUATE = Job("evaluate_goals", timedelta(seconds=5), evaluate_due_goals, after_events=True)

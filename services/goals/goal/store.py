@@ -121,11 +121,24 @@ async def due_goals(session: AsyncSession, now: datetime, most: int) -> dict[UUI
 
 
 async def bring_forward(session: AsyncSession, campaign_ids: Sequence[UUID], now: datetime) -> None:
-    """Asks for an early evaluation of the open goals measured over these campaigns, or over the whole workspace."""
+    """Asks for an early evaluation of the open goals measured over these campaigns, or over the whole workspace.
+
+    Of goals that are due already too: they may be being evaluated now, from numbers that are older than this.
+    """
     await session.execute(
         text("""UPDATE goal SET evaluate_at = :now
-                WHERE evaluate_at > :now AND state = ANY(:open) AND (
+                WHERE state = ANY(:open) AND (
                     EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = goal.id AND c.campaign_id = ANY(:ids))
                     OR NOT EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = goal.id))"""),
         {"now": now, "open": [state.value for state in OPEN_STATES], "ids": list(campaign_ids)},
+    )
+
+
+async def put_off(session: AsyncSession, goals: Sequence[Goal], until: datetime) -> None:
+    """Plans the goals' next evaluation, but for those that were asked for again since they were read."""
+    await session.execute(
+        text("""UPDATE goal SET evaluate_at = :until
+                FROM unnest(cast(:ids AS uuid[]), cast(:seen AS timestamptz[])) AS read(id, evaluate_at)
+                WHERE goal.id = read.id AND goal.evaluate_at = read.evaluate_at"""),
+        {"ids": [goal.id for goal in goals], "seen": [goal.evaluate_at for goal in goals], "until": until},
     )

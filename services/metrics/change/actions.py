@@ -19,4 +19,4 @@ async def tell_changes(app: FastAPI) -> None:
             await tell_change(session, app.state.clock())
 
 
-TELL_CHANGES = Job("metrics.tell_changes", timedelta(seconds=1), tell_changes)
+TELL_CHANGES = Job("tell_changes", timedelta(seconds=5), tell_changes, after_events=True)
