@@ -18,7 +18,7 @@ from chassis.paging import MOST
 from chassis.settings import Settings
 
 TIMEOUT_SECONDS = 2.0
-PROBE_SECONDS = 1.0
+PROBE_SECONDS = 2.0
 PROBE_TIMEOUT_SECONDS = 0.6
 
 
@@ -108,7 +108,7 @@ class Upstream:
             raise Unavailable(f"{part} doesn't answer now", code=f"{part}_unavailable") from problem
 
     async def watch(self) -> None:
-        """Keeps `metrics_answers` true to the last second, so that a reader needn't wait to learn that it is away."""
+        """Keeps `metrics_answers` true to the last few seconds, so that a reader needn't wait to learn that it is away."""
         while True:
             try:
                 url = f"{self._settings.url('metrics')}/livez"
