@@ -108,7 +108,7 @@ class Upstream:
             raise Unavailable(f"{part} doesn't answer now", code=f"{part}_unavailable") from problem
 
     async def watch(self) -> None:
-        """Keeps `metrics_answers` true to the last few seconds, so that a reader needn't wait to learn that it is away."""
+        """Keeps `metrics_answers` true to the last seconds, so that a reader needn't wait to learn that it is away."""
         while True:
             try:
                 url = f"{self._settings.url('metrics')}/livez"
