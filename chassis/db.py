@@ -17,6 +17,7 @@ from sqlmodel import Field, SQLModel
 from chassis import tables
 from chassis.errors import Unavailable
 from chassis.fields import new_id
+from chassis.idempotency import claim
 from chassis.identity import CurrentPrincipal
 from chassis.settings import Settings
 
@@ -136,6 +137,7 @@ async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterat
     database: Database = request.app.state.database
     async with database.tenant(principal.workspace_id) as session:
         await database.assert_known(session, principal.workspace_id)
+        await claim(request, session, principal.subject, request.app.state.clock())
         yield session
 
 

@@ -15,12 +15,13 @@ from sqlalchemy import MetaData
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import ColumnCollectionConstraint
 
-from chassis import problems
+from chassis import idempotency, problems
 from chassis.db import Database, system_clock
 from chassis.identity import ServiceAccount, Verifier
 from chassis.jobs import Job, run_jobs, wake_jobs
 from chassis.outbox import WORKSPACE_EVENTS, Handler, Relay, inbox_router, pending
 from chassis.settings import Settings
+from chassis.sweeping import SWEEP
 from chassis.telemetry import Edge, configure_logs
 
 Resource = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -65,6 +66,7 @@ def create_service(
     for router in (*routers, inbox_router, _health):
         app.include_router(router)
     problems.install(app)
+    idempotency.install(app)
     Instrumentator(excluded_handlers=["/metrics", "/livez", "/readyz"]).instrument(app).expose(
         app, include_in_schema=False
     )
@@ -132,7 +134,7 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
             for resource in resources:
                 await stack.enter_async_context(resource(app))
             if getattr(state, "background", True):
-                for work in (relay.run(), run_jobs(app, jobs), _learn_keys(state.verifier)):
+                for work in (relay.run(), run_jobs(app, (*jobs, SWEEP)), _learn_keys(state.verifier)):
                     stack.push_async_callback(_cancel, asyncio.create_task(work))
             yield
 

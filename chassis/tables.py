@@ -1,6 +1,6 @@
-"""Decides which tables every schema has beside its own: workspace, outbox, delivery, inbox, job."""
+"""Decides which tables every schema has beside its own: workspace, outbox, delivery, inbox, idempotency, job."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, MetaData, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, LargeBinary, MetaData, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 
@@ -22,6 +22,7 @@ def declare(metadata: MetaData) -> None:
         Column("subject", Text, nullable=False),
         Column("data", JSONB, nullable=False),
         Column("occurred_at", instant, nullable=False),
+        Index(None, "occurred_at"),
     )  # fmt: skip
     Table(
         "delivery", metadata,
@@ -42,6 +43,19 @@ def declare(metadata: MetaData) -> None:
         Column("source", Text, primary_key=True),
         Column("id", Uuid, primary_key=True),
         Column("received_at", instant, nullable=False),
+        Index(None, "received_at"),
+    )  # fmt: skip
+    Table(
+        "idempotency", metadata,
+        Column("workspace_id", Uuid, primary_key=True),
+        Column("subject", Text, primary_key=True),
+        Column("operation", Text, primary_key=True),
+        Column("key", Text, primary_key=True),
+        Column("fingerprint", LargeBinary, nullable=False),
+        Column("status", Integer),
+        Column("answer", LargeBinary),
+        Column("created_at", instant, nullable=False),
+        Index(None, "created_at"),
     )  # fmt: skip
     Table(
         "job", metadata,

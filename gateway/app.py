@@ -8,6 +8,7 @@ from gateway.identity import api as identity
 
 app = create_service(
     "gateway",
+    identity.open_router,
     identity.router,
     graphql.router,
     metadata=METADATA,

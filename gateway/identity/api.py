@@ -14,6 +14,7 @@ from sqlmodel import select
 
 from chassis.db import Database, Now, Session, workspace_of
 from chassis.errors import Invalid
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import SERVICE_PREFIX, scope
 from chassis.paging import Listing, Page, listing, page
 from gateway.identity import store
@@ -21,7 +22,8 @@ from gateway.identity.models import ApiClient, ApiClientCreate, ApiClientRead, A
 from gateway.identity.rules import ALL_SCOPES, granted, hash_secret, new_client_secret, scopes_of, secret_matches
 from gateway.identity.tokens import CLIENT_LIFETIME, SERVICE_LIFETIME, Signer
 
-router = APIRouter(tags=["identity"])
+open_router = APIRouter(tags=["identity"])
+router = APIRouter(route_class=IdempotentRoute, tags=["identity"])
 
 
 @asynccontextmanager
@@ -61,7 +63,7 @@ async def _find(database: Database, client_id: str) -> store.Caller | None:
             return None
 
 
-@router.post("/oauth/token", openapi_extra={"x-graph": False})
+@open_router.post("/oauth/token", openapi_extra={"x-graph": False})
 async def issue_token(request: Request, now: Now) -> JSONResponse:
     """Client credentials (RFC 6749, 4.4): the client's id and secret by Basic or in the form, `scope` to ask for less.
     Only service accounts may send `workspace_id`."""
@@ -95,14 +97,14 @@ async def issue_token(request: Request, now: Now) -> JSONResponse:
     return JSONResponse(grant, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/.well-known/jwks.json", openapi_extra={"x-graph": False})
+@open_router.get("/.well-known/jwks.json", openapi_extra={"x-graph": False})
 async def get_jwks(request: Request) -> dict[str, Any]:
     """The public keys that access tokens are checked with (RFC 7517)."""
     signer: Signer = request.app.state.signer
     return signer.public()
 
 
-@router.get("/.well-known/oauth-authorization-server", openapi_extra={"x-graph": False})
+@open_router.get("/.well-known/oauth-authorization-server", openapi_extra={"x-graph": False})
 async def get_metadata(request: Request) -> dict[str, Any]:
     """Authorization server metadata (RFC 8414)."""
     issuer = request.app.state.settings.issuer_url

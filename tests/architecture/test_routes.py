@@ -57,3 +57,13 @@ def test_lists_answer_in_pages() -> None:
             ids = [each for each in operation["parameters"] if each["name"].endswith("_id") and each.get("required")]
             # What hangs on rows that are named is answered whole; every other list can be walked.
             assert ids or "next_cursor" in schema["properties"], f"{part} {path} has no next page"
+
+
+def test_every_write_through_the_session_takes_an_idempotency_key() -> None:
+    """Uploads and webhooks don't: a file is found by its bytes, an event by its own key. Questions by POST needn't."""
+    without = {
+        operation["operationId"]
+        for _, method, path, operation in operations()
+        if method != "get" and "Idempotency-Key" not in [each["name"] for each in operation.get("parameters", [])]
+    }
+    assert without == {"create_asset", "receive_webhook", "query_series", "issue_token", "receive_events"}

@@ -1,4 +1,4 @@
-"""The chassis's tables: workspace, outbox, delivery, inbox, job."""
+"""The chassis's tables: workspace, outbox, delivery, inbox, idempotency, job."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -51,6 +51,20 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid, primary_key=True),
         sa.Column("received_at", INSTANT, nullable=False),
     )
+    op.create_index("outbox_occurred_at_idx", "outbox", ["occurred_at"])
+    op.create_index("inbox_received_at_idx", "inbox", ["received_at"])
+    op.create_table(
+        "idempotency",
+        sa.Column("workspace_id", sa.Uuid, primary_key=True),
+        sa.Column("subject", sa.Text, primary_key=True),
+        sa.Column("operation", sa.Text, primary_key=True),
+        sa.Column("key", sa.Text, primary_key=True),
+        sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+        sa.Column("status", sa.Integer),
+        sa.Column("answer", sa.LargeBinary),
+        sa.Column("created_at", INSTANT, nullable=False),
+    )
+    op.create_index("idempotency_created_at_idx", "idempotency", ["created_at"])
     # Holds names and times alone, no workspace's rows; the worker role plans and marks turns in it.
     op.create_table(
         "job",
@@ -60,10 +74,12 @@ def upgrade() -> None:
         sa.Column("finished_at", INSTANT),
         sa.Column("last_error", sa.Text),
     )
-    for table in ("workspace", "outbox", "delivery", "inbox"):
+    for table in ("workspace", "outbox", "delivery", "inbox", "idempotency"):
         tenant_table(table)
     worker_may("workspace", "SELECT")
-    worker_may("outbox", "SELECT")
+    worker_may("outbox", "SELECT, DELETE")
+    worker_may("inbox", "SELECT (received_at), DELETE")
+    worker_may("idempotency", "SELECT (created_at), DELETE")
     worker_may("delivery", "SELECT, UPDATE, DELETE")
     op.execute("ALTER TABLE job ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE job FORCE ROW LEVEL SECURITY")
@@ -71,5 +87,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("job", "inbox", "delivery", "outbox", "workspace"):
+    for table in ("job", "idempotency", "inbox", "delivery", "outbox", "workspace"):
         op.drop_table(table)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 
 from chassis.db import Now, Session
 from chassis.fields import UtcDatetime
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
 from chassis.paging import MOST
 from services.budget.ledger import store
@@ -23,7 +24,7 @@ from services.budget.ledger.models import (
 from services.budget.ledger.rules import EntryKind, MixedCurrencies, allotment, campaign_position
 from services.budget.plan import store as plan
 
-router = APIRouter(tags=["positions"])
+router = APIRouter(route_class=IdempotentRoute, tags=["positions"])
 
 Wanted = Annotated[list[UUID], Query(min_length=1, max_length=MOST, description=f"Up to {MOST}, repeated.")]
 

@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from chassis.db import Now, Session, workspace_of
 from chassis.errors import Invalid
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.paging import MOST, Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
 from services.budget.ledger import store as ledger
@@ -15,7 +16,7 @@ from services.budget.plan import store
 from services.budget.plan.models import Line, LineCreate, LineRead
 from services.budget.plan.rules import assert_fits
 
-router = APIRouter(tags=["lines"])
+router = APIRouter(route_class=IdempotentRoute, tags=["lines"])
 
 
 @router.post("/v1/lines", status_code=201, dependencies=[scope("budget:write")])

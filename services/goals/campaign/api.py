@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from chassis.db import Now, Session, workspace_of
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
 from chassis.outbox import record
 from chassis.paging import Ids, Listing, Page, listing, page
@@ -15,7 +16,7 @@ from services.goals.campaign.rules import CampaignState
 from services.goals.events import CampaignCreated
 from services.goals.goal.store import goals_of
 
-router = APIRouter(tags=["campaigns"])
+router = APIRouter(route_class=IdempotentRoute, tags=["campaigns"])
 
 
 @router.post("/v1/campaigns", status_code=201, dependencies=[scope("goals:write")])

@@ -12,6 +12,7 @@ from sqlmodel import col
 from chassis.db import Now, Session, workspace_of
 from chassis.errors import Conflict, FieldError, Invalid
 from chassis.fields import UtcDatetime
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
 from chassis.outbox import record
 from chassis.paging import MOST, Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
@@ -23,7 +24,7 @@ from services.goals.goal.rules import STALE_AFTER, GoalState, Standing, elapsed_
 from services.goals.goal.smart import Verdict
 from services.goals.upstream import Upstream
 
-router = APIRouter(tags=["goals"])
+router = APIRouter(route_class=IdempotentRoute, tags=["goals"])
 
 GoalIds = Annotated[list[UUID], Query(min_length=1, max_length=MOST, description=f"Of these goals, up to {MOST}.")]
 AsOf = Annotated[UtcDatetime | None, Query(description="As it was known then; default: now.")]

@@ -6,13 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from chassis.db import Now, Session, workspace_of
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.paging import Ids, Listing, Page, listing, page
 from services.goals.objective import store
 from services.goals.objective.models import Objective, ObjectiveCreate, ObjectiveRead
 from services.goals.objective.rules import Stakeholder
 
-router = APIRouter(tags=["objectives"])
+router = APIRouter(route_class=IdempotentRoute, tags=["objectives"])
 
 
 @router.post("/v1/objectives", status_code=201, dependencies=[scope("goals:write")])

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from chassis.db import Now, Session, workspace_of
 from chassis.errors import FieldError, Invalid
 from chassis.fields import new_id
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.paging import Ids, Listing, Page, listing, page
 from chassis.secrets import Sealer
@@ -19,7 +20,7 @@ from services.metrics.source.models import Source, SourceCreate, SourceCreated, 
 from services.metrics.source.platforms import PLATFORMS
 from services.metrics.source.rules import PlatformName, hash_token, new_token
 
-router = APIRouter(tags=["sources"])
+router = APIRouter(route_class=IdempotentRoute, tags=["sources"])
 
 
 @asynccontextmanager
