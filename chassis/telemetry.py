@@ -68,6 +68,7 @@ class Edge:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")[:100] or str(new_id())
+        scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
         async def sending(message: Message) -> None:

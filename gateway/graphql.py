@@ -11,8 +11,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType, get_operation_ast
 from pydantic_core import from_json, to_json
 
-from chassis.errors import MopsError, TooLarge, Unauthenticated, Unavailable
-from chassis.fields import new_id
+from chassis.errors import MopsError, Unauthenticated, Unavailable
 from chassis.identity import Verifier
 from gateway.derive.contract import load
 from gateway.derive.graph import build
@@ -136,13 +135,10 @@ async def _by_post(request: Request) -> Asked:
         # What a page elsewhere can send without asking (forms, plain text) is never read.
         raise Wrong.because(415, "UNSUPPORTED_MEDIA_TYPE", "send application/json")
     body = b""
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BYTES:
-                raise Wrong.because(413, "QUERY_TOO_LARGE", f"a request has {MAX_BYTES} bytes at most")
-    except TooLarge as problem:
-        raise Wrong.because(413, "QUERY_TOO_LARGE", problem.detail) from None
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BYTES:
+            raise Wrong.because(413, "QUERY_TOO_LARGE", f"a request has {MAX_BYTES} bytes at most")
     try:
         sent = from_json(body, allow_inf_nan=False)
     except ValueError:
@@ -183,7 +179,7 @@ async def _execute(request: Request, asked: Asked) -> dict[str, Any]:
         return {"errors": [shown(GraphQLError(str(problem), original_error=problem))]}
     if request.method == "GET" and operation.operation is not OperationType.QUERY:
         raise Wrong.because(405, "METHOD_NOT_ALLOWED", "only queries go by GET", Allow="POST")
-    request_id = request.headers.get("x-request-id", "")[:100] or str(new_id())
+    request_id: str = request.state.request_id
     headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
     context = Context(state.upstream, {**headers, "x-request-id": request_id})
     result: ExecutionResult = await execute(state.graph, document, asked.variables, asked.operation_name, context)
