@@ -98,13 +98,13 @@ class Edge:
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
         limit = self.body_limit(scope["path"])
-        too_large = problems.answer(413, "too_large", f"a body here has {limit} bytes at most")
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
             wrong = (FieldError(_nul_parameter(scope["query_string"]), "nul", "holds a NUL character"),)
             await problems.answer(422, "invalid", "the URL holds a NUL character", wrong)(scope, receive, send)
             return
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > limit:
+            too_large = problems.answer(413, "too_large", f"a body here has {limit} bytes at most")
             await too_large(scope, receive, send)
             return
         await self.app(scope, _limited(receive, limit), send)
