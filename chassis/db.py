@@ -69,6 +69,12 @@ def workspace_of(session: AsyncSession) -> UUID:
     return workspace_id
 
 
+async def zone_of(session: AsyncSession) -> str:
+    """The IANA zone that the workspace's days are in."""
+    found = text("SELECT zone FROM workspace WHERE workspace_id = :id")
+    return str(await session.scalar(found, {"id": workspace_of(session)}))
+
+
 class Database:
     """One pool of one login role, and the three kinds of transaction that it is used for."""
 
@@ -76,7 +82,14 @@ class Database:
         address = make_url(url.get_secret_value()).set(drivername="postgresql+asyncpg")
         # Compiling to machine code never pays on reads as short as these.
         self.engine = create_async_engine(
-            address, pool_size=pool, max_overflow=0, pool_timeout=5, connect_args={"server_settings": {"jit": "off"}}
+            address,
+            pool_size=pool,
+            max_overflow=0,
+            pool_timeout=5,
+            connect_args={"server_settings": {"jit": "off"}},
+            # A connection may have died while it lay idle; and what is bound to a statement may be somebody's name.
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
         self.worker_role = worker_role
         self.known_workspaces: set[UUID] = set()
@@ -103,20 +116,22 @@ class Database:
             yield session
 
     @asynccontextmanager
+    async def known_tenant(self, workspace_id: UUID) -> AsyncIterator[AsyncSession]:
+        """The same, for a caller's workspace: Unavailable until the event that announces it has arrived."""
+        async with self.tenant(workspace_id) as session:
+            if workspace_id not in self.known_workspaces:
+                known = text("SELECT 1 FROM workspace WHERE workspace_id = :id")
+                if not await session.scalar(known, {"id": workspace_id}):
+                    raise Unavailable("this workspace isn't known here yet; it is on its way", code="workspace_unknown")
+                self.known_workspaces.add(workspace_id)
+            yield session
+
+    @asynccontextmanager
     async def worker(self) -> AsyncIterator[AsyncSession]:
         """A transaction across workspaces, over the few tables that the worker role may touch."""
         async with self._transaction() as session:
             await session.execute(text(f'SET LOCAL ROLE "{self.worker_role}"'))
             yield session
-
-    async def assert_known(self, session: AsyncSession, workspace_id: UUID) -> None:
-        """Raises Unavailable until the event that announces the workspace has arrived."""
-        if workspace_id in self.known_workspaces:
-            return
-        if await session.scalar(text("SELECT 1 FROM workspace WHERE workspace_id = :id"), {"id": workspace_id}):
-            self.known_workspaces.add(workspace_id)
-            return
-        raise Unavailable("this workspace isn't known here yet; it is on its way", code="workspace_unknown")
 
 
 @asynccontextmanager
@@ -135,8 +150,7 @@ async def as_owner(admin_dsn: str, stack: str, part: str) -> AsyncIterator[Async
 
 async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterator[AsyncSession]:
     database: Database = request.app.state.database
-    async with database.tenant(principal.workspace_id) as session:
-        await database.assert_known(session, principal.workspace_id)
+    async with database.known_tenant(principal.workspace_id) as session:
         await claim(request, session, principal.subject, request.app.state.clock())
         yield session
 

@@ -58,12 +58,6 @@ class Conflict(MopsError):
     default_code = "conflict"
 
 
-class TooLarge(MopsError):
-    """The body passes the route's limit."""
-
-    default_code = "too_large"
-
-
 class Unavailable(MopsError):
     """Not now: try again after `retry_after` seconds."""
 

@@ -22,8 +22,6 @@ from pydantic import (
 )
 from sqlmodel import SQLModel
 
-BIGINT_MAX = 2**63 - 1
-
 
 def new_id() -> UUID:
     """A UUIDv7 (RFC 9562): 48 bits of milliseconds, 12 bits of their fraction, 62 random bits.
@@ -93,12 +91,17 @@ DecimalText = Annotated[
 
 
 def holds_nul(value: Any) -> bool:
-    """Whether any text in a decoded JSON value holds a NUL."""
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(holds_nul(key) or holds_nul(each) for key, each in value.items())
-    return isinstance(value, list) and any(map(holds_nul, value))
+    """Whether any text in a decoded JSON value holds a NUL, however deep it is nested."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str) and "\0" in each:
+            return True
+        if isinstance(each, dict):
+            waiting += [*each, *each.values()]
+        elif isinstance(each, list):
+            waiting += each
+    return False
 
 
 class Input(SQLModel):
@@ -114,11 +117,24 @@ class Input(SQLModel):
         return value
 
 
+FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2200, 1, 1)
+
+
+def _plausible(day: date) -> date:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"days are from {FIRST_DAY} to {LAST_DAY}")
+    return day
+
+
+# A day that a span of days may begin or end with: no zone's midnight there is out of range.
+Day = Annotated[date, AfterValidator(_plausible)]
+
+
 class Interval(Input):
     """Half-open span of days in the workspace's zone: `start` counts, `end` doesn't."""
 
-    start: date = Field(description="First day that counts.", examples=["2026-03-01"])
-    end: date = Field(description="First day that no longer counts.", examples=["2026-06-01"])
+    start: Day = Field(description="First day that counts.", examples=["2026-03-01"])
+    end: Day = Field(description="First day that no longer counts.", examples=["2026-06-01"])
 
     @model_validator(mode="after")
     def _forward(self) -> Self:

@@ -67,6 +67,8 @@ class Verifier:
         self.trust(answer.raise_for_status().json())
 
     async def _key(self, kid: object) -> Any:
+        if not isinstance(kid, str):
+            raise Unauthenticated("the token doesn't say which key signed it")
         if kid not in self.keys and time.monotonic() - self._fetched > REFETCH_SECONDS:
             self._fetched = time.monotonic()
             try:
@@ -76,7 +78,7 @@ class Verifier:
                     raise Unavailable("the keys that sign tokens can't be fetched yet", code="no_keys") from problem
         if not self.keys:
             raise Unavailable("the keys that sign tokens can't be fetched yet", code="no_keys")
-        key = self.keys.get(kid) if isinstance(kid, str) else None
+        key = self.keys.get(kid)
         if key is None:
             raise Unauthenticated("the token is signed by a key that isn't known here")
         return key
@@ -136,7 +138,6 @@ async def _current(
         raise Unauthenticated("send a bearer token from /oauth/token")
     verifier: Verifier = request.app.state.verifier
     principal = await verifier.verify(token.strip())
-    request.state.principal = principal
     missing = sorted(set(needed.scopes) - principal.scopes)
     if missing:
         raise Forbidden(f"the token lacks the scope {' '.join(missing)}", code="scope_missing")

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.db import Database
+from chassis.problems import told
 
 log = logging.getLogger("mops.jobs")
 
@@ -71,8 +72,8 @@ async def run_once(app: FastAPI, job: Job, *, asked: bool = False) -> bool:
     try:
         await job.run(app)
     except Exception as problem:  # a job that fails is told of and comes round again
-        log.exception("job_failed", extra={"job": job.name})
-        error = f"{type(problem).__name__}: {problem}"[:500]
+        error = told(problem)
+        log.error("job_failed", extra={"job": job.name, "why": error})
     async with database.worker() as session:
         await session.execute(
             text("UPDATE job SET finished_at = :now, last_error = :error WHERE name = :name"),

@@ -32,6 +32,8 @@ def migrate(connection: Connection, part: str, stack: str, revision: str = "head
     connection.execute(text(f'SET ROLE "{stack}_owner"'))
     step = command.downgrade if revision == "base" else command.upgrade
     step(config_of(part, stack, connection), revision)
+    if revision != "base":
+        connection.execute(text(f'REVOKE ALL ON "{part}".alembic_version FROM "{stack}_{part}"'))
     connection.execute(text("RESET ROLE"))
     connection.commit()
 

@@ -4,7 +4,7 @@ per subject, taking effect once."""
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database, workspace_of
-from chassis.fields import UtcDatetime, new_id, rfc3339
-from chassis.identity import CurrentService, ServiceAccount
+from chassis.fields import Currency, UtcDatetime, Zone, new_id, rfc3339
+from chassis.identity import SERVICE_PREFIX, CurrentService, ServiceAccount
+from chassis.problems import told
 from chassis.settings import Settings
 
 log = logging.getLogger("mops.outbox")
@@ -29,6 +30,9 @@ BATCH = 200
 IDLE_SECONDS = 5.0
 FIRST_RETRY = timedelta(milliseconds=500)
 LAST_RETRY = timedelta(seconds=60)
+POST_SECONDS = 10
+# Longer than a post can take; after a crash in the middle of one, its events come again when this has passed.
+LEASE = timedelta(seconds=15)
 
 
 class Event(BaseModel):
@@ -125,38 +129,61 @@ class Relay:
                     await asyncio.wait_for(woken.wait(), IDLE_SECONDS)
 
     async def deliver(self, subscriber: str) -> int:
-        """One batch to one subscriber: how many it took. Across replicas, one relay at a time serves a subscriber."""
-        now = self.clock()
+        """One batch to one subscriber: how many it took. No transaction is open while it is called."""
+        waiting = await self._lease(subscriber)
+        if not waiting:
+            return 0
+        try:
+            refused = await self._post(subscriber, [self._event(row) for row in waiting])
+        except (httpx.HTTPError, ValueError) as problem:
+            await self._settle(subscriber, [], {row.id: (told(problem), FIRST_RETRY) for row in waiting})
+            raise
+        taken = [row.id for row in waiting if str(row.id) not in refused]
+        again = {
+            row.id: (refused[str(row.id)], min(FIRST_RETRY * 2 ** min(row.attempts, 10), LAST_RETRY))
+            for row in waiting
+            if str(row.id) in refused
+        }
+        await self._settle(subscriber, taken, again)
+        return len(taken)
+
+    async def _lease(self, subscriber: str) -> Sequence[Any]:
+        """Takes waiting events for a while, so that no other replica sends them too. Leases are taken one replica at a
+        time: a leased event holds back the later ones of its subject, which only a committed lease can."""
         async with self.database.worker() as session:
             lock = f"relay:{self.settings.part}:{subscriber}"
             if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:k, 0))"), {"k": lock}):
-                return 0
+                return []
+            now = self.clock()
             waiting = (await session.execute(_WAITING, {"subscriber": subscriber, "now": now, "most": BATCH})).all()
-            if not waiting:
-                return 0
-            events = [
-                {
-                    "specversion": "1.0", "id": str(row.id), "source": f"/{self.settings.part}", "type": row.type,
-                    "subject": row.subject, "time": rfc3339(row.occurred_at), "workspaceid": str(row.workspace_id),
-                    "datacontenttype": "application/json", "data": row.data,
-                }
-                for row in waiting
-            ]  # fmt: skip
-            refused = await self._post(subscriber, events)
-            taken = [row.id for row in waiting if str(row.id) not in refused]
+            if waiting:
+                await session.execute(
+                    text("UPDATE delivery SET due_at = :due WHERE subscriber = :s AND outbox_id = ANY(:ids)"),
+                    {"due": now + LEASE, "s": subscriber, "ids": [row.id for row in waiting]},
+                )
+            return waiting
+
+    async def _settle(
+        self, subscriber: str, taken: Sequence[UUID], again: Mapping[UUID, tuple[str, timedelta]]
+    ) -> None:
+        async with self.database.worker() as session:
             await session.execute(
                 text("DELETE FROM delivery WHERE subscriber = :s AND outbox_id = ANY(:ids)"),
-                {"s": subscriber, "ids": taken},
+                {"s": subscriber, "ids": list(taken)},
             )
-            for row in waiting:
-                if str(row.id) in refused:
-                    wait = min(FIRST_RETRY * 2 ** min(row.attempts, 10), LAST_RETRY)
-                    await session.execute(
-                        text("""UPDATE delivery SET attempts = attempts + 1, due_at = :due, last_error = :error
-                                WHERE subscriber = :s AND outbox_id = :id"""),
-                        {"due": now + wait, "error": refused[str(row.id)][:500], "s": subscriber, "id": row.id},
-                    )
-            return len(taken)
+            for outbox_id, (error, wait) in again.items():
+                await session.execute(
+                    text("""UPDATE delivery SET attempts = attempts + 1, due_at = :due, last_error = :error
+                            WHERE subscriber = :s AND outbox_id = :id"""),
+                    {"due": self.clock() + wait, "error": error[:500], "s": subscriber, "id": outbox_id},
+                )
+
+    def _event(self, row: Any) -> dict[str, Any]:
+        return {
+            "specversion": "1.0", "id": str(row.id), "source": f"/{self.settings.part}", "type": row.type,
+            "subject": row.subject, "time": rfc3339(row.occurred_at), "workspaceid": str(row.workspace_id),
+            "datacontenttype": "application/json", "data": row.data,
+        }  # fmt: skip
 
     async def _post(self, subscriber: str, events: list[dict[str, Any]]) -> Mapping[str, str]:
         """What the subscriber refused: event id -> why."""
@@ -164,7 +191,7 @@ class Relay:
             f"{self.settings.url(subscriber)}/v1/inbox",
             content=json.dumps(events),
             headers=await self.account.headers() | {"Content-Type": "application/cloudevents-batch+json"},
-            timeout=10,
+            timeout=POST_SECONDS,
         )
         refused: dict[str, str] = answer.raise_for_status().json()["refused"]
         for event_id, why in refused.items():
@@ -185,8 +212,9 @@ _WAITING = text("""
 
 
 async def pending(session: AsyncSession) -> int:
-    """How many deliveries wait in this part's outbox (worker transaction)."""
-    return int(await session.scalar(text("SELECT count(*) FROM delivery")) or 0)
+    """How many deliveries wait in this part's outbox, counted to a thousand (worker transaction)."""
+    counted = text("SELECT count(*) FROM (SELECT FROM delivery LIMIT 1000) AS counted")
+    return int(await session.scalar(counted) or 0)
 
 
 class InboxAnswer(BaseModel):
@@ -201,7 +229,7 @@ inbox_router = APIRouter()
 @inbox_router.post("/v1/inbox", openapi_extra={"x-graph": False}, summary="Take in other parts' events")
 async def receive_events(
     request: Request,
-    _: CurrentService,
+    service: CurrentService,
     events: Annotated[list[Incoming], Body(media_type="application/cloudevents-batch+json", max_length=1000)],
 ) -> InboxAnswer:
     """Each event takes effect in a transaction of its own, at most once by (workspace, source, id). After one of a
@@ -210,9 +238,12 @@ async def receive_events(
     database: Database = request.app.state.database
     refused: dict[str, str] = {}
     held: set[tuple[str, str]] = set()
+    publisher = f"/{service.subject.removeprefix(SERVICE_PREFIX)}"
     for event in events:
         subject = (event.source, event.subject)
-        if subject in held:
+        if event.source != publisher:
+            refused[str(event.id)] = f"{publisher} can't speak for {event.source}"
+        elif subject in held:
             refused[str(event.id)] = "an earlier event of its subject was refused"
         elif handler := handlers.get(event.type):
             try:
@@ -220,8 +251,8 @@ async def receive_events(
                     if await _first_time(session, event, request.app.state.clock()):
                         await handler(session, event)
             except Exception as problem:  # whatever breaks in one handler costs that event and its subject, no other
-                log.exception("event_failed", extra={"event_id": str(event.id), "event_type": event.type})
-                refused[str(event.id)] = f"{type(problem).__name__}: {problem}"[:500]
+                refused[str(event.id)] = told(problem)
+                log.error("event_failed", extra={"event_type": event.type, "why": told(problem)})
                 held.add(subject)
     request.app.state.wake_jobs()
     return InboxAnswer(refused=refused)
@@ -241,8 +272,8 @@ class WorkspaceData(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     name: str
-    zone: str
-    currency: str
+    zone: Zone
+    currency: Currency
 
 
 async def learn_workspace(session: AsyncSession, event: Incoming) -> None:

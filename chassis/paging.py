@@ -110,7 +110,7 @@ def decode_cursor(cursor: str, sort: str, kinds: Sequence[Any]) -> list[Any]:
             kind.fromisoformat(value) if issubclass(kind, date) else kind(value)  # datetime is a date
             for kind, value in zip(kinds, position, strict=True)
         ]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
         raise Invalid.field("cursor", "not a cursor of this list in this order", "cursor") from None
 
 

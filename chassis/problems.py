@@ -1,6 +1,7 @@
 """Decides how a failure looks over HTTP: RFC 9457 problem+json, a stable type and code, the fields that are wrong."""
 
 import logging
+import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -24,7 +25,6 @@ STATUS: dict[type[MopsError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
-    errors.TooLarge: 413,
     errors.Unavailable: 503,
 }
 RETRY = {"Retry-After": "1"}
@@ -102,6 +102,14 @@ def _validation(_: Request, problem: Exception) -> JSONResponse:
     return answer(422, "invalid", f"these fields don't hold: {names}", fields)
 
 
+def told(problem: BaseException) -> str:
+    """What may be logged, kept and told of a failure: kind, first line and place. Further lines quote values."""
+    words = str(problem.orig) if isinstance(problem, DBAPIError) else str(problem)
+    frames = traceback.extract_tb(problem.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(problem).__name__}: {words.partition(chr(10))[0][:400]}{place}"
+
+
 def _database(request: Request, problem: Exception) -> JSONResponse:
     """What the database refuses is the caller's mistake when a constraint says so, and our trouble otherwise."""
     assert isinstance(problem, DBAPIError)  # noqa: S101
@@ -118,10 +126,9 @@ def _database(request: Request, problem: Exception) -> JSONResponse:
     if state == NUL:
         return answer(422, "invalid", "a text holds a character that can't be kept (NUL)")
     if state.startswith(DATA) or state == CHECK:
-        log.exception("value_refused_by_database")
+        log.warning("value_refused_by_database", extra={"sqlstate": state, "constraint": constraint})
         return answer(422, "invalid", "a value is out of the range that can be kept")
-    # The first line alone: details quote values, which may be people's.
-    log.error("database_failed", extra={"sqlstate": state, "said": str(problem.orig).partition("\n")[0]})
+    log.error("database_failed", extra={"sqlstate": state, "said": told(problem)})
     return answer(503, "database_unavailable", "the database can't answer now; nothing was changed", headers=RETRY)
 
 

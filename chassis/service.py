@@ -117,7 +117,8 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
         configure_logs(settings.log_format)
         async with AsyncExitStack() as stack:
             if getattr(state, "http", None) is None:
-                state.http = await stack.enter_async_context(httpx.AsyncClient())
+                # Only neighbours are called, never by way of somebody's proxy.
+                state.http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
             state.database = database = Database(settings.database_url, settings.worker_role, settings.database_pool)
             stack.push_async_callback(database.close)
             if getattr(state, "verifier", None) is None:
@@ -150,10 +151,9 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 async def _learn_keys(verifier: Verifier) -> None:
     """Fetches the issuer's keys as soon as it is there, so that the first caller needn't wait for them."""
     while not verifier.keys:
-        try:
+        with suppress(httpx.HTTPError, ValueError):
             await verifier.fetch()
-        except (httpx.HTTPError, ValueError):
-            await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)
 
 
 _health = APIRouter(include_in_schema=False)

@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chassis import stack
@@ -13,12 +13,13 @@ DEMO_ROLES = ("admin", "manager", "specialist", "contributor", "stakeholder")
 
 @dataclass(frozen=True)
 class Credentials:
+    # Nothing below is ever printed, but for the name.
     stack: str  # stands before every role's name, as roles belong to the whole server
-    database: dict[str, str]  # schema -> password of its login role
-    secret_key: str
-    signing_keys: dict[str, Any]  # private JWKS
-    services: dict[str, dict[str, Any]]  # part -> its service account
-    clients: dict[str, dict[str, Any]]  # name -> an API client of the demo workspace, or of the other one
+    database: dict[str, str] = field(repr=False)  # schema -> password of its login role
+    secret_key: str = field(repr=False)
+    signing_keys: dict[str, Any] = field(repr=False)  # private JWKS
+    services: dict[str, dict[str, Any]] = field(repr=False)  # part -> its service account
+    clients: dict[str, dict[str, Any]] = field(repr=False)  # name -> an API client of one of two workspaces
 
     @property
     def service_secrets(self) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Context:
     deadline: float = 0.0
     calls: int = 0
     _values: dict[Read, dict[Any, asyncio.Future[Any]]] = field(default_factory=dict)
-    _waiting: dict[Read, list[Any]] = field(default_factory=dict)
+    _waiting: dict[Read, dict[Any, asyncio.Future[Any]]] = field(default_factory=dict)
     _asked: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -73,7 +73,7 @@ class Context:
             values[key] = loop.create_future()
             if not self._waiting:
                 loop.call_soon(self._settle, self._asked, QUIET_TURNS)
-            self._waiting.setdefault(read, []).append(key)
+            self._waiting.setdefault(read, {})[key] = values[key]
             self._asked += 1
         return values[key]
 
@@ -88,10 +88,10 @@ class Context:
             asyncio.get_running_loop().call_soon(self._settle, self._asked, QUIET_TURNS)
         else:
             waiting, self._waiting = self._waiting, {}
-            for read, keys in waiting.items():
-                values = self._values.get(read, {})
+            for read, futures in waiting.items():
+                keys = list(futures)
                 for start in range(0, len(keys), read.most):
-                    chunk = {key: values[key] for key in keys[start : start + read.most]}
+                    chunk = {key: futures[key] for key in keys[start : start + read.most]}
                     task = asyncio.create_task(self._fetch(read, chunk))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)

@@ -1,6 +1,7 @@
 """Decides what goals asks of metrics and budget: three reads, in a constant number of calls, never waited for long."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from chassis.errors import Unavailable
 from chassis.identity import ServiceAccount
 from chassis.paging import MOST
 from chassis.settings import Settings
+
+log = logging.getLogger("mops.upstream")
 
 TIMEOUT_SECONDS = 2.0
 PROBE_SECONDS = 2.0
@@ -105,6 +108,9 @@ class Upstream:
             answer = await self._http.request(method, url, headers=headers, timeout=TIMEOUT_SECONDS, **request)
             return answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as problem:
+            if isinstance(problem, httpx.HTTPStatusError) and problem.response.is_client_error:
+                # Not its trouble but ours: it understood the question, and refuses it.
+                log.error("upstream_refused", extra={"part": part, "path": path, "said": problem.response.text[:500]})
             raise Unavailable(f"{part} doesn't answer now", code=f"{part}_unavailable") from problem
 
     async def watch(self) -> None:

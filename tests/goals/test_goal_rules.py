@@ -115,8 +115,8 @@ def test_before_its_window_a_goal_has_no_health() -> None:
 
 
 GOOD = {
-    "title": "More clicks", "metric_key": "email.total_clicks", "campaigns": 1, "metric_known": True, "unit": "clicks",
-    "grain_days": 1, "baseline_days": Days(date(2025, 1, 1), date(2026, 1, 1)), "baseline": 1000.0,
+    "metric_key": "email.total_clicks", "campaigns": 1, "metric_known": True, "unit": "clicks",
+    "baseline_days": Days(date(2025, 1, 1), date(2026, 1, 1)), "baseline": 1000.0,
     "needs_baseline": True, "target": 1250.0, "scale": Decimal(1), "objective": "Grow", "relevance": "",
     "available": "500.00", "window": YEAR, "today": date(2026, 6, 15),
 }  # fmt: skip
@@ -125,7 +125,7 @@ GOOD = {
 def test_a_sound_goal_passes() -> None:
     letters = judge(Facts(**GOOD))  # type: ignore[arg-type]
     assert [each.letter for each in letters] == list(LetterName)
-    assert passed(letters)
+    assert passed(each.verdict for each in letters)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_sound_goal_passes() -> None:
 def test_a_goal_fails_by_the_letter_that_is_wrong(change: dict[str, object], letter: str) -> None:
     letters = judge(Facts(**{**GOOD, **change}))  # type: ignore[arg-type]
     assert [each.letter for each in letters if each.verdict is Verdict.FAIL] == [letter]
-    assert not passed(letters)
+    assert not passed(each.verdict for each in letters)
 
 
 def test_what_cannot_be_known_yet_warns() -> None:

@@ -76,8 +76,7 @@ async def create_asset(request: Request, who: CurrentPrincipal, now: Now) -> Ass
         }
     )
     database: Database = request.app.state.database
-    async with database.tenant(who.workspace_id) as session:
-        await database.assert_known(session, who.workspace_id)
+    async with database.known_tenant(who.workspace_id) as session:
         await store.add_asset(session, asset, create.campaign_id)
         (read,) = await _read(request, session, [asset])
     return read

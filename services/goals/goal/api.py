@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from chassis.db import Now, Session, workspace_of
-from chassis.errors import Conflict, FieldError, Invalid
+from chassis.db import Database, Now, Session, workspace_of, zone_of
+from chassis.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
@@ -18,10 +18,10 @@ from chassis.outbox import record
 from chassis.paging import MOST, Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
 from services.goals.events import GoalActivated, GoalCreated
 from services.goals.goal import store
-from services.goals.goal.actions import evaluate, zone_of
+from services.goals.goal.actions import AWAY, Answers, Subject, ask, find, keep, read_subjects
 from services.goals.goal.models import Evaluation, Goal, GoalCampaign, GoalCreate, GoalRead, ProgressRead, SmartRead
 from services.goals.goal.rules import STALE_AFTER, GoalState, Standing, elapsed_share, standing
-from services.goals.goal.smart import Verdict
+from services.goals.goal.smart import Verdict, passed
 from services.goals.upstream import Upstream
 
 router = APIRouter(route_class=IdempotentRoute, tags=["goals"])
@@ -99,8 +99,19 @@ async def list_goals(
     )
 
 
+async def _look(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> tuple[list[Subject], Answers]:
+    """Asks about a goal before the route's own transaction opens, so that none is open while others are asked."""
+    database: Database = request.app.state.database
+    async with database.known_tenant(who.workspace_id) as session:
+        subjects = await read_subjects(session, [await store.get_goal(session, id)], now)
+    return subjects, await ask(request.app.state.upstream, who.workspace_id, subjects)
+
+
+Looked = Annotated[tuple[list[Subject], Answers], Depends(_look)]
+
+
 @router.post("/v1/goals/{id}/activate", dependencies=[scope("goals:write")])
-async def activate_goal(id: UUID, request: Request, session: Session, who: CurrentPrincipal, now: Now) -> GoalRead:
+async def activate_goal(id: UUID, looked: Looked, session: Session, who: CurrentPrincipal, now: Now) -> GoalRead:
     """Pins the target as a number, with the metric's version and what was known of the baseline.
 
     409 `not_smart` names the letters that fail; 503 while metrics can't be asked.
@@ -108,7 +119,7 @@ async def activate_goal(id: UUID, request: Request, session: Session, who: Curre
     goal = await store.get_goal(session, id, lock=True)
     if goal.state is not GoalState.DRAFT:
         raise Conflict(f"the goal is {goal.state}; only a draft can be activated", code="not_a_draft")
-    found = (await evaluate(session, request.app.state.upstream, [goal], now))[goal.id]
+    found = (await keep(session, *looked, now))[id]
     failing = [each for each in found.smart if each["verdict"] == Verdict.FAIL]
     if failing or found.target is None:
         raise Conflict(
@@ -125,23 +136,25 @@ async def activate_goal(id: UUID, request: Request, session: Session, who: Curre
 
 
 @router.post("/v1/goals/{id}/evaluate", dependencies=[scope("goals:write")])
-async def evaluate_goal(id: UUID, request: Request, session: Session, now: Now) -> ProgressRead:
+async def evaluate_goal(id: UUID, looked: Looked, request: Request, session: Session, now: Now) -> ProgressRead:
     """Looks at the goal's metric now instead of waiting for the next event or minute. 503 while metrics is away."""
-    goal = await store.get_goal(session, id)
-    found = await evaluate(session, request.app.state.upstream, [goal], now)
-    return (await _progress(session, request, [goal], found, now, None))[0]
+    found = await keep(session, *looked, now)
+    return (await _progress(session, request, [await store.get_goal(session, id)], found, now, None))[0]
 
 
 @router.get("/v1/goals/{id}/smart", dependencies=[scope("goals:read")])
-async def get_smart(id: UUID, request: Request, session: Session, now: Now) -> SmartRead:
+async def get_smart(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> SmartRead:
     """The goal's verdicts: specific, measurable, achievable, realistic, time-bound."""
-    return (await _smart(session, request, [await store.get_goal(session, id)], now))[0]
+    found = await _smart(request, who.workspace_id, [id], now)
+    if not found:
+        raise NotFound(f"no goal {id}")
+    return found[0]
 
 
 @router.get("/v1/smart", dependencies=[scope("goals:read")])
-async def list_smart(goal_id: GoalIds, request: Request, session: Session, now: Now) -> Page[SmartRead]:
+async def list_smart(goal_id: GoalIds, request: Request, who: CurrentPrincipal, now: Now) -> Page[SmartRead]:
     """The verdicts of many goals; goals that don't exist are left out."""
-    return Page(items=await _smart(session, request, await store.get_goals(session, goal_id), now))
+    return Page(items=await _smart(request, who.workspace_id, goal_id, now))
 
 
 @router.get("/v1/goals/{id}/progress", dependencies=[scope("goals:read")])
@@ -162,21 +175,29 @@ async def list_progress(
     return Page(items=await _progress(session, request, goals, found, now, as_of))
 
 
-async def _smart(session: AsyncSession, request: Request, goals: list[Goal], now: datetime) -> list[SmartRead]:
-    """Stored verdicts; a goal that was never evaluated is judged now, if metrics answers."""
-    found = await store.latest_evaluations(session, [goal.id for goal in goals])
-    new = [goal for goal in goals if goal.id not in found]
+async def _smart(request: Request, workspace_id: UUID, goal_ids: list[UUID], now: datetime) -> list[SmartRead]:
+    """Stored verdicts. A goal that was never evaluated is judged now; without metrics, as far as that goes."""
+    database: Database = request.app.state.database
+    async with database.known_tenant(workspace_id) as session:
+        goals = await store.get_goals(session, goal_ids)
+        found = await store.latest_evaluations(session, [goal.id for goal in goals])
+        new = await read_subjects(session, [goal for goal in goals if goal.id not in found], now)
     if new:
-        found |= await evaluate(session, request.app.state.upstream, new, now)
+        try:
+            answers = await ask(request.app.state.upstream, workspace_id, new)
+        except Unavailable:
+            found |= {subject.goal.id: find(subject, AWAY, now) for subject in new}
+        else:
+            async with database.tenant(workspace_id) as session:
+                found |= await keep(session, new, answers, now)
     return [
         SmartRead(
-            goal_id=goal.id,
-            passed=all(each["verdict"] != Verdict.FAIL for each in found[goal.id].smart),
-            letters=found[goal.id].smart,
-            evaluated_at=found[goal.id].checked_at,
+            goal_id=goal.id, passed=passed(Verdict(each["verdict"]) for each in found[goal.id].smart),
+            letters=found[goal.id].smart, evaluated_at=found[goal.id].checked_at,
         )
         for goal in goals
-    ]
+        if goal.id in found
+    ]  # fmt: skip
 
 
 async def _progress(

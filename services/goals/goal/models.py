@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
 from pydantic import Field as Described
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Numeric
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Numeric, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
-from chassis.fields import DecimalText, Input, Name, Readable, UtcDatetime, Words
+from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Words
 from services.goals.db import Link, Table
 from services.goals.goal.rules import Days, GoalKind, GoalState, Health
 from services.goals.goal.smart import LetterName, Verdict
@@ -26,7 +26,7 @@ class Goal(Table, table=True):
         CheckConstraint("window_due > window_start", name="window"),
         CheckConstraint("baseline_to > baseline_from", name="baseline"),
         Index(None, "workspace_id", "objective_id"),
-        Index(None, "evaluate_at"),
+        Index(None, "evaluate_at", postgresql_where=text("state IN ('draft', 'active')")),
     )
 
     title: str
@@ -116,8 +116,8 @@ class Baseline(Input):
     """Half-open span of days that change is measured from."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
-    from_: date = Field(alias="from", schema_extra={"examples": ["2025-01-01"]})
-    to: date = Field(schema_extra={"examples": ["2026-01-01"]})
+    from_: Day = Field(alias="from", schema_extra={"examples": ["2025-01-01"]})
+    to: Day = Field(schema_extra={"examples": ["2026-01-01"]})
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
@@ -129,8 +129,8 @@ class Baseline(Input):
 class Window(Input):
     """Half-open span of days in which the goal is to be reached."""
 
-    start: date = Field(schema_extra={"examples": ["2026-01-01"]})
-    due: date = Field(schema_extra={"examples": ["2027-01-01"]})
+    start: Day = Field(schema_extra={"examples": ["2026-01-01"]})
+    due: Day = Field(schema_extra={"examples": ["2027-01-01"]})
 
     @model_validator(mode="after")
     def _forward(self) -> Self:

@@ -1,5 +1,6 @@
 """Decides a goal's SMART verdicts from what is known of its metric, its objective and its campaigns' money."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -34,14 +35,12 @@ class Letter:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a goal is judged by. `metric_known` and the like are None where the service asked didn't answer."""
+    """What a goal is judged by. `metric_known` is None when metrics couldn't be asked."""
 
-    title: str
     metric_key: str
     campaigns: int
     metric_known: bool | None
     unit: str | None
-    grain_days: int
     baseline_days: Days | None
     baseline: float | None
     needs_baseline: bool
@@ -54,7 +53,7 @@ class Facts:
     today: date
 
 
-SHORTEST_GRAINS = 2
+SHORTEST_DAYS = 2  # of the finest grain that every metric has
 
 
 def judge(facts: Facts) -> list[Letter]:
@@ -62,9 +61,9 @@ def judge(facts: Facts) -> list[Letter]:
     return [_specific(facts), _measurable(facts), _achievable(facts), _realistic(facts), _time_bound(facts)]
 
 
-def passed(letters: list[Letter]) -> bool:
-    """Warnings pass; what couldn't be judged at all is a failure of its letter."""
-    return all(letter.verdict is not Verdict.FAIL for letter in letters)
+def passed(verdicts: Iterable[Verdict]) -> bool:
+    """Warnings pass; a letter that couldn't be judged at all fails."""
+    return Verdict.FAIL not in verdicts
 
 
 def _specific(facts: Facts) -> Letter:
@@ -132,7 +131,7 @@ def _time_bound(facts: Facts) -> Letter:
     }  # fmt: skip
     if facts.window.end <= facts.today:
         return Letter(LetterName.T, Verdict.FAIL, "It is due in the past.", evidence)
-    if days < facts.grain_days * SHORTEST_GRAINS:
-        reason = f"{days} days are too short for a metric that is looked at every {facts.grain_days} days."
+    if days < SHORTEST_DAYS:
+        reason = "One day is too short for a metric that is looked at by the day."
         return Letter(LetterName.T, Verdict.WARN, reason, evidence)
     return Letter(LetterName.T, Verdict.PASS, f"It starts, and is due {days} days later.", evidence)

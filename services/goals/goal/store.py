@@ -40,6 +40,12 @@ async def get_goal(session: AsyncSession, goal_id: UUID, *, lock: bool = False) 
     return goal
 
 
+async def lock_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goal]:
+    """Those that exist, as they are now, held until the transaction ends."""
+    statement = select(Goal).where(col(Goal.id).in_(goal_ids)).order_by(col(Goal.id)).with_for_update()
+    return list((await session.scalars(statement.execution_options(populate_existing=True))).all())
+
+
 async def get_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goal]:
     """Those that exist, in the order asked for."""
     rows = (await session.scalars(select(Goal).where(col(Goal.id).in_(goal_ids)))).all()
@@ -110,9 +116,10 @@ async def latest_evaluations(
 async def due_goals(session: AsyncSession, now: datetime, most: int) -> dict[UUID, list[UUID]]:
     """Open goals to be evaluated by now: workspace -> goal ids (worker transaction)."""
     rows = await session.execute(
-        text("""SELECT workspace_id, id FROM goal WHERE evaluate_at <= :now AND state = ANY(:open)
+        # Spelled as the index's own condition is, so that it is used.
+        text("""SELECT workspace_id, id FROM goal WHERE evaluate_at <= :now AND state IN ('draft', 'active')
                 ORDER BY evaluate_at LIMIT :most"""),
-        {"now": now, "open": [state.value for state in OPEN_STATES], "most": most},
+        {"now": now, "most": most},
     )
     due: dict[UUID, list[UUID]] = {}
     for row in rows.all():
@@ -126,10 +133,13 @@ async def bring_forward(session: AsyncSession, campaign_ids: Sequence[UUID], now
     Of goals that are due already too: they may be being evaluated now, from numbers that are older than this.
     """
     await session.execute(
-        text("""UPDATE goal SET evaluate_at = :now
-                WHERE state = ANY(:open) AND (
-                    EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = goal.id AND c.campaign_id = ANY(:ids))
-                    OR NOT EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = goal.id))"""),
+        text("""UPDATE goal SET evaluate_at = :now FROM (
+                    SELECT id FROM goal g
+                    WHERE state = ANY(:open) AND (
+                        EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = g.id AND c.campaign_id = ANY(:ids))
+                        OR NOT EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = g.id))
+                    ORDER BY id FOR UPDATE
+                ) AS held WHERE goal.id = held.id"""),
         {"now": now, "open": [state.value for state in OPEN_STATES], "ids": list(campaign_ids)},
     )
 
@@ -137,8 +147,11 @@ async def bring_forward(session: AsyncSession, campaign_ids: Sequence[UUID], now
 async def put_off(session: AsyncSession, goals: Sequence[Goal], until: datetime) -> None:
     """Plans the goals' next evaluation, but for those that were asked for again since they were read."""
     await session.execute(
-        text("""UPDATE goal SET evaluate_at = :until
-                FROM unnest(cast(:ids AS uuid[]), cast(:seen AS timestamptz[])) AS read(id, evaluate_at)
-                WHERE goal.id = read.id AND goal.evaluate_at = read.evaluate_at"""),
+        text("""UPDATE goal SET evaluate_at = :until FROM (
+                    SELECT goal.id FROM goal
+                    JOIN unnest(cast(:ids AS uuid[]), cast(:seen AS timestamptz[])) AS read(id, evaluate_at)
+                        ON goal.id = read.id AND goal.evaluate_at = read.evaluate_at
+                    ORDER BY goal.id FOR UPDATE OF goal
+                ) AS held WHERE goal.id = held.id"""),
         {"ids": [goal.id for goal in goals], "seen": [goal.evaluate_at for goal in goals], "until": until},
     )

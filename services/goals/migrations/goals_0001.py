@@ -89,7 +89,9 @@ def upgrade() -> None:
         ),
     )  # fmt: skip
     op.create_index("goal_workspace_id_objective_id_idx", "goal", ["workspace_id", "objective_id"])
-    op.create_index("goal_evaluate_at_idx", "goal", ["evaluate_at"])
+    op.create_index(
+        "goal_evaluate_at_idx", "goal", ["evaluate_at"], postgresql_where=sa.text("state IN ('draft', 'active')")
+    )
     op.create_table(
         "goal_campaign",
         sa.Column("workspace_id", sa.Uuid, primary_key=True),
