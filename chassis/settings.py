@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(SecretStr(""), description="Base64 of 32 bytes: seals stored credentials.")
     signing_keys: SecretStr = Field(SecretStr(""), description="Gateway only: private JWKS; the first key signs.")
     service_secret: SecretStr = Field(SecretStr(""), description="Secret of this part's service account.")
+    read_seconds: float = Field(
+        0.8, description="Gateway only: most seconds that all reads of one graph request take together."
+    )
     body_limit: int = Field(1_000_000, description="Most bytes of a JSON body.")
     webhook_limit: int = Field(16_000_000, description="Most bytes of one webhook POST.")
     upload_limit: int = Field(5_000_000_000, description="Most bytes of one uploaded file.")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from chassis.paging import MOST
 from gateway.derive.contract import Operation
-from gateway.upstream import READ_SECONDS, VERB_SECONDS, Query, Upstream
+from gateway.upstream import VERB_SECONDS, Query, Upstream
 
 # Siblings ask within so many turns of the loop: graphql-core wraps some of them in more tasks than others.
 QUIET_TURNS = 3
@@ -43,7 +43,7 @@ class Context:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.deadline = asyncio.get_running_loop().time() + READ_SECONDS
+        self.deadline = asyncio.get_running_loop().time() + self.upstream.read_seconds
 
     async def call(
         self, operation: Operation, path: Mapping[str, str] = {}, query: Query = (), body: Any = None
@@ -63,7 +63,7 @@ class Context:
             )
         finally:
             self._values.clear()
-            self.deadline = clock() + READ_SECONDS
+            self.deadline = clock() + self.upstream.read_seconds
 
     def load(self, read: Read, key: Any) -> Awaitable[Any]:
         """The value of one key, read together with the others that are asked for now."""

@@ -17,8 +17,6 @@ from gateway.failures import GraphFailure, Refused
 
 log = logging.getLogger("mops.upstream")
 
-# All reads of one request together, however deep it is: a frozen service costs its fields within a second.
-READ_SECONDS = 0.8
 VERB_SECONDS = 10.0
 CONNECTIONS_PER_SERVICE = 100
 # Shorter than the 5 seconds after which a service hangs up, or both would act on the connection at once.
@@ -32,6 +30,8 @@ class Upstream:
 
     def __init__(self, settings: Settings, http: aiohttp.ClientSession) -> None:
         self._settings = settings
+        # All reads of one request together, however deep it is: a frozen service costs its fields within a second.
+        self.read_seconds = settings.read_seconds
         self._http = http
 
     async def call(

@@ -59,6 +59,7 @@ async def test_another_key_or_algorithm_is_refused(
         forge(stack, body, thief, jwk=thief.as_dict(private=False)),
         forge(stack, body, thief, jku="http://evil/jwks.json", kid="evil"),
         forge(stack, body, typ="JWT"),
+        ".".join((_b64({"alg": "Ed25519", "typ": "at+jwt", "kid": ["test"]}), _b64(body), "AAAA")),
         jwt.encode({"alg": "HS256", **header}, body, public, algorithms=["HS256"]),
         unsigned,
         "garbage",

@@ -124,6 +124,41 @@ async def test_only_services_reach_an_inbox(connect: Connect, workspace: Workspa
     assert (answer.status_code, answer.json()["code"]) == (403, "services_only")
 
 
+async def test_a_service_speaks_for_itself_alone(
+    apps: dict[str, FastAPI], connect: Connect, workspace: Workspace, heard: list[Incoming]
+) -> None:
+    forged = {
+        "id": str(new_id()), "source": "/goals", "type": "goals.campaign.created", "subject": "x",
+        "time": "2026-06-15T12:00:00Z", "workspaceid": str(workspace.id), "data": {"name": "forged"},
+    }  # fmt: skip
+    headers = await apps["assets"].state.account.headers()
+    answer = await connect("metrics").post("/v1/inbox", json=[forged], headers=headers)
+    assert list(answer.json()["refused"]) == [forged["id"]]
+    assert heard == []
+
+
+async def test_no_transaction_is_open_while_a_subscriber_is_called(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, deliver: Deliver, stack: TestStack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    await deliver()
+    await tell(apps, workspace, clock, new_id(), "x")
+    admin = await asyncpg.connect(stack.admin_dsn)
+    open_ones: list[int] = []
+    post = apps["goals"].state.relay._post
+
+    async def watched(*args: Any) -> Any:
+        role = f"{stack.name}_goals"
+        counted = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND state = 'idle in transaction'"
+        open_ones.append(await admin.fetchval(counted, role))
+        return await post(*args)
+
+    monkeypatch.setattr(apps["goals"].state.relay, "_post", watched)
+    await deliver()
+    await admin.close()
+    assert open_ones == [0]
+
+
 async def test_an_event_of_one_workspace_never_touches_another(
     goals: httpx.AsyncClient, connect: Connect, other_workspace: Workspace, deliver: Deliver
 ) -> None:

@@ -52,7 +52,7 @@ async def test_a_filter_and_a_batch_of_ids_narrow_a_list(goals: httpx.AsyncClien
     assert await walk(goals, 50, state="live") == []
 
 
-@pytest.mark.parametrize("cursor", ["x", "", "e30", "WyJuYW1lIiwgMV0", "%F0%9F%98%80"])
+@pytest.mark.parametrize("cursor", ["x", "", "e30", "WyJuYW1lIiwgMV0", "W1tb" * 400, "%F0%9F%98%80"])
 async def test_a_cursor_that_is_not_ours_is_refused(goals: httpx.AsyncClient, cursor: str) -> None:
     answer = await goals.get(f"/v1/campaigns?cursor={cursor}")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "cursor")

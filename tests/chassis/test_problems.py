@@ -35,6 +35,13 @@ async def test_a_nul_in_a_query_is_refused_by_name(goals: httpx.AsyncClient) -> 
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "slug")
 
 
+@pytest.mark.parametrize("depth", [500, 100_000])
+async def test_a_body_that_is_nested_deeply_is_refused(goals: httpx.AsyncClient, depth: int) -> None:
+    body = '{"name": ' + "[" * depth + "]" * depth + ', "stakeholder": "ceo"}'
+    answer = await goals.post("/v1/objectives", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+
+
 async def test_a_body_has_a_size(goals: httpx.AsyncClient) -> None:
     async def endless() -> object:
         for _ in range(200):

@@ -13,7 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.upstream import connected
+from chassis.settings import Settings
+from gateway.upstream import Upstream, connected
 from tests.conftest import Connect, Workspace
 
 SERVICES = ("goals", "assets", "budget", "metrics")
@@ -83,6 +84,7 @@ class Graph:
     http: httpx.AsyncClient
     urls: dict[str, str]
     counted: dict[str, tuple[Counted, str]]
+    upstream: Upstream
 
     async def __call__(self, query: str, **variables: Any) -> dict[str, Any]:
         """An answer without errors."""
@@ -106,8 +108,17 @@ class Graph:
     @contextmanager
     def frozen(self, service: str) -> Iterator[None]:
         """The service takes connections and never answers."""
-        with bound() as listening:
+        with bound() as listening, self.impatient():
             yield from self._moved(service, url_of(listening))
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """The graph waits as long as it does in production."""
+        self.upstream.read_seconds, back = Settings().read_seconds, self.upstream.read_seconds
+        try:
+            yield
+        finally:
+            self.upstream.read_seconds = back
 
     @contextmanager
     def dead(self, service: str) -> Iterator[None]:
@@ -138,7 +149,7 @@ async def graph_of(
     async with connected(settings) as state.upstream:
 
         async def make(workspace: Workspace | None, *roles: str) -> Graph:
-            return Graph(connect("gateway", workspace, *roles), settings.urls, counted)
+            return Graph(connect("gateway", workspace, *roles), settings.urls, counted, state.upstream)
 
         yield make
     state.upstream = before

@@ -203,6 +203,6 @@ async def shelf(shelves: int = 3, books: int = 5) -> AsyncIterator[Library]:
     library = Library(shelves, books)
     async with (
         served(library.app) as url,
-        connected(Settings(part="gateway", urls={"shelf": url})) as library.upstream,
+        connected(Settings(part="gateway", urls={"shelf": url}, read_seconds=30)) as library.upstream,
     ):
         yield library

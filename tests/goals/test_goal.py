@@ -1,5 +1,6 @@
 """What a goal promises: SMART before it is active, a pinned target, and an honest word on where it stands."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from standardwebhooks import Webhook
 
+from chassis.errors import Unavailable
 from chassis.fields import new_id
 from chassis.testing import Clock
 from services.goals.goal.actions import evaluate_due_goals
@@ -203,9 +205,36 @@ async def test_progress_is_stale_when_metrics_is_away_and_says_how_old_it_is(
     assert not (await goals.get(f"{path}/progress")).json()["stale"]
 
 
+async def test_goals_that_wait_for_metrics_hold_up_nothing_else(
+    apps: dict[str, FastAPI], goals: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [await make_goal(goals, title=f"Goal {n}") for n in range(12)]
+    released, waiting = asyncio.Event(), asyncio.Event()
+    upstream, asked = apps["goals"].state.upstream, 0
+
+    async def silent(*args: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == len(made):
+            waiting.set()
+        await released.wait()
+        raise Unavailable("metrics doesn't answer now")
+
+    monkeypatch.setattr(upstream, "definitions", silent)
+    reads = [asyncio.create_task(goals.get(f"/v1/goals/{goal['id']}/smart")) for goal in made]
+    await waiting.wait()  # more of them than there are connections
+    assert (await goals.get("/v1/campaigns")).status_code == 200
+    released.set()
+    for answer in await asyncio.gather(*reads):
+        verdicts = {each["letter"]: each["verdict"] for each in answer.json()["letters"]}
+        assert (verdicts["M"], verdicts["R"], answer.json()["passed"]) == ("fail", "warn", False)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
+        ({"window": {"start": "2026-01-01", "due": "2300-06-01"}}, "window.due"),
+        ({"window": {"start": "0001-01-01", "due": "2026-06-01"}}, "window.start"),
         ({"campaign_ids": ["00000000-0000-7000-8000-000000000000"]}, "campaign_ids.0"),
         ({"objective_id": "00000000-0000-7000-8000-000000000000"}, "objective_id"),
         ({"target": {}}, "target"),
