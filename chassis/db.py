@@ -30,6 +30,10 @@ NAMES = {
 }
 
 
+# Longer than any caller waits: a statement that runs on for nobody would keep its connection from everybody.
+STATEMENT_SECONDS = 30
+
+
 def metadata_of(schema: str) -> MetaData:
     """A schema's own metadata, the chassis's tables in it: SQLModel's is global, and would mix the parts' tables."""
     metadata = MetaData(schema=schema, naming_convention=NAMES)
@@ -86,7 +90,7 @@ class Database:
             pool_size=pool,
             max_overflow=0,
             pool_timeout=5,
-            connect_args={"server_settings": {"jit": "off"}},
+            connect_args={"server_settings": {"jit": "off", "statement_timeout": f"{STATEMENT_SECONDS}s"}},
             # A connection may have died while it lay idle; and what is bound to a statement may be somebody's name.
             pool_pre_ping=True,
             hide_parameters=True,

@@ -30,9 +30,9 @@ BATCH = 200
 IDLE_SECONDS = 5.0
 FIRST_RETRY = timedelta(milliseconds=500)
 LAST_RETRY = timedelta(seconds=60)
-POST_SECONDS = 10
+POST_SECONDS = 20
 # Longer than a post can take; after a crash in the middle of one, its events come again when this has passed.
-LEASE = timedelta(seconds=15)
+LEASE = timedelta(seconds=25)
 
 
 class Event(BaseModel):

@@ -244,6 +244,7 @@ async def test_goals_that_wait_for_metrics_hold_up_nothing_else(
         ({"baseline": {"from": "2026-01-01", "to": "2025-01-01"}}, "baseline"),
         ({"baseline": None}, "body"),
         ({"kind": "wish"}, "kind"),
+        ({"kind": "decrease", "target": {"change_percent": "150"}}, "body"),
         ({"state": "achieved"}, "state"),
         ({"title": "x" * 201}, "title"),
     ],

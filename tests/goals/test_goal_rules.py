@@ -109,6 +109,10 @@ def test_health_tells_how_far_behind_the_path_a_value_is(value: float, health: s
     assert standing(GoalKind.INCREASE, value, 80.0, 100.0, 0.5, adds_up=True).health == health
 
 
+def test_more_of_nothing_is_no_path() -> None:
+    assert standing(GoalKind.INCREASE, 0.0, 0.0, 0.0, 0.5, adds_up=True).health is None
+
+
 def test_before_its_window_a_goal_has_no_health() -> None:
     stand = standing(GoalKind.INCREASE, 0.0, 80.0, 100.0, 0.0, adds_up=True)
     assert (stand.health, stand.forecast) == (None, None)

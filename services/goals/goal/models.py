@@ -150,7 +150,7 @@ class Target(Input):
         if (self.change_percent is None) == (self.value is None):
             raise ValueError("give change_percent or value, one of them")
         if self.change_percent is not None and not 0 < self.change_percent <= 1_000_000:
-            raise ValueError("change_percent must be above 0; the goal's kind says which way")
+            raise ValueError("change_percent is above 0 and at most 1000000; the goal's kind says which way")
         if self.value is not None and not abs(self.value) < 1e15:
             raise ValueError("value is out of range")
         return self
@@ -176,6 +176,8 @@ class GoalCreate(Input):
             raise ValueError("target.change_percent goes with the kinds increase and decrease; give target.value")
         if self.target.change_percent is not None and self.baseline is None:
             raise ValueError("baseline is needed by a target of change_percent")
+        if self.kind is GoalKind.DECREASE and (self.target.change_percent or 0) > 100:
+            raise ValueError("target.change_percent: nothing can fall by more than 100 %")
         return self
 
 

@@ -102,7 +102,8 @@ def standing(
     A metric that adds up starts its window at 0 and runs to the target; a rate starts at the baseline (or at 0 without
     one). A value to be kept has no way to go: its path is the target itself.
     """
-    if target is None:
+    # A quarter more than nothing is nothing: no path leads there.
+    if target is None or (adds_up and target == 0 and kind not in KEEPING):
         return Standing(None, None, None, None)
     start = target if kind in KEEPING and not adds_up else 0.0 if adds_up else (baseline or 0.0)
     expected = start + (target - start) * elapsed
