@@ -217,7 +217,26 @@ async def test_events_are_grouped_by_campaign(
     assert [group["key"] for group in groups] == asked
     assert [len(group["items"]) for group in groups] == [2, 1, 0]
     assert [bool(group["next_cursor"]) for group in groups] == [True, False, False]
-    assert (await metrics.get("/v1/events", params={"limit_per": 2})).status_code == 422
+    refused = (await metrics.get("/v1/events", params={"limit_per": 2})).json()
+    assert [(error["field"], error["code"]) for error in refused["errors"]] == [("limit_per", "no_parent")]
+
+
+async def test_events_are_grouped_by_what_is_named_first_and_narrowed_by_the_other(
+    metrics: httpx.AsyncClient, open_sendgrid: Open, campaign: Campaigns
+) -> None:
+    spring = await campaign("spring")
+    one, two = await open_sendgrid(), await open_sendgrid()
+    await one.tell(sent(category="spring"), sent(timestamp=JUNE + 1))
+    await two.tell(sent())
+    sources = [str(one.source_id), str(two.source_id)]
+
+    async def groups(**asked: Any) -> list[tuple[str, int]]:
+        found = (await metrics.get("/v1/events", params={**asked, "limit_per": 5})).json()["groups"]
+        return [(group["key"], len(group["items"])) for group in found]
+
+    assert await groups(source_id=sources) == [(sources[0], 2), (sources[1], 1)]
+    assert await groups(source_id=sources, campaign_id=spring) == [(sources[0], 1), (sources[1], 0)]
+    assert await groups(campaign_id=spring, source_id=sources) == [(spring, 1)]
 
 
 async def test_events_are_their_workspaces_alone(

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 
+from chassis.db import as_owner
 from chassis.fields import new_id
 from chassis.outbox import Incoming
-from chassis.testing import Clock
+from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.rollup.store import rebuild, seize_numbers
 from services.metrics.series.rules import Grain, Period, completeness, periods
@@ -322,11 +323,23 @@ async def test_many_series_cost_as_many_statements_as_two(
         assert (series["group"], series["problem"]) == ({}, None)
 
 
-async def test_a_batch_names_the_query_that_makes_no_sense(metrics: httpx.AsyncClient) -> None:
+async def test_a_series_of_a_batch_that_makes_no_sense_costs_no_other(metrics: httpx.AsyncClient) -> None:
     good = {"metric": "email.ctr", "from": "2026-01-01", "to": "2026-02-01", "grain": "day"}
-    answer = await metrics.post("/v1/series/query", json={"queries": [good, {**good, "to": "2025-01-01"}]})
-    assert answer.status_code == 422
-    assert [error["field"] for error in answer.json()["errors"]] == ["queries.1.to"]
+    wrong = [{"to": "2025-01-01"}, {"from": "0001-01-01"}, {"from": "2020-01-01"}, {"metric": "email.nothing"}]
+    answer = await metrics.post("/v1/series/query", json={"queries": [{**good, **each} for each in ({}, *wrong)]})
+    assert answer.status_code == 200, answer.text
+    first, *others = answer.json()["series"]
+    assert (len(first["points"]), first["problem"]) == (31, None)
+    codes = ["invalid_span", "invalid_span", "too_many_points", "not_found"]
+    assert [each["problem"]["code"] for each in others] == codes
+    assert others[0]["problem"]["detail"].startswith("to: must be after from")
+    assert [each["points"] for each in others] == [[]] * 4
+
+
+async def test_a_batch_that_is_none_is_refused(metrics: httpx.AsyncClient) -> None:
+    good = {"metric": "email.ctr", "from": "2026-01-01", "to": "2026-02-01", "grain": "day"}
+    long = {**good, "from": "2023-06-01"}
+    assert (await metrics.post("/v1/series/query", json={"queries": [long] * 60})).status_code == 422
     assert (await metrics.post("/v1/series/query", json={"queries": [{**good, "more": 1}]})).status_code == 422
     assert (await metrics.post("/v1/series/query", json={"queries": []})).json() == {"series": []}
 
@@ -390,3 +403,30 @@ async def test_others_hear_that_numbers_changed_and_have_one_such_news_waiting_a
     await deliver()
     await TELL_CHANGES.run(metrics_app)
     assert await news(metrics_app, workspace) == [first, later]
+
+
+async def test_a_workspace_whose_news_can_not_be_told_keeps_no_other_from_its_own(
+    metrics_app: FastAPI, workspace: Workspace, other_workspace: Workspace, open_sendgrid: Open, deliver: Deliver,
+    stack: TestStack,
+) -> None:  # fmt: skip
+    both = (workspace, other_workspace)
+    for each in both:
+        sender = await open_sendgrid(each)
+        for n in range(2):  # the second waits until the first is delivered
+            await sender.tell({"event": "click", "email": "a@example.com", "timestamp": 1780315200 + n})
+    await deliver()
+    async with as_owner(stack.admin_dsn, stack.name, "metrics") as session:
+        await session.execute(text("""
+            CREATE FUNCTION refuse_news() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'this news is refused'; END $$"""))  # fmt: skip
+        await session.execute(text(f"""
+            CREATE TRIGGER refuse BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.workspace_id = '{workspace.id}')
+            EXECUTE FUNCTION refuse_news()"""))  # fmt: skip
+    try:
+        await TELL_CHANGES.run(metrics_app)
+        assert [len(await news(metrics_app, each)) for each in both] == [1, 2]
+    finally:
+        async with as_owner(stack.admin_dsn, stack.name, "metrics") as session:
+            await session.execute(text("DROP FUNCTION refuse_news() CASCADE"))
+    await TELL_CHANGES.run(metrics_app)
+    assert [len(await news(metrics_app, each)) for each in both] == [2, 2]

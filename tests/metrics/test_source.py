@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from chassis.secrets import SealBrokenError, Sealer
-from chassis.testing import TestStack
+from chassis.testing import START, TestStack
+from services.metrics.source.models import SourceCreate, SourceCreated
 from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import SECRET, Sender, public_text
 
@@ -52,6 +53,20 @@ async def test_a_token_and_credentials_are_not_in_the_database_as_they_are(
         sealer.open(row.credentials, f"{workspace.id}/{workspace.id}")
     with pytest.raises(SealBrokenError):
         Sealer(stack.settings("metrics").secret_key, "another purpose").open(row.credentials, place)
+
+
+async def test_no_secret_of_a_source_ever_prints(metrics_app: FastAPI, standard: Sender) -> None:
+    known = await metrics_app.state.sources.find(standard.path.rpartition("/")[2])
+    assert known.credentials == {"signing_secret": SECRET}
+    create = SourceCreate.model_validate(
+        {"platform": "standard", "name": "x", "credentials": {"signing_secret": SECRET}}
+    )
+    created = SourceCreated(
+        id=known.id, platform=known.platform, name="x", created_at=START, received_at=None, webhook_url=SECRET
+    )
+    for each in (known, create, create.credentials, created):
+        assert SECRET not in repr(each)
+        assert SECRET not in str(each)
 
 
 @pytest.mark.parametrize(

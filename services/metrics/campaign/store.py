@@ -5,7 +5,7 @@ import json
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, LargeBinary, Text, any_, cast, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -19,7 +19,9 @@ Tags = tuple[str, ...]
 
 async def campaigns_by_slug(session: AsyncSession, tags: Collection[str]) -> Mapping[str, UUID]:
     """The campaigns among these tags. Read it after `rollup.store.share_numbers`, or it may be stale."""
-    rows = await session.execute(select(Campaign.slug, Campaign.id).where(col(Campaign.slug).in_(sorted(tags))))
+    # One array and no IN: a post may have more tags than a statement can have parameters (32,767).
+    wanted = any_(cast(sorted(tags), ARRAY(Text)))
+    rows = await session.execute(select(Campaign.slug, Campaign.id).where(col(Campaign.slug) == wanted))
     return {row.slug: row.id for row in rows}
 
 
@@ -48,7 +50,8 @@ async def tag_set_ids(session: AsyncSession, tag_sets: Collection[Tags]) -> Mapp
 
 
 async def _known(session: AsyncSession, digests: list[bytes]) -> dict[bytes, UUID]:
-    rows = await session.execute(select(TagSet.digest, TagSet.id).where(col(TagSet.digest).in_(digests)))
+    wanted = any_(cast(digests, ARRAY(LargeBinary)))
+    rows = await session.execute(select(TagSet.digest, TagSet.id).where(col(TagSet.digest) == wanted))
     return {row.digest: row.id for row in rows}
 
 

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -57,14 +58,24 @@ class Flusher:
         """How many posts of a workspace wait for the flush after the one that runs."""
         return len(self._lanes.get(workspace_id, ()))
 
-    def assert_room(self, size: int) -> None:
+    @contextmanager
+    def expecting(self, size: int) -> Iterator[None]:
+        """Keeps room for a body while it is taken in: many at once would fill the memory before any is queued."""
+        self._assert_room(size)
+        self._bytes += size
+        try:
+            yield
+        finally:
+            self._bytes -= size
+
+    def _assert_room(self, size: int) -> None:
         """Raises Unavailable when so much more can't wait here; the platform sends it again."""
         if self._closing or (self._bytes and self._bytes + size > self._most_bytes):
             raise Unavailable("too much is waiting to be stored; send it again", code="queue_full")
 
     async def store(self, workspace_id: UUID, post: Post) -> None:
         """Returns once the post is committed; Unavailable when it couldn't be."""
-        self.assert_room(post.size)
+        self._assert_room(post.size)
         self._bytes += post.size
         lane = self._lanes.get(workspace_id)
         if lane is None:

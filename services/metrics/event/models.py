@@ -24,12 +24,15 @@ class Event(Table, table=True):
         ),
         ForeignKeyConstraint(["workspace_id", "campaign_id"], ["metrics.campaign.workspace_id", "metrics.campaign.id"]),
         ForeignKeyConstraint(["workspace_id", "tag_set_id"], ["metrics.tag_set.workspace_id", "metrics.tag_set.id"]),
-        Index(None, "workspace_id", "source_id", "occurred_at"),
+        # Lists of a campaign's or a source's events, in either order that can be asked for; and days are rebuilt from
+        # the campaign's by time.
+        Index(None, "workspace_id", "campaign_id", "id"),
         Index(None, "workspace_id", "campaign_id", "occurred_at"),
+        Index(None, "workspace_id", "source_id", "id"),
+        Index(None, "workspace_id", "source_id", "occurred_at"),
         Index(None, "workspace_id", "occurred_at"),
-        Index(None, "workspace_id", "type", "verdict"),
+        # The events that a new campaign takes over.
         Index(None, "workspace_id", "tag_set_id"),
-        Index(None, "workspace_id", "recipient_id"),
     )
 
     source_id: UUID

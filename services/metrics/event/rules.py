@@ -15,6 +15,8 @@ MOST_MESSAGE_ID = 1000
 MOST_URL = 8000
 MOST_TAG = 300
 MOST_TAGS = 100
+# More than any platform's largest post holds: 16 MB of events of a hundred bytes each are 160,000.
+MOST_ITEMS = 200_000
 
 
 class EventType(StrEnum):
@@ -71,10 +73,11 @@ class ReadEvent:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What was authentic but can't be read: the exact bytes, and why."""
+    """What was authentic but can't be read: the exact bytes, why, and how many parts of the post these are."""
 
     payload: bytes
     reason: str
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,11 @@ class Reading:
 
     events: list[ReadEvent]
     unreadable: list[Unreadable]
+
+    @property
+    def quarantined(self) -> int:
+        """How many parts of the post can't be read."""
+        return sum(each.parts for each in self.unreadable)
 
 
 def identity(*stable: object) -> bytes:

@@ -116,8 +116,8 @@ def _events() -> None:
         ),
     )
     for columns in (
-        ["source_id", "occurred_at"], ["campaign_id", "occurred_at"], ["occurred_at"], ["type", "verdict"],
-        ["tag_set_id"], ["recipient_id"],
+        ["campaign_id", "id"], ["campaign_id", "occurred_at"], ["source_id", "id"], ["source_id", "occurred_at"],
+        ["occurred_at"], ["tag_set_id"],
     ):  # fmt: skip
         op.create_index(f"event_workspace_id_{'_'.join(columns)}_idx", "event", ["workspace_id", *columns])
     op.create_table(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from uuid import UUID, uuid4
 
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import ARRAY, LargeBinary, Uuid, any_, cast, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -44,13 +44,16 @@ async def recipient_ids(session: AsyncSession, key: bytes, addresses: Collection
 
 
 async def _known(session: AsyncSession, hashes: list[bytes]) -> dict[bytes, UUID]:
+    # One array and no IN: a post may name more people than a statement can have parameters (32,767).
+    wanted = any_(cast(hashes, ARRAY(LargeBinary)))
     rows = await session.execute(
-        select(Recipient.address_hash, Recipient.id).where(col(Recipient.address_hash).in_(hashes))
+        select(Recipient.address_hash, Recipient.id).where(col(Recipient.address_hash) == wanted)
     )
     return {row.address_hash: row.id for row in rows}
 
 
 async def addresses_of(session: AsyncSession, ids: Collection[UUID]) -> Mapping[UUID, str]:
     """The address of each id."""
-    rows = await session.execute(select(Recipient.id, Recipient.address).where(col(Recipient.id).in_(ids)))
+    wanted = any_(cast(list(ids), ARRAY(Uuid)))
+    rows = await session.execute(select(Recipient.id, Recipient.address).where(col(Recipient.id) == wanted))
     return {row.id: row.address for row in rows}

@@ -1,20 +1,22 @@
 """Decides what numbers callers can ask for."""
 
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from chassis.db import Session
-from chassis.errors import Invalid
+from chassis.errors import Invalid, NotFound
 from chassis.identity import scope
 from chassis.paging import Ids
-from services.metrics.metric.rules import CATALOGUE, Definition, definition
+from services.metrics.metric.rules import Definition, definition
 from services.metrics.series.models import (
     QueriedSeries,
     Series,
     SeriesAnswer,
     SeriesAnswers,
+    SeriesAsked,
     SeriesMetric,
     SeriesPoint,
     SeriesProblem,
@@ -119,35 +121,47 @@ async def get_series(
 async def query_series(query: SeriesQuery, session: Session) -> SeriesAnswers:
     """Up to 200 series at once, each with a span, grain, campaigns and sources of its own, in the order asked for.
 
-    Changes nothing. An unknown metric costs its own series alone, which then has a `problem`. It takes a fixed number
-    of database statements, so ask for many rather than often.
+    Changes nothing. An unknown metric (`not_found`), a span that is none (`invalid_span`) or too long for its grain
+    (`too_many_points`) costs its own series alone, which then has a `problem`. It takes a fixed number of database
+    statements, so ask for many rather than often.
     """
-    spans, asked = [], []
-    for place, each in enumerate(query.queries):
-        check_span(each.since, each.until, f"queries.{place}.to")
-        spans.append(periods(each.since, each.until, each.grain))
-        asked.append(Scope(each.since, each.until, each.grain, tuple(each.campaign_ids), tuple(each.source_ids)))
-    _together(sum(map(len, spans)))
+    asked = [_asked(each) for each in query.queries]
+    sound = [each for each in asked if isinstance(each, _Asked)]
+    _together(sum(len(each.spans) for each in sound))
     basis = await read_basis(session)
-    metrics = [CATALOGUE.get(each.metric) for each in query.queries]
-    numbers = await read_numbers(
-        session, [(scope, metric) for scope, metric in zip(asked, metrics, strict=True) if metric]
-    )
+    numbers = await read_numbers(session, [(each.scope, each.metric) for each in sound])
     return SeriesAnswers(
         series=[
             QueriedSeries(
-                metric=_metric(metric),
-                grain=scope.grain,
+                metric=_metric(found.metric),
+                grain=each.grain,
                 timezone=basis.zone,
-                watermark=basis.watermark(scope.source_ids),
-                points=_points(metric, numbers[scope], None, span, basis, scope),
+                watermark=basis.watermark(found.scope.source_ids),
+                points=_points(found.metric, numbers[found.scope], None, found.spans, basis, found.scope),
             )
-            if metric
-            else QueriedSeries(
-                grain=scope.grain,
-                timezone=basis.zone,
-                problem=SeriesProblem(code="not_found", detail=f"no metric {each.metric}"),
-            )
-            for each, metric, scope, span in zip(query.queries, metrics, asked, spans, strict=True)
+            if isinstance(found, _Asked)
+            else QueriedSeries(grain=each.grain, timezone=basis.zone, problem=found)
+            for each, found in zip(query.queries, asked, strict=True)
         ]
     )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A series of a batch that can be answered."""
+
+    metric: Definition
+    scope: Scope
+    spans: list[Period]
+
+
+def _asked(query: SeriesAsked) -> _Asked | SeriesProblem:
+    scope = Scope(query.since, query.until, query.grain, tuple(query.campaign_ids), tuple(query.source_ids))
+    try:
+        metric = definition(query.metric)
+        check_span(query.since, query.until)
+        return _Asked(metric, scope, periods(query.since, query.until, query.grain))
+    except Invalid as problem:
+        return SeriesProblem(code=problem.errors[0].code, detail=f"{problem.errors[0].field}: {problem.detail}")
+    except NotFound as problem:
+        return SeriesProblem(code=problem.code, detail=problem.detail)

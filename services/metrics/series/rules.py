@@ -50,10 +50,10 @@ class Period:
     end: date
 
 
-def check_span(since: date, until: date, field: str = "to") -> None:
+def check_span(since: date, until: date) -> None:
     """Invalid unless the half-open span holds a day and lies in the years that dates are kept for."""
     if not FIRST_DAY <= since < until <= LAST_DAY:
-        raise Invalid.field(field, f"must be after from, both between {FIRST_DAY} and {LAST_DAY}")
+        raise Invalid.field("to", f"must be after from, both between {FIRST_DAY} and {LAST_DAY}", "invalid_span")
 
 
 def periods(since: date, until: date, grain: Grain) -> list[Period]:
@@ -64,7 +64,8 @@ def periods(since: date, until: date, grain: Grain) -> list[Period]:
     found: list[Period] = []
     for period in _periods(since, until, grain):
         if len(found) == MOST_POINTS:
-            raise Invalid.field("grain", f"more than {MOST_POINTS} points; take a longer grain or a shorter span")
+            words = f"more than {MOST_POINTS} points; take a longer grain or a shorter span"
+            raise Invalid.field("grain", words, "too_many_points")
         found.append(period)
     return found
 

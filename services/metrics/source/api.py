@@ -33,7 +33,9 @@ async def sealing(app: FastAPI) -> AsyncIterator[None]:
 
 def _credentials(platform: PlatformName, given: SourceCredentials) -> dict[str, str]:
     needs = PLATFORMS[platform].needs
-    sent = given.model_dump(exclude_none=True)
+    secret = given.signing_secret.get_secret_value() if given.signing_secret else None
+    both = {"public_key": given.public_key, "signing_secret": secret}
+    sent = {name: value for name, value in both.items() if value is not None}
     wrong = [
         *(FieldError(f"credentials.{each}", "missing", f"{platform} needs it") for each in needs if each not in sent),
         *(FieldError(f"credentials.{each}", "extra", f"{platform} has none") for each in sent if each not in needs),

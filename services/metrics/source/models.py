@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import SecretStr
 from sqlalchemy import Column, Index, LargeBinary
 from sqlmodel import Field
 
@@ -35,7 +36,7 @@ class SourceCredentials(Input):
         max_length=1000,
         description="sendgrid: the verification key of the signed event webhook, base64 of a DER public key (P-256).",
     )
-    signing_secret: str | None = Field(
+    signing_secret: SecretStr | None = Field(
         None,
         max_length=1000,
         description="standard: `whsec_` and then base64 of 16 to 64 random bytes, as Standard Webhooks has it.",
@@ -65,6 +66,7 @@ class SourceCreated(SourceRead):
     """A new source with the URL to paste at the platform, which is shown this once."""
 
     webhook_url: str = Field(
+        repr=False,
         description="A secret: the platform posts its events here. Make a new source if it is lost.",
         schema_extra={"examples": ["https://events.example.com/v1/webhooks/kq3…"]},
     )

@@ -28,7 +28,7 @@ from services.metrics.event.rules import (
     moment,
     plausible,
 )
-from services.metrics.source.platforms.decoding import DECODING, read_each, reason, strict_base64
+from services.metrics.source.platforms.decoding import DECODING, items_of, read_each, reason, strict_base64
 
 SIGNATURE = "x-twilio-email-event-webhook-signature"
 TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
@@ -101,8 +101,8 @@ class Sendgrid:
 
     def read(self, body: bytes, now: datetime) -> Reading:
         try:
-            items = msgspec.json.decode(body, type=list[msgspec.Raw])
-        except DECODING as problem:
+            items = items_of(body)
+        except (UnreadableError, *DECODING) as problem:
             return Reading([], [Unreadable(body, reason(problem))])
         return read_each(items, Sent, lambda sent: _read(sent, now))
 

@@ -26,7 +26,7 @@ from services.metrics.event.rules import (
     judge,
     plausible,
 )
-from services.metrics.source.platforms.decoding import DECODING, read_each, reason, strict_base64
+from services.metrics.source.platforms.decoding import DECODING, items_of, read_each, reason, strict_base64
 
 PREFIX = "whsec_"
 KEY_BYTES = range(16, 65)
@@ -45,6 +45,13 @@ class Sent(msgspec.Struct):
     url: str | None = None
     tags: list[str] | None = None
     machine: bool | None = None
+
+
+class Posted(msgspec.Struct):
+    """What tells a batch from an event; empty where it wasn't sent."""
+
+    type: msgspec.Raw = msgspec.Raw()
+    events: msgspec.Raw = msgspec.Raw()
 
 
 class Standard:
@@ -76,7 +83,7 @@ class Standard:
     def read(self, body: bytes, now: datetime) -> Reading:
         try:
             items = _items(body)
-        except DECODING as problem:
+        except (UnreadableError, *DECODING) as problem:
             return Reading([], [Unreadable(body, reason(problem))])
         return read_each(items, Sent, lambda sent: _read(sent, now))
 
@@ -89,10 +96,10 @@ def _key(secret: str) -> bytes | None:
 def _items(body: bytes) -> list[msgspec.Raw]:
     """A bare array, `{"events": [...]}`, or one event."""
     if body.lstrip()[:1] == b"[":
-        return msgspec.json.decode(body, type=list[msgspec.Raw])
-    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    if "events" in fields and "type" not in fields:
-        return msgspec.json.decode(fields["events"], type=list[msgspec.Raw])
+        return items_of(body)
+    posted = msgspec.json.decode(body, type=Posted)
+    if posted.events and not posted.type:
+        return items_of(bytes(posted.events))
     return [msgspec.Raw(body)]
 
 
