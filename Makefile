@@ -6,7 +6,9 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help up test check contracts lock install install-dev
 
 VENV := $(CURDIR)/.venv
-PY := $(VENV)/bin/python
+# From here, not from /: a folder above may have a space in its name.
+BIN := .venv/bin
+PY := $(BIN)/python
 
 # Nothing is written outside .venv, MOPS_HOME and the temporary directory: neither bytecode nor any tool's cache.
 export PYTHONPYCACHEPREFIX := $(VENV)/pycache
@@ -47,7 +49,7 @@ check: install-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy chassis services gateway deploy tests
-	$(VENV)/bin/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache
 	$(PY) -m deploy.contracts --check
 
 contracts: install
@@ -55,7 +57,7 @@ contracts: install
 
 PARTS := pyproject.toml $(wildcard services/*/pyproject.toml) gateway/pyproject.toml
 # Neither an index nor a host may stand in a lock: it would break behind a mirror.
-COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--python-version 3.11 $(UPGRADE)
 
 # UPGRADE=--upgrade takes the newest versions; without it the locked ones stay where they can.

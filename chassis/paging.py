@@ -2,20 +2,22 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from fastapi import Depends, Query
+import sqlmodel
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import Select, SQLColumnExpression, cast, func, select, true, tuple_
+from sqlalchemy import Select, SQLColumnExpression, cast, exists, func, select, true, tuple_
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 from sqlalchemy.types import Uuid
+from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.errors import Invalid
 
@@ -166,3 +168,54 @@ async def grouped(
     for key, row in (await session.execute(found)).all():
         rows[key].append(row)
     return [(key, rows[key], _cut(rows[key], limit_per, asked, columns)) for key in distinct]
+
+
+def filtered(model: type[RowType], **wanted: Sequence[Any]) -> SelectOfScalar[RowType]:
+    """Rows of which each named field is one of the values given for it; a field without values filters nothing."""
+    statement = sqlmodel.select(model)
+    for name, values in wanted.items():
+        if values:
+            statement = statement.where(getattr(model, name).in_(values))
+    return statement
+
+
+@dataclass(frozen=True)
+class Parent:
+    """What rows can hang on: the column that names the parent, the ids that a caller named, and how the column's table
+    is joined where it isn't the rows' own."""
+
+    column: Any
+    ids: Sequence[UUID]
+    join: tuple[Any, Any] | None = None
+
+    def narrow(self, statement: Select[Any]) -> Select[Any]:
+        """Only rows of the parents that were named, if any were."""
+        if not self.ids:
+            return statement
+        named = self.column.in_(self.ids)
+        return statement.where(exists().where(self.join[1], named) if self.join else named)
+
+
+async def listed(
+    request: Request, session: AsyncSession, model: type[RowType], statement: Select[Any], asked: Listing,
+    limit_per: int | None, read: Callable[[list[RowType]], Awaitable[list[Any]]], **parents: Parent,
+) -> Page[Any] | Groups[Any]:  # fmt: skip
+    """What every list answers: a page of the statement's rows that hang on the parents named; or, with `limit_per`, a
+    page for each id of the parent that is named first in the URL. One query, and one `read` of all the rows."""
+    by = next((name for name in request.query_params if name in parents), None) if limit_per else None
+    for name, each in parents.items():
+        # Grouping says of its own parent what the filter would; said twice, the planner may sort all rows at once.
+        statement = statement if name == by else each.narrow(statement)
+    if limit_per is None:
+        rows, next_cursor = await page(session, model, statement, asked)
+        return Page(items=await read(rows), next_cursor=next_cursor)
+    if by is None:
+        raise Invalid.field("limit_per", f"name what to group by: {' or '.join(parents)}", "no_parent")
+    parent = parents[by]
+    if parent.join:
+        statement = statement.join(*parent.join)
+    found = await grouped(session, model, statement, parent.column, parent.ids, limit_per, asked)
+    items = iter(await read([row for _, rows, _ in found for row in rows]))
+    return Groups(
+        groups=[Group(key=key, items=[next(items) for _ in rows], next_cursor=more) for key, rows, more in found]
+    )

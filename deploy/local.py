@@ -168,7 +168,7 @@ def service(part: stack.Part, address: Address, variables: dict[str, str]) -> Ch
     return Child(part.name, body)
 
 
-def run(home: Home, address: Address, supervisor: Supervisor) -> None:
+def run(home: Home, address: Address, supervisor: Supervisor, afterwards: contextlib.ExitStack) -> None:
     began = time.monotonic()
     supervisor.say(f"mops starts; its state is in {home.path}")
     server: cluster.Server | None = None
@@ -176,6 +176,7 @@ def run(home: Home, address: Address, supervisor: Supervisor) -> None:
     if admin_dsn is None:
         server = cluster.prepare(home.postgres)
         admin_dsn = server.admin_dsn
+        afterwards.callback(server.tidy)
         supervisor.start(postgres(server))
     # While Postgres starts on the other core.
     made = credentials.ensure(home)
@@ -212,8 +213,12 @@ def main() -> int:
         address = Address.from_environment()
         home.claim()
         address.refuse_taken_ports()
-        with Supervisor(home.run, parent) as supervisor, contextlib.suppress(Stopped):
-            run(home, address, supervisor)
+        with (
+            contextlib.ExitStack() as afterwards,
+            Supervisor(home.run, parent) as supervisor,
+            contextlib.suppress(Stopped),
+        ):
+            run(home, address, supervisor, afterwards)
     except (HomeError, StartError, NoPostgresError) as problem:
         print(f"mops can't start: {problem}", file=sys.stderr, flush=True)
         return 1

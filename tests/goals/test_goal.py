@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -122,15 +123,17 @@ async def test_an_event_of_metrics_brings_the_evaluation_forward(
 
 async def test_news_that_comes_in_the_middle_of_an_evaluation_is_not_lost(
     apps: dict[str, FastAPI], goals: httpx.AsyncClient, clicks: Clicks, deliver: Deliver, clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     goal = await make_goal(goals, target={"value": 40}, kind="reach", baseline=None)
     await deliver()
     upstream = apps["goals"].state.upstream
     ask = upstream.totals
 
-    async def ask_and_be_overtaken(*args: Any) -> Any:
-        answer = await ask(*args)
+    async def ask_and_be_overtaken(workspace_id: UUID, *args: Any) -> Any:
+        answer = await ask(workspace_id, *args)
+        if workspace_id != workspace.id:  # other tests' goals may be due as well
+            return answer
         monkeypatch.undo()
         clock.forward(seconds=1)
         await clicks(20, "2026-05-01")

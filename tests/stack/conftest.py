@@ -1,5 +1,6 @@
 """Decides how a test gets the whole stack: real processes, real Postgres, real ports, a home of its own."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -16,6 +17,7 @@ import httpx
 import pytest
 
 from chassis.stack import parts
+from deploy.postgres import cluster, databases, roles
 from tests.deploy.until import gone, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,15 +57,16 @@ class Running:
         who = json.loads((self.home / "clients.json").read_text())[name]
         answer = httpx.post(
             f"{self.url('gateway')}/oauth/token",
-            data={"grant_type": "client_credentials"}, auth=(who["client_id"], who["client_secret"]),
+            data={"grant_type": "client_credentials"}, auth=(who["client_id"], who["client_secret"]), trust_env=False,
         )  # fmt: skip
         token = answer.raise_for_status().json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        return self.clients.enter_context(httpx.Client(base_url=self.url(part), headers=headers, timeout=30))
+        client = httpx.Client(base_url=self.url(part), headers=headers, timeout=30, trust_env=False)
+        return self.clients.enter_context(client)
 
     def ready(self, part: str) -> bool:
         try:
-            return httpx.get(f"{self.url(part)}/readyz", timeout=2).status_code == 200
+            return httpx.get(f"{self.url(part)}/readyz", timeout=2, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -78,10 +81,33 @@ class Running:
 
 
 @contextmanager
+def database_of_its_own(home: Path) -> Iterator[dict[str, str]]:
+    """On a server that somebody named, a database beside the named one, gone afterwards with the stack's roles."""
+    server = cluster.external()
+    if server is None:
+        yield {}
+        return
+    name = f"mops_test_{secrets.token_hex(4)}"
+    url = asyncio.run(databases.create(server, name))
+    try:
+        yield {"DATABASE_URL": url}
+    finally:
+        asyncio.run(databases.drop(server, name))
+        asyncio.run(roles.drop(server, json.loads((home / "secrets.json").read_text())["stack"]))
+
+
+@contextmanager
 def started(home: Path) -> Iterator[Running]:
+    with database_of_its_own(home) as database, started_over(home, database) as stack:
+        yield stack
+
+
+@contextmanager
+def started_over(home: Path, database: dict[str, str]) -> Iterator[Running]:
     port = free_ports(len(parts()))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MOPS_", "PYTEST_"))}
-    environment |= {"MOPS_HOME": str(home), "MOPS_PORT": str(port)}
+    environment |= {"MOPS_HOME": str(home), "MOPS_PORT": str(port), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    environment |= database
     with (home.parent / f"{home.name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.local"],

@@ -8,7 +8,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -16,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from chassis.db import Database, Now, Session
 from chassis.errors import Invalid
 from chassis.identity import CurrentPrincipal, scope
-from chassis.paging import MOST, Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
+from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
 from services.assets.asset import store
 from services.assets.asset.models import MOST_CAMPAIGNS, Asset, AssetCampaign, AssetCreate, AssetRead
 from services.assets.asset.objects import Objects
@@ -101,20 +100,13 @@ async def list_assets(
 ) -> Page[AssetRead] | Groups[AssetRead]:
     """Assets that fit every filter, the oldest first unless sorted otherwise. With `limit_per`: so many for each
     `campaign_id` that is named, in groups."""
-    if limit_per is None:
-        rows, next_cursor = await page(session, Asset, store.select_assets(id, kind, campaign_id), asked)
-        return Page[AssetRead](items=await _read(request, session, rows), next_cursor=next_cursor)
-    if not campaign_id:
-        raise Invalid.field("limit_per", "name the campaigns to group by: campaign_id")
-    statement, parent = store.select_by_campaign(id, kind), col(AssetCampaign.campaign_id)
-    found = await grouped(session, Asset, statement, parent, campaign_id, limit_per, asked)
-    reads = {read.id: read for read in await _read(request, session, [row for _, rows, _ in found for row in rows])}
-    return Groups[AssetRead](
-        groups=[
-            Group[AssetRead](key=key, items=[reads[row.id] for row in rows], next_cursor=next_cursor)
-            for key, rows, next_cursor in found
-        ]
-    )
+
+    async def read(assets: list[Asset]) -> list[AssetRead]:
+        return await _read(request, session, assets)
+
+    by_campaign = Parent(AssetCampaign.campaign_id, campaign_id, (AssetCampaign, store.CAMPAIGN_LINK))
+    statement = store.select_assets(id, kind)
+    return await listed(request, session, Asset, statement, asked, limit_per, read, campaign_id=by_campaign)
 
 
 @router.head("/v1/assets/{id}/content", dependencies=[scope("assets:read")], include_in_schema=False)

@@ -9,6 +9,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import workspace_of
 from chassis.errors import NotFound
+from chassis.paging import filtered
 from services.assets.asset.models import Asset, AssetCampaign
 from services.assets.asset.rules import AssetKind
 
@@ -39,24 +40,11 @@ async def campaigns_of(session: AsyncSession, asset_ids: Sequence[UUID]) -> dict
     return found
 
 
-def select_assets(
-    ids: Sequence[UUID], kinds: Sequence[AssetKind], campaign_ids: Sequence[UUID] = ()
-) -> SelectOfScalar[Asset]:
+def select_assets(ids: Sequence[UUID], kinds: Sequence[AssetKind]) -> SelectOfScalar[Asset]:
     """Assets that fit every filter given."""
-    statement = select(Asset)
-    if ids:
-        statement = statement.where(col(Asset.id).in_(ids))
-    if kinds:
-        statement = statement.where(col(Asset.kind).in_(kinds))
-    if campaign_ids:
-        held = select(AssetCampaign.asset_id).where(col(AssetCampaign.campaign_id).in_(campaign_ids))
-        statement = statement.where(col(Asset.id).in_(held))
-    return statement
+    return filtered(Asset, id=ids, kind=kinds)
 
 
-def select_by_campaign(ids: Sequence[UUID], kinds: Sequence[AssetKind]) -> SelectOfScalar[Asset]:
-    """Assets that fit, once for each of their campaigns: to be grouped by `AssetCampaign.campaign_id`."""
-    link = and_(
-        col(AssetCampaign.workspace_id) == col(Asset.workspace_id), col(AssetCampaign.asset_id) == col(Asset.id)
-    )
-    return select_assets(ids, kinds).join(AssetCampaign, link)
+CAMPAIGN_LINK = and_(
+    col(AssetCampaign.workspace_id) == col(Asset.workspace_id), col(AssetCampaign.asset_id) == col(Asset.id)
+)

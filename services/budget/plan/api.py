@@ -3,14 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from sqlmodel import col
+from fastapi import APIRouter, Query, Request
 
 from chassis.db import Now, Session, workspace_of
-from chassis.errors import Invalid
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
-from chassis.paging import MOST, Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
+from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
 from services.budget.ledger import store as ledger
 from services.budget.plan import store
 from services.budget.plan.models import Line, LineCreate, LineRead
@@ -47,6 +45,7 @@ async def get_line(id: UUID, session: Session) -> LineRead:
 
 @router.get("/v1/lines", dependencies=[scope("budget:read")])
 async def list_lines(
+    request: Request,
     session: Session,
     id: Ids = [],
     campaign_id: Ids = [],
@@ -56,18 +55,12 @@ async def list_lines(
     asked: Listing = listing("name", "period_start", "created_at"),
 ) -> Page[LineRead] | Groups[LineRead]:
     """Lines that fit every filter, the oldest first unless sorted otherwise. With `limit_per`: so many for each
-    `campaign_id` that is named, in groups."""
-    if limit_per is None:
-        statement = store.select_lines(id, campaign_id, department, parent_id)
-        rows, next_cursor = await page(session, Line, statement, asked)
-        return Page[LineRead](items=[LineRead.model_validate(row) for row in rows], next_cursor=next_cursor)
-    if not campaign_id:
-        raise Invalid.field("limit_per", "name the campaigns to group by: campaign_id")
-    statement = store.select_lines(id, [], department, parent_id)
-    found = await grouped(session, Line, statement, col(Line.campaign_id), campaign_id, limit_per, asked)
-    return Groups[LineRead](
-        groups=[
-            Group[LineRead](key=key, items=[LineRead.model_validate(row) for row in rows], next_cursor=next_cursor)
-            for key, rows, next_cursor in found
-        ]
-    )
+    campaign or parent, whichever is named first."""
+
+    async def read(lines: list[Line]) -> list[LineRead]:
+        return [LineRead.model_validate(line) for line in lines]
+
+    return await listed(
+        request, session, Line, store.select_lines(id, department), asked, limit_per, read,
+        campaign_id=Parent(Line.campaign_id, campaign_id), parent_id=Parent(Line.parent_id, parent_id),
+    )  # fmt: skip

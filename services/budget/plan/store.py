@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import workspace_of
 from chassis.errors import Invalid, NotFound
+from chassis.paging import filtered
 from services.budget.plan.models import Line
 
 
@@ -36,17 +36,6 @@ async def get_parent(session: AsyncSession, parent_id: UUID) -> Line:
     return parent
 
 
-def select_lines(
-    ids: Sequence[UUID], campaign_ids: Sequence[UUID], departments: Sequence[str], parent_ids: Sequence[UUID]
-) -> SelectOfScalar[Line]:
+def select_lines(ids: Sequence[UUID], departments: Sequence[str]) -> SelectOfScalar[Line]:
     """Lines that fit every filter given."""
-    statement = select(Line)
-    if ids:
-        statement = statement.where(col(Line.id).in_(ids))
-    if campaign_ids:
-        statement = statement.where(col(Line.campaign_id).in_(campaign_ids))
-    if departments:
-        statement = statement.where(col(Line.department).in_(departments))
-    if parent_ids:
-        statement = statement.where(col(Line.parent_id).in_(parent_ids))
-    return statement
+    return filtered(Line, id=ids, department=departments)

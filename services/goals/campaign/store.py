@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import workspace_of
 from chassis.errors import NotFound
+from chassis.paging import filtered
 from services.goals.campaign.models import Campaign
 from services.goals.campaign.rules import CampaignState
 
@@ -29,11 +29,4 @@ def select_campaigns(
     ids: Sequence[UUID], slugs: Sequence[str], states: Sequence[CampaignState]
 ) -> SelectOfScalar[Campaign]:
     """Campaigns that fit every filter given."""
-    statement = select(Campaign)
-    if ids:
-        statement = statement.where(col(Campaign.id).in_(ids))
-    if slugs:
-        statement = statement.where(col(Campaign.slug).in_(slugs))
-    if states:
-        statement = statement.where(col(Campaign.state).in_(states))
-    return statement
+    return filtered(Campaign, id=ids, slug=slugs, state=states)

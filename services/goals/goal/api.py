@@ -2,20 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
 
 from chassis.db import Database, Now, Session, workspace_of, zone_of
-from chassis.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
+from chassis.errors import Conflict, FieldError, NotFound, Unavailable
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
 from chassis.outbox import record
-from chassis.paging import MOST, Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
+from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
 from services.goals.events import GoalActivated, GoalCreated
 from services.goals.goal import store
 from services.goals.goal.actions import AWAY, Answers, Subject, ask, find, keep, read_subjects
@@ -69,34 +68,26 @@ async def get_goal(id: UUID, session: Session) -> GoalRead:
 
 @router.get("/v1/goals", dependencies=[scope("goals:read")])
 async def list_goals(
+    request: Request,
     session: Session,
     id: Ids = [],
-    campaign_id: Annotated[list[UUID], Query(max_length=MOST, description="Measured over these.")] = [],
-    objective_id: Annotated[list[UUID], Query(max_length=MOST, description="Serving these.")] = [],
+    campaign_id: Ids = [],
+    objective_id: Ids = [],
     state: Annotated[list[GoalState], Query()] = [],
     limit_per: LimitPer = None,
     asked: Listing = listing("title", "window_due", "created_at"),
 ) -> Page[GoalRead] | Groups[GoalRead]:
-    """Goals, the oldest first unless sorted otherwise. With `limit_per`: so many for each campaign (or objective)."""
-    if limit_per is None:
-        statement = store.select_goals(id, objective_id, state)
-        if campaign_id:
-            statement = statement.where(store.measured_over(campaign_id))
-        rows, next_cursor = await page(session, Goal, statement, asked)
-        return Page(items=await _read(session, rows), next_cursor=next_cursor)
-    parent: Any
-    if campaign_id:
-        statement = store.select_goals(id, objective_id, state).join(GoalCampaign, store.CAMPAIGN_LINK)
-        parent, keys = col(GoalCampaign.campaign_id), campaign_id
-    elif objective_id:
-        statement, parent, keys = store.select_goals(id, [], state), col(Goal.objective_id), objective_id
-    else:
-        raise Invalid.field("limit_per", "name the campaigns or objectives to group by", "no_parent")
-    groups = await grouped(session, Goal, statement, parent, keys, limit_per, asked)
-    read = {goal.id: goal for goal in await _read(session, [row for _, rows, _ in groups for row in rows])}
-    return Groups(
-        groups=[Group(key=key, items=[read[row.id] for row in rows], next_cursor=more) for key, rows, more in groups]
-    )
+    """Goals, the oldest first unless sorted otherwise. With `limit_per`: so many for each campaign or objective,
+    whichever is named first."""
+
+    async def read(goals: list[Goal]) -> list[GoalRead]:
+        return await _read(session, goals)
+
+    return await listed(
+        request, session, Goal, store.select_goals(id, state), asked, limit_per, read,
+        campaign_id=Parent(GoalCampaign.campaign_id, campaign_id, (GoalCampaign, store.CAMPAIGN_LINK)),
+        objective_id=Parent(Goal.objective_id, objective_id),
+    )  # fmt: skip
 
 
 async def _look(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> tuple[list[Subject], Answers]:

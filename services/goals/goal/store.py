@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, bindparam, exists, text
+from sqlalchemy import ARRAY, Uuid, and_, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
@@ -12,6 +12,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import workspace_of
 from chassis.errors import Invalid, NotFound
+from chassis.paging import filtered
 from services.goals.campaign.models import Campaign
 from services.goals.goal.models import Evaluation, Goal, GoalCampaign
 from services.goals.goal.rules import OPEN_STATES, GoalState
@@ -53,26 +54,12 @@ async def get_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goa
     return [found[goal_id] for goal_id in dict.fromkeys(goal_ids) if goal_id in found]
 
 
-def select_goals(
-    ids: Sequence[UUID], objective_ids: Sequence[UUID], states: Sequence[GoalState]
-) -> SelectOfScalar[Goal]:
-    """Goals that fit every filter given."""
-    statement = select(Goal)
-    if ids:
-        statement = statement.where(col(Goal.id).in_(ids))
-    if objective_ids:
-        statement = statement.where(col(Goal.objective_id).in_(objective_ids))
-    if states:
-        statement = statement.where(col(Goal.state).in_(states))
-    return statement
-
-
 CAMPAIGN_LINK = and_(col(GoalCampaign.workspace_id) == Goal.workspace_id, col(GoalCampaign.goal_id) == Goal.id)
 
 
-def measured_over(campaign_ids: Sequence[UUID]) -> ColumnElement[bool]:
-    """Condition: the goal is measured over one of these campaigns."""
-    return exists().where(CAMPAIGN_LINK, col(GoalCampaign.campaign_id).in_(campaign_ids))
+def select_goals(ids: Sequence[UUID], states: Sequence[GoalState]) -> SelectOfScalar[Goal]:
+    """Goals that fit every filter given."""
+    return filtered(Goal, id=ids, state=states)
 
 
 async def campaigns_of(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:

@@ -9,6 +9,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import workspace_of
 from chassis.errors import NotFound
+from chassis.paging import filtered
 from services.goals.objective.models import Objective
 from services.goals.objective.rules import Stakeholder
 
@@ -27,12 +28,7 @@ async def get_objective(session: AsyncSession, objective_id: UUID) -> Objective:
 
 def select_objectives(ids: Sequence[UUID], stakeholders: Sequence[Stakeholder]) -> SelectOfScalar[Objective]:
     """Objectives that fit every filter given."""
-    statement = select(Objective)
-    if ids:
-        statement = statement.where(col(Objective.id).in_(ids))
-    if stakeholders:
-        statement = statement.where(col(Objective.stakeholder).in_(stakeholders))
-    return statement
+    return filtered(Objective, id=ids, stakeholder=stakeholders)
 
 
 async def names_of(session: AsyncSession, objective_ids: Sequence[UUID]) -> dict[UUID, str]:

@@ -4,16 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated, Any, cast
-from uuid import UUID
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request, Response
-from sqlalchemy import ColumnElement
 
 from chassis.db import Now, Session
-from chassis.errors import Forbidden, Invalid, Unavailable
+from chassis.errors import Forbidden, Unavailable
 from chassis.identity import CurrentPrincipal, scope
-from chassis.paging import Group, Groups, Ids, LimitPer, Listing, Page, grouped, listing, page
+from chassis.paging import Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
 from chassis.problems import answer
 from chassis.settings import Settings
 from services.metrics.event import store
@@ -181,20 +179,11 @@ async def list_events(
 ) -> Page[EventRead] | Groups[EventRead]:
     """Events, in the order they arrived unless sorted otherwise. With `limit_per`: so many for each campaign or source,
     whichever of `campaign_id` and `source_id` is named first; the other narrows them."""
-    statement = store.select_events(id, source_id, campaign_id, type, verdict)
-    if limit_per is None:
-        rows, next_cursor = await page(session, Event, statement, asked)
-        return Page[EventRead](items=await _read(session, who, rows), next_cursor=next_cursor)
-    parents = {"campaign_id": (Event.campaign_id, campaign_id), "source_id": (Event.source_id, source_id)}
-    by = next((name for name in request.query_params if name in parents), None)
-    if by is None:
-        raise Invalid.field("limit_per", "name the campaigns or sources to group by", "no_parent")
-    column, keys = parents[by]
-    groups = await grouped(session, Event, statement, cast("ColumnElement[UUID]", column), keys, limit_per, asked)
-    read = iter(await _read(session, who, [row for _, rows, _ in groups for row in rows]))
-    return Groups[EventRead](
-        groups=[
-            Group[EventRead](key=key, items=[next(read) for _ in rows], next_cursor=cursor)
-            for key, rows, cursor in groups
-        ]
-    )
+
+    async def read(events: list[Event]) -> list[EventRead]:
+        return await _read(session, who, events)
+
+    return await listed(
+        request, session, Event, store.select_events(id, type, verdict), asked, limit_per, read,
+        campaign_id=Parent(Event.campaign_id, campaign_id), source_id=Parent(Event.source_id, source_id),
+    )  # fmt: skip

@@ -8,11 +8,11 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import Database, workspace_of
 from chassis.fields import new_id
+from chassis.paging import filtered
 from services.metrics.campaign.rules import first_match
 from services.metrics.campaign.store import campaigns_by_slug, tag_set_ids
 from services.metrics.change.models import Change
@@ -120,15 +120,7 @@ async def _insert(session: AsyncSession, rows: list[Row], zone: str) -> Change |
 
 
 def select_events(
-    ids: Sequence[UUID], source_ids: Sequence[UUID], campaign_ids: Sequence[UUID], types: Sequence[EventType],
-    verdicts: Sequence[EventVerdict],
-) -> SelectOfScalar[Event]:  # fmt: skip
+    ids: Sequence[UUID], types: Sequence[EventType], verdicts: Sequence[EventVerdict]
+) -> SelectOfScalar[Event]:
     """Events that fit every filter given."""
-    statement = select(Event)
-    for column, wanted in (
-        (Event.id, ids), (Event.source_id, source_ids), (Event.campaign_id, campaign_ids), (Event.type, types),
-        (Event.verdict, verdicts),
-    ):  # fmt: skip
-        if wanted:
-            statement = statement.where(col(column).in_(wanted))
-    return statement
+    return filtered(Event, id=ids, type=types, verdict=verdicts)

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import Database, workspace_of
 from chassis.errors import NotFound
+from chassis.paging import filtered
 from chassis.secrets import Sealer
 from services.metrics.source.models import Source
 from services.metrics.source.rules import PlatformName, hash_token
@@ -46,12 +46,7 @@ async def get_source(session: AsyncSession, source_id: UUID) -> Source:
 
 def select_sources(ids: Sequence[UUID], platforms: Sequence[PlatformName]) -> SelectOfScalar[Source]:
     """Sources that fit every filter given."""
-    statement = select(Source)
-    if ids:
-        statement = statement.where(col(Source.id).in_(ids))
-    if platforms:
-        statement = statement.where(col(Source.platform).in_(platforms))
-    return statement
+    return filtered(Source, id=ids, platform=platforms)
 
 
 async def heard_from(session: AsyncSession, posts: Sequence[tuple[UUID, datetime]]) -> None:
