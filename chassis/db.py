@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import Field, SQLModel
 
 from chassis import tables
-from chassis.errors import Unavailable
+from chassis.errors import NotFound, Unavailable
 from chassis.fields import new_id
 from chassis.idempotency import claim
 from chassis.identity import CurrentPrincipal
@@ -61,6 +61,9 @@ def instant_column(name: str, **options: Any) -> Column[Any]:
     return Column(name, DateTime(timezone=True), nullable=options.pop("nullable", False), **options)
 
 
+RowType = TypeVar("RowType", bound=Row)
+
+
 async def set_tenant(session: AsyncSession, workspace_id: UUID) -> None:
     """Makes this transaction one workspace's. The setting ends with the transaction, so that a pooled connection
     never brings the last tenant along."""
@@ -77,6 +80,14 @@ async def zone_of(session: AsyncSession) -> str:
     """The IANA zone that the workspace's days are in."""
     found = text("SELECT zone FROM workspace WHERE workspace_id = :id")
     return str(await session.scalar(found, {"id": workspace_of(session)}))
+
+
+async def get_row(session: AsyncSession, model: type[RowType], row_id: UUID, *, lock: bool = False) -> RowType:
+    """The workspace's row with this id, held until the transaction ends if asked; NotFound if there is none."""
+    row = await session.get(model, (workspace_of(session), row_id), with_for_update=lock)
+    if row is None:
+        raise NotFound(f"no {str(model.__tablename__).replace('_', ' ')} {row_id}")
+    return row
 
 
 class Database:

@@ -6,8 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import workspace_of
-from chassis.errors import NotFound
+from chassis.db import get_row
 from gateway.identity.models import ApiClient
 
 
@@ -48,7 +47,4 @@ async def add_client(session: AsyncSession, client: ApiClient) -> None:
 
 
 async def get_client(session: AsyncSession, client_id: UUID) -> ApiClient:
-    client = await session.get(ApiClient, (workspace_of(session), client_id))
-    if client is None:
-        raise NotFound(f"no API client {client_id}")
-    return client
+    return await get_row(session, ApiClient, client_id)

@@ -7,8 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import and_, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.db import workspace_of
-from chassis.errors import NotFound
+from chassis.db import get_row, workspace_of
 from chassis.paging import filtered
 from services.assets.asset.models import Asset, AssetCampaign
 from services.assets.asset.rules import AssetKind
@@ -23,10 +22,7 @@ async def add_asset(session: AsyncSession, asset: Asset, campaign_ids: Sequence[
 
 
 async def get_asset(session: AsyncSession, asset_id: UUID) -> Asset:
-    asset = await session.get(Asset, (workspace_of(session), asset_id))
-    if asset is None:
-        raise NotFound(f"no asset {asset_id}")
-    return asset
+    return await get_row(session, Asset, asset_id)
 
 
 async def campaigns_of(session: AsyncSession, asset_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:

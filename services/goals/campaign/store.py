@@ -6,8 +6,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.db import workspace_of
-from chassis.errors import NotFound
+from chassis.db import get_row
 from chassis.paging import filtered
 from services.goals.campaign.models import Campaign
 from services.goals.campaign.rules import CampaignState
@@ -19,10 +18,7 @@ async def add_campaign(session: AsyncSession, campaign: Campaign) -> None:
 
 
 async def get_campaign(session: AsyncSession, campaign_id: UUID) -> Campaign:
-    campaign = await session.get(Campaign, (workspace_of(session), campaign_id))
-    if campaign is None:
-        raise NotFound(f"no campaign {campaign_id}")
-    return campaign
+    return await get_row(session, Campaign, campaign_id)
 
 
 def select_campaigns(

@@ -10,8 +10,8 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.db import workspace_of
-from chassis.errors import Invalid, NotFound
+from chassis.db import get_row
+from chassis.errors import Invalid
 from chassis.paging import filtered
 from services.goals.campaign.models import Campaign
 from services.goals.goal.models import Evaluation, Goal, GoalCampaign
@@ -35,10 +35,7 @@ async def add_goal(session: AsyncSession, goal: Goal, campaign_ids: Sequence[UUI
 
 
 async def get_goal(session: AsyncSession, goal_id: UUID, *, lock: bool = False) -> Goal:
-    goal = await session.get(Goal, (workspace_of(session), goal_id), with_for_update=lock)
-    if goal is None:
-        raise NotFound(f"no goal {goal_id}")
-    return goal
+    return await get_row(session, Goal, goal_id, lock=lock)
 
 
 async def lock_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goal]:

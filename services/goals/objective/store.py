@@ -7,8 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.db import workspace_of
-from chassis.errors import NotFound
+from chassis.db import get_row
 from chassis.paging import filtered
 from services.goals.objective.models import Objective
 from services.goals.objective.rules import Stakeholder
@@ -20,10 +19,7 @@ async def add_objective(session: AsyncSession, objective: Objective) -> None:
 
 
 async def get_objective(session: AsyncSession, objective_id: UUID) -> Objective:
-    objective = await session.get(Objective, (workspace_of(session), objective_id))
-    if objective is None:
-        raise NotFound(f"no objective {objective_id}")
-    return objective
+    return await get_row(session, Objective, objective_id)
 
 
 def select_objectives(ids: Sequence[UUID], stakeholders: Sequence[Stakeholder]) -> SelectOfScalar[Objective]:

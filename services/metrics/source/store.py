@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.db import Database, workspace_of
+from chassis.db import Database, get_row, workspace_of
 from chassis.errors import NotFound
 from chassis.paging import filtered
 from chassis.secrets import Sealer
@@ -38,10 +38,7 @@ async def add_source(session: AsyncSession, source: Source) -> None:
 
 
 async def get_source(session: AsyncSession, source_id: UUID) -> Source:
-    source = await session.get(Source, (workspace_of(session), source_id))
-    if source is None:
-        raise NotFound(f"no source {source_id}")
-    return source
+    return await get_row(session, Source, source_id)
 
 
 def select_sources(ids: Sequence[UUID], platforms: Sequence[PlatformName]) -> SelectOfScalar[Source]:
