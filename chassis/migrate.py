@@ -5,11 +5,12 @@ from typing import Any
 
 from alembic import command, op
 from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import Column, Connection, DateTime, Uuid, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 ROOT = Path(__file__).parent.parent
+INSTANT = DateTime(timezone=True)
 TENANT = "workspace_id = nullif(current_setting('mops.workspace', true), '')::uuid"
 
 
@@ -46,6 +47,11 @@ async def upgrade(admin_dsn: str, part: str, stack: str) -> None:
             await connection.run_sync(migrate, part, stack)
     finally:
         await engine.dispose()
+
+
+def key_columns() -> list[Column[Any]]:
+    """In a migration: what the key of a table whose rows have an id is made of."""
+    return [Column("workspace_id", Uuid, primary_key=True), Column("id", Uuid, primary_key=True)]
 
 
 def tenant_table(table: str) -> None:

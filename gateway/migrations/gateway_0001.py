@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from chassis.migrate import tenant_table, worker_may
+from chassis.migrate import INSTANT, key_columns, tenant_table, worker_may
 
 revision = "gateway_0001"
 down_revision = None
@@ -14,13 +14,12 @@ depends_on = "chassis_0001"
 def upgrade() -> None:
     op.create_table(
         "api_client",
-        sa.Column("workspace_id", sa.Uuid, primary_key=True),
-        sa.Column("id", sa.Uuid, primary_key=True),
+        *key_columns(),
         sa.Column("name", sa.String, nullable=False),
         sa.Column("roles", sa.ARRAY(sa.Text), nullable=False),
         sa.Column("secret_hash", sa.LargeBinary, nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("revoked_at", sa.DateTime(timezone=True)),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("revoked_at", INSTANT),
     )
     op.create_index("api_client_id_idx", "api_client", ["id"])
     tenant_table("api_client")

@@ -4,14 +4,12 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.migrate import tenant_table, worker_may
+from chassis.migrate import INSTANT, key_columns, tenant_table, worker_may
 
 revision = "chassis_0001"
 down_revision = None
 branch_labels = ("chassis",)
 depends_on = None
-
-INSTANT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
@@ -24,8 +22,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("workspace_id", sa.Uuid, primary_key=True),
-        sa.Column("id", sa.Uuid, primary_key=True),
+        *key_columns(),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("subject", sa.Text, nullable=False),
         sa.Column("data", JSONB, nullable=False),

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from chassis.migrate import tenant_table
+from chassis.migrate import INSTANT, key_columns, tenant_table
 
 revision = "assets_0001"
 down_revision = None
@@ -14,8 +14,7 @@ depends_on = "chassis_0001"
 def upgrade() -> None:
     op.create_table(
         "asset",
-        sa.Column("workspace_id", sa.Uuid, primary_key=True),
-        sa.Column("id", sa.Uuid, primary_key=True),
+        *key_columns(),
         sa.Column("title", sa.String, nullable=False),
         sa.Column("kind", sa.String(40), nullable=False),
         sa.Column("state", sa.String(40), nullable=False),
@@ -24,7 +23,7 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("sha256", sa.String, nullable=False),
         sa.Column("created_by", sa.String, nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
         sa.CheckConstraint("size > 0", name="asset_size_check"),
         sa.CheckConstraint(
             "kind IN ('logo','design','document','blog_post','photo','video','audio','email_template','landing_page',"
@@ -38,8 +37,7 @@ def upgrade() -> None:
     op.create_index("asset_workspace_id_kind_id_idx", "asset", ["workspace_id", "kind", "id"])
     op.create_table(
         "asset_campaign",
-        sa.Column("workspace_id", sa.Uuid, primary_key=True),
-        sa.Column("id", sa.Uuid, primary_key=True),
+        *key_columns(),
         sa.Column("asset_id", sa.Uuid, nullable=False),
         sa.Column("campaign_id", sa.Uuid, nullable=False),
         sa.ForeignKeyConstraint(

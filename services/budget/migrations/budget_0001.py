@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from chassis.migrate import tenant_table, worker_role
+from chassis.migrate import INSTANT, key_columns, tenant_table, worker_role
 
 revision = "budget_0001"
 down_revision = None
@@ -16,8 +16,7 @@ POTS = ("allotted", "reserved", "committed", "actual")
 def upgrade() -> None:
     op.create_table(
         "line",
-        sa.Column("workspace_id", sa.Uuid, primary_key=True),
-        sa.Column("id", sa.Uuid, primary_key=True),
+        *key_columns(),
         sa.Column("name", sa.String, nullable=False),
         sa.Column("department", sa.String, nullable=False),
         sa.Column("campaign_id", sa.Uuid),
@@ -26,7 +25,7 @@ def upgrade() -> None:
         sa.Column("period_end", sa.Date, nullable=False),
         sa.Column("currency", sa.String, nullable=False),
         sa.Column("policy", sa.String(40), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id", "parent_id"], ["line.workspace_id", "line.id"], name="line_workspace_id_parent_id_fkey"
         ),
@@ -37,13 +36,12 @@ def upgrade() -> None:
         op.create_index(f"line_workspace_id_{filtered}_id_idx", "line", ["workspace_id", filtered, "id"])
     op.create_table(
         "entry",
-        sa.Column("workspace_id", sa.Uuid, primary_key=True),
-        sa.Column("id", sa.Uuid, primary_key=True),
+        *key_columns(),
         sa.Column("line_id", sa.Uuid, nullable=False),
         sa.Column("kind", sa.String(40), nullable=False),
         *(sa.Column(pot, sa.BigInteger, nullable=False) for pot in POTS),
         sa.Column("recorded_by", sa.String, nullable=False),
-        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("recorded_at", INSTANT, nullable=False),
         sa.Column("reason", sa.String, nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id", "line_id"], ["line.workspace_id", "line.id"], name="entry_workspace_id_line_id_fkey"
@@ -56,10 +54,9 @@ def upgrade() -> None:
     op.create_index("entry_workspace_id_line_id_recorded_at_idx", "entry", ["workspace_id", "line_id", "recorded_at"])
     op.create_table(
         "balance",
-        sa.Column("workspace_id", sa.Uuid, primary_key=True),
-        sa.Column("id", sa.Uuid, primary_key=True),
+        *key_columns(),
         *(sa.Column(pot, sa.BigInteger, nullable=False) for pot in POTS),
-        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", INSTANT, nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id", "id"], ["line.workspace_id", "line.id"], name="balance_workspace_id_id_fkey"
         ),

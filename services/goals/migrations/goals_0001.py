@@ -1,29 +1,21 @@
 """Campaigns, objectives, goals and their evaluations."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.migrate import tenant_table, worker_may
+from chassis.migrate import INSTANT, key_columns, tenant_table, worker_may
 
 revision = "goals_0001"
 down_revision = None
 branch_labels = ("goals",)
 depends_on = "chassis_0001"
 
-INSTANT = sa.DateTime(timezone=True)
-
-
-def _key() -> list[sa.Column[Any]]:
-    return [sa.Column("workspace_id", sa.Uuid, primary_key=True), sa.Column("id", sa.Uuid, primary_key=True)]
-
 
 def upgrade() -> None:
     op.create_table(
         "campaign",
-        *_key(),
+        *key_columns(),
         sa.Column("name", sa.String, nullable=False),
         sa.Column("slug", sa.String, nullable=False),
         sa.Column("brief", sa.String, nullable=False),
@@ -43,7 +35,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "objective",
-        *_key(),
+        *key_columns(),
         sa.Column("name", sa.String, nullable=False),
         sa.Column("stakeholder", sa.String(40), nullable=False),
         sa.Column("needs", sa.String, nullable=False),
@@ -52,7 +44,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "goal",
-        *_key(),
+        *key_columns(),
         sa.Column("title", sa.String, nullable=False),
         sa.Column("metric_key", sa.String, nullable=False),
         sa.Column("metric_version", sa.Integer),
@@ -112,7 +104,7 @@ def upgrade() -> None:
     )  # fmt: skip
     op.create_table(
         "evaluation",
-        *_key(),
+        *key_columns(),
         sa.Column("goal_id", sa.Uuid, nullable=False),
         sa.Column("evaluated_at", INSTANT, nullable=False),
         sa.Column("checked_at", INSTANT, nullable=False),

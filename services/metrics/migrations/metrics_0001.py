@@ -3,22 +3,17 @@
 import sqlalchemy as sa
 from alembic import op
 
-from chassis.migrate import tenant_table, worker_may
+from chassis.migrate import INSTANT, key_columns, tenant_table, worker_may
 
 revision = "metrics_0001"
 down_revision = None
 branch_labels = ("metrics",)
 depends_on = "chassis_0001"
 
-INSTANT = sa.DateTime(timezone=True)
 TYPES = (
     "'queued','sent','delivered','deferred','bounced','rejected','failed','opened','clicked','complained',"
     "'unsubscribed','subscribed','unknown'"
 )
-
-
-def _id() -> list[sa.Column[object]]:
-    return [sa.Column("workspace_id", sa.Uuid, primary_key=True), sa.Column("id", sa.Uuid, primary_key=True)]
 
 
 def _cell() -> list[sa.Column[object]]:
@@ -44,7 +39,7 @@ def upgrade() -> None:
     """)
     op.create_table(
         "source",
-        *_id(),
+        *key_columns(),
         sa.Column("platform", sa.String(40), nullable=False),
         sa.Column("name", sa.String, nullable=False),
         sa.Column("token_hash", sa.LargeBinary, nullable=False),
@@ -57,21 +52,21 @@ def upgrade() -> None:
     op.create_index("source_workspace_id_platform_idx", "source", ["workspace_id", "platform"])
     op.create_table(
         "recipient",
-        *_id(),
+        *key_columns(),
         sa.Column("address", sa.String, nullable=False),
         sa.Column("address_hash", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("workspace_id", "address_hash", name="recipient_workspace_id_address_hash_key"),
     )
     op.create_table(
         "campaign",
-        *_id(),
+        *key_columns(),
         sa.Column("slug", sa.String, nullable=False),
         sa.Column("name", sa.String, nullable=False),
         sa.UniqueConstraint("workspace_id", "slug", name="campaign_workspace_id_slug_key"),
     )
     op.create_table(
         "tag_set",
-        *_id(),
+        *key_columns(),
         sa.Column("tags", sa.ARRAY(sa.Text), nullable=False),
         sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.UniqueConstraint("workspace_id", "digest", name="tag_set_workspace_id_digest_key"),
@@ -90,7 +85,7 @@ def upgrade() -> None:
 def _events() -> None:
     op.create_table(
         "event",
-        *_id(),
+        *key_columns(),
         sa.Column("source_id", sa.Uuid, nullable=False),
         sa.Column("key", sa.LargeBinary, nullable=False),
         sa.Column("type", sa.String(40), nullable=False),
@@ -122,7 +117,7 @@ def _events() -> None:
         op.create_index(f"event_workspace_id_{'_'.join(columns)}_idx", "event", ["workspace_id", *columns])
     op.create_table(
         "quarantine",
-        *_id(),
+        *key_columns(),
         sa.Column("source_id", sa.Uuid, nullable=False),
         sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.Column("reason", sa.String, nullable=False),
