@@ -1,5 +1,6 @@
 """What numbers promise: they equal an independent count of the same events, however these came."""
 
+import asyncio
 import json
 import random
 from collections import Counter, defaultdict
@@ -25,6 +26,7 @@ from chassis.outbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.rollup.store import rebuild, seize_numbers
+from services.metrics.series import api as series_api
 from services.metrics.series.rules import Grain, Period, Scope, completeness, distinct, periods, stretches
 from tests.conftest import Connect, Deliver, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
@@ -386,6 +388,33 @@ async def test_spans_that_overlap_are_read_in_one_pass(
 def impressions_read(plan: dict[str, Any]) -> float:
     own = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == "impression" else 0
     return float(own) + sum(map(impressions_read, plan.get("Plans", [])))
+
+
+async def test_series_wait_for_their_turn_without_a_connection(
+    metrics: httpx.AsyncClient, metrics_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = metrics_app.state.series_turns
+    asked = {"queries": [{"metric": "email.ctr", **YEAR, "grain": "total"}]}
+    for _ in range(series_api.MOST_AT_ONCE):
+        await asyncio.wait_for(turns.acquire(), 1)
+    try:
+        # More of them than there are connections.
+        waiting = [asyncio.create_task(metrics.post("/v1/series/query", json=asked)) for _ in range(12)]
+        await asyncio.sleep(0.2)
+        assert (await asyncio.wait_for(metrics.get("/v1/sources"), 2)).status_code == 200
+        assert metrics_app.state.database.engine.pool.checkedout() == 0
+        assert not any(each.done() for each in waiting)
+        monkeypatch.setattr(series_api, "WAIT_SECONDS", 0.05)
+        for refused in (
+            await metrics.post("/v1/series/query", json=asked),
+            await metrics.get("/v1/metrics/email.ctr/series", params={**YEAR, "grain": "total"}),
+        ):
+            assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+            assert refused.headers["retry-after"] == str(series_api.RETRY_SECONDS)
+    finally:
+        for _ in range(series_api.MOST_AT_ONCE):
+            turns.release()
+    assert {(await each).status_code for each in waiting} == {200}
 
 
 async def test_a_series_of_a_batch_that_makes_no_sense_costs_no_other(metrics: httpx.AsyncClient) -> None:
