@@ -21,6 +21,6 @@ app = create_service(
     description="What e-mail platforms tell by webhook, and the numbers that follow from it.",
     consumes=CONSUMES,
     jobs=(TELL_CHANGES,),
-    resources=(source.sealing, event.flushing),
+    resources=(source.sealing, event.flushing, series.computing),
     body_limits={"/v1/webhooks/": "webhook_limit"},
 )

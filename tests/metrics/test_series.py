@@ -1,7 +1,9 @@
 """What numbers promise: they equal an independent count of the same events, however these came."""
 
+import asyncio
+import json
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +26,8 @@ from chassis.outbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.rollup.store import rebuild, seize_numbers
-from services.metrics.series.rules import Grain, Period, completeness, periods
+from services.metrics.series import api as series_api
+from services.metrics.series.rules import Grain, Period, Scope, completeness, distinct, periods, stretches
 from tests.conftest import Connect, Deliver, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
 
@@ -321,6 +324,97 @@ async def test_many_series_cost_as_many_statements_as_two(
         assert series["metric"] == alone.json()["metric"]
         assert (series["timezone"], series["watermark"]) == (alone.json()["timezone"], alone.json()["watermark"])
         assert (series["group"], series["problem"]) == ({}, None)
+
+
+DAYS = st.integers(0, 40).map(lambda n: date(2026, 1, 20) + timedelta(days=n))
+SCOPES = st.builds(
+    lambda since, days, grain: Scope(since, since + timedelta(days=days), grain),
+    DAYS, st.integers(1, 30), st.sampled_from(Grain),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), DAYS)), st.lists(SCOPES, max_size=6, unique=True))
+def test_spans_that_are_counted_together_have_the_pairs_that_a_plain_count_finds(
+    shown: list[tuple[int, date]], scopes: list[Scope]
+) -> None:
+    found: dict[tuple[Scope, date], int] = {}
+    for stretch in stretches(scopes):
+        parts = {
+            (pair, sum(edge <= day for edge in stretch.edges))
+            for pair, day in shown if stretch.whole.since <= day < stretch.whole.until
+        }  # fmt: skip
+        seen = Counter(
+            (part, max((other for same, other in parts if same == pair and other < part), default=0))
+            for pair, part in parts
+        )
+        counts = distinct(seen, stretch.spans)
+        found |= {place: counts[span] for span, places in stretch.spans.items() for place in places}
+    assert found == {
+        (scope, period.start): len({pair for pair, day in shown if period.start <= day < period.end})
+        for scope in scopes for period in periods(scope.since, scope.until, scope.grain)
+    }  # fmt: skip
+
+
+async def test_spans_that_overlap_are_read_in_one_pass(
+    metrics: httpx.AsyncClient, sendgrid: Sender, metrics_app: FastAPI, workspace: Workspace
+) -> None:
+    await sendgrid.tell(*random_events(random.Random(3), 400, []))
+    span = {"metric": "email.unique_recipient_impressions", "to": "2026-06-30", "grain": "total"}
+    read = []
+    for many in (1, 20):
+        queries = [{**span, "from": f"2025-01-{1 + n:02}"} for n in range(many)]
+        found: list[tuple[str, Any]] = []
+
+        def note(_: Any, __: Any, statement: str, parameters: Any, *rest: Any, to: Any = found) -> None:
+            if "FROM impression" in statement:
+                to.append((statement, parameters))
+
+        engine = metrics_app.state.database.engine.sync_engine
+        sqlalchemy_event.listen(engine, "before_cursor_execute", note)
+        try:
+            answer = await metrics.post("/v1/series/query", json={"queries": queries})
+        finally:
+            sqlalchemy_event.remove(engine, "before_cursor_execute", note)
+        assert len({series["points"][0]["value"] for series in answer.json()["series"]}) == 1
+        ((statement, parameters),) = found
+        async with metrics_app.state.database.tenant(workspace.id) as session:
+            connection = await session.connection()
+            rows = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+            plan = rows.scalar_one()
+        read.append(impressions_read((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
+    assert read[0] == read[1] > 0
+
+
+def impressions_read(plan: dict[str, Any]) -> float:
+    own = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == "impression" else 0
+    return float(own) + sum(map(impressions_read, plan.get("Plans", [])))
+
+
+async def test_series_wait_for_their_turn_without_a_connection(
+    metrics: httpx.AsyncClient, metrics_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = metrics_app.state.series_turns
+    asked = {"queries": [{"metric": "email.ctr", **YEAR, "grain": "total"}]}
+    for _ in range(series_api.MOST_AT_ONCE):
+        await asyncio.wait_for(turns.acquire(), 1)
+    try:
+        # More of them than there are connections.
+        waiting = [asyncio.create_task(metrics.post("/v1/series/query", json=asked)) for _ in range(12)]
+        await asyncio.sleep(0.2)
+        assert (await asyncio.wait_for(metrics.get("/v1/sources"), 2)).status_code == 200
+        assert metrics_app.state.database.engine.pool.checkedout() == 0
+        assert not any(each.done() for each in waiting)
+        monkeypatch.setattr(series_api, "WAIT_SECONDS", 0.05)
+        for refused in (
+            await metrics.post("/v1/series/query", json=asked),
+            await metrics.get("/v1/metrics/email.ctr/series", params={**YEAR, "grain": "total"}),
+        ):
+            assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+            assert refused.headers["retry-after"] == str(series_api.RETRY_SECONDS)
+    finally:
+        for _ in range(series_api.MOST_AT_ONCE):
+            turns.release()
+    assert {(await each).status_code for each in waiting} == {200}
 
 
 async def test_a_series_of_a_batch_that_makes_no_sense_costs_no_other(metrics: httpx.AsyncClient) -> None:

@@ -1,13 +1,16 @@
 """Decides what numbers callers can ask for."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 
 from chassis.db import Session
-from chassis.errors import Invalid, NotFound
+from chassis.errors import Invalid, NotFound, Unavailable
 from chassis.identity import scope
 from chassis.paging import Ids
 from services.metrics.metric.rules import Definition, definition
@@ -35,6 +38,36 @@ from services.metrics.series.rules import (
 from services.metrics.series.store import Basis, Group, Numbers, read_basis, read_numbers
 
 router = APIRouter(tags=["series"])
+
+# Series take the database seconds where all else takes milliseconds: so few at a time leave it connections.
+MOST_AT_ONCE = 2
+WAIT_SECONDS = 5.0
+RETRY_SECONDS = 5
+
+
+@asynccontextmanager
+async def computing(app: FastAPI) -> AsyncIterator[None]:
+    """Opens the turns that requests for series take."""
+    app.state.series_turns = asyncio.Semaphore(MOST_AT_ONCE)
+    yield
+
+
+async def _turn(request: Request) -> AsyncIterator[None]:
+    turns: asyncio.Semaphore = request.app.state.series_turns
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        raise Unavailable("too many series are asked for now", code="busy", retry_after=RETRY_SECONDS) from None
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+# Among the route's dependencies, which come before its parameters: who waits for a turn holds no connection yet, and
+# gives the connection back before the turn. "function" ends it before the answer leaves, however slowly that is read.
+TURN = Depends(_turn, scope="function")
 
 
 def _points(
@@ -76,7 +109,7 @@ def _metric(metric: Definition) -> SeriesMetric:
     return SeriesMetric(key=metric.key, version=metric.version, unit=metric.unit)
 
 
-@router.get("/v1/metrics/{key}/series", dependencies=[scope("metrics:read")])
+@router.get("/v1/metrics/{key}/series", dependencies=[scope("metrics:read"), TURN])
 async def get_series(
     key: str,
     session: Session,
@@ -117,13 +150,13 @@ async def get_series(
     )
 
 
-@router.post("/v1/series/query", dependencies=[scope("metrics:read")])
+@router.post("/v1/series/query", dependencies=[scope("metrics:read"), TURN])
 async def query_series(query: SeriesQuery, session: Session) -> SeriesAnswers:
     """Up to 200 series at once, each with a span, grain, campaigns and sources of its own, in the order asked for.
 
     Changes nothing. An unknown metric (`not_found`), a span that is none (`invalid_span`) or too long for its grain
     (`too_many_points`) costs its own series alone, which then has a `problem`. It takes a fixed number of database
-    statements, so ask for many rather than often.
+    statements, so ask for many rather than often. 503 `busy` with Retry-After while too many others ask.
     """
     asked = [_asked(each) for each in query.queries]
     sound = [each for each in asked if isinstance(each, _Asked)]

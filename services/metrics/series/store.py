@@ -1,7 +1,7 @@
 """Decides how series are read from the roll-ups: in three statements, however many are asked for."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
 from services.metrics.metric.rules import MEASURES, BotPolicy, Definition
-from services.metrics.series.rules import Scope
+from services.metrics.series.rules import Scope, Stretch, distinct, stretches
 
 Group = UUID | None
 # {TABLE} and {COLUMNS} are constants below. Everything is read campaign by campaign and then the events of none, so
@@ -20,11 +20,12 @@ Group = UUID | None
 _HITS = """
     asked AS (
         SELECT n, since, until, grain, cast(campaigns AS uuid[]) AS campaigns, cast(sources AS uuid[]) AS sources,
-            group_by
+            group_by, cast(edges AS date[]) AS edges, crossed
         FROM unnest(cast(:n AS int[]), cast(:since AS date[]), cast(:until AS date[]), cast(:grain AS text[]),
-            cast(:campaigns AS text[]), cast(:sources AS text[]), cast(:group_by AS text[])
-        ) AS each(n, since, until, grain, campaigns, sources, group_by)
-    ), hit AS (
+            cast(:campaigns AS text[]), cast(:sources AS text[]), cast(:group_by AS text[]),
+            cast(:edges AS text[]), cast(:crossed AS boolean[])
+        ) AS each(n, since, until, grain, campaigns, sources, group_by, edges, crossed)
+    ), hit AS NOT MATERIALIZED (
         SELECT a.n, a.since, a.grain, a.group_by, r.campaign_id, r.source_id, r.day, {COLUMNS}
         FROM asked a
         CROSS JOIN LATERAL (
@@ -45,7 +46,7 @@ _HITS = """
             OFFSET 0
         ) AS r
         WHERE a.campaigns IS NULL AND (a.sources IS NULL OR r.source_id = ANY(a.sources))
-    ), placed AS (
+    ), placed AS NOT MATERIALIZED (
         SELECT *,
             CASE group_by WHEN 'campaign_id' THEN campaign_id WHEN 'source_id' THEN source_id END AS grouped,
             CASE grain WHEN 'total' THEN since
@@ -62,18 +63,29 @@ _TALLIES = text(
     .replace("{TABLE}", "tally")
     .replace("{COLUMNS}", "r.type, r.verdict, r.count")
 )
-# Distinct by grouping twice, which hashes; count(DISTINCT ..) would sort.
+# One pass over the days of all spans of a stretch, cut into parts at their edges, so that a span is one part or more.
+# Only for more does it matter which part a pair was last seen in, and that takes a sort; grouping twice hashes.
 _IMPRESSIONS = text(
     """
-    WITH {HITS}
-    SELECT n, grouped, start, count(*), count(*) FILTER (WHERE not_bot) FROM (
-        SELECT n, grouped, start, recipient_id, message, bool_or(verdict <> 'bot') AS not_bot
-        FROM placed GROUP BY n, grouped, start, recipient_id, message
-    ) AS pair
-    GROUP BY n, grouped, start
+    WITH {HITS}, seen AS NOT MATERIALIZED (
+        SELECT n, crossed, grouped, recipient_id, message, width_bucket(day, edges) AS part,
+            bool_or(verdict <> 'bot') AS not_bot
+        FROM placed GROUP BY n, crossed, grouped, recipient_id, message, width_bucket(day, edges)
+    )
+    SELECT n, grouped, part, not_bot, 0 AS last, 0 AS last_not_bot, count(*)
+    FROM seen WHERE NOT crossed GROUP BY n, grouped, part, not_bot
+    UNION ALL
+    SELECT n, grouped, part, not_bot, last, last_not_bot, count(*) FROM (
+        SELECT n, grouped, part, not_bot, lag(part, 1, 0) OVER pair AS last,
+            coalesce(max(part) FILTER (WHERE not_bot)
+                OVER (pair ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS last_not_bot
+        FROM seen WHERE crossed
+        WINDOW pair AS (PARTITION BY n, grouped, recipient_id, message ORDER BY part)
+    ) AS followed
+    GROUP BY n, grouped, part, not_bot, last, last_not_bot
     """.replace("{HITS}", _HITS)
     .replace("{TABLE}", "impression")
-    .replace("{COLUMNS}", "r.verdict, r.recipient_id, r.message")
+    .replace("{COLUMNS}", "a.edges, a.crossed, r.verdict, r.recipient_id, r.message")
 )
 
 
@@ -115,39 +127,54 @@ async def read_basis(session: AsyncSession) -> Basis:
     return Basis(found[0].zone, {row.id: row.received_at for row in found if row.id})
 
 
-def _bound(session: AsyncSession, scopes: Sequence[tuple[int, Scope]]) -> dict[str, Any]:
-    def ids(values: tuple[UUID, ...]) -> str | None:
+def _bound(session: AsyncSession, scopes: Sequence[Scope], cuts: Sequence[Stretch] = ()) -> dict[str, Any]:
+    def array(values: Iterable[UUID | date]) -> str:
         # Arrays in an array must have one length in SQL, so each goes as its text. Once each, or it would count twice.
-        return "{" + ",".join(map(str, dict.fromkeys(values))) + "}" if values else None
+        return "{" + ",".join(map(str, dict.fromkeys(values))) + "}"
 
     return {
         "workspace": workspace_of(session),
-        "n": [n for n, _ in scopes],
-        "since": [scope.since for _, scope in scopes],
-        "until": [scope.until for _, scope in scopes],
-        "grain": [scope.grain.value for _, scope in scopes],
-        "campaigns": [ids(scope.campaign_ids) for _, scope in scopes],
-        "sources": [ids(scope.source_ids) for _, scope in scopes],
-        "group_by": [scope.group_by and scope.group_by.value for _, scope in scopes],
+        "n": list(range(len(scopes))),
+        "since": [scope.since for scope in scopes],
+        "until": [scope.until for scope in scopes],
+        "grain": [scope.grain.value for scope in scopes],
+        "campaigns": [array(scope.campaign_ids) if scope.campaign_ids else None for scope in scopes],
+        "sources": [array(scope.source_ids) if scope.source_ids else None for scope in scopes],
+        "group_by": [scope.group_by and scope.group_by.value for scope in scopes],
+        "edges": [array(cut.edges) for cut in cuts] or [None] * len(scopes),
+        "crossed": [cut.crossed for cut in cuts] or [False] * len(scopes),
     }
 
 
 async def read_numbers(session: AsyncSession, asked: Sequence[tuple[Scope, Definition]]) -> dict[Scope, Numbers]:
-    """What the definitions need in each scope. The cost grows with the days and the distinct pairs in the scopes, not
-    with the events."""
+    """What the definitions need in each scope. The cost grows with the days in the scopes and the distinct pairs in
+    them, not with the events; and for pairs not with the scopes that overlap in the same campaigns and sources."""
     scopes = list(dict.fromkeys(scope for scope, _ in asked))
-    numbered = list(enumerate(scopes))
     read = {scope: Numbers() for scope in scopes}
-    for row in await session.execute(_TALLIES, _bound(session, numbered)):
+    for row in await session.execute(_TALLIES, _bound(session, scopes)):
         n, group, start, kind, every, human = row
         read[scopes[n]].counts[group, start, kind] = (int(every), int(human))
         read[scopes[n]].groups.add(group)
-    unique = {scope for scope, metric in asked if _needs_pairs(metric)}
-    shown = [(n, scope) for n, scope in numbered if scope in unique]
-    for row in await session.execute(_IMPRESSIONS, _bound(session, shown)) if shown else ():
-        n, group, start, every, human = row
-        read[scopes[n]].counts[group, start, "unique_recipient_impressions"] = (every, human)
+    unique = dict.fromkeys(scope for scope, metric in asked if _needs_pairs(metric))
+    if unique:
+        await _read_pairs(session, stretches(unique), read)
     return read
+
+
+async def _read_pairs(session: AsyncSession, cuts: Sequence[Stretch], read: dict[Scope, Numbers]) -> None:
+    every: dict[tuple[int, Group], Counter[tuple[int, int]]] = defaultdict(Counter)
+    human: dict[tuple[int, Group], Counter[tuple[int, int]]] = defaultdict(Counter)
+    for row in await session.execute(_IMPRESSIONS, _bound(session, [cut.whole for cut in cuts], cuts)):
+        n, group, part, not_bot, last, last_not_bot, count = row
+        every[n, group][part, last] += count
+        if not_bot:
+            human[n, group][part, last_not_bot] += count
+    for (n, group), seen in every.items():
+        spans = cuts[n].spans
+        alls, humans = distinct(seen, spans), distinct(human[n, group], spans)
+        for span, places in spans.items():
+            for scope, start in places if alls[span] else ():
+                read[scope].counts[group, start, "unique_recipient_impressions"] = (alls[span], humans[span])
 
 
 def _needs_pairs(metric: Definition) -> bool:

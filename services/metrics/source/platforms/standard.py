@@ -26,7 +26,7 @@ from services.metrics.event.rules import (
     judge,
     plausible,
 )
-from services.metrics.source.platforms.decoding import DECODING, items_of, read_each, reason, strict_base64
+from services.metrics.source.platforms.decoding import DECODING, items_of, members_of, read_each, reason, strict_base64
 
 PREFIX = "whsec_"
 KEY_BYTES = range(16, 65)
@@ -97,10 +97,16 @@ def _items(body: bytes) -> list[msgspec.Raw]:
     """A bare array, `{"events": [...]}`, or one event."""
     if body.lstrip()[:1] == b"[":
         return items_of(body)
-    posted = msgspec.json.decode(body, type=Posted)
-    if posted.events and not posted.type:
-        return items_of(bytes(posted.events))
-    return [msgspec.Raw(body)]
+    try:
+        posted = msgspec.json.decode(body, type=Posted)
+        events, kind = bytes(posted.events), bytes(posted.type)
+    except DECODING:
+        # An event among them that can't be decoded: it is told from the others all the same.
+        members = members_of(body)
+        if members is None:
+            raise
+        events, kind = members.get("events", b""), members.get("type", b"")
+    return items_of(events) if events and not kind else [msgspec.Raw(body)]
 
 
 def _read(sent: Sent, now: datetime) -> ReadEvent:
