@@ -42,10 +42,6 @@ class Types:
     def sent(self, schema: Schema, hint: str) -> tuple[Any, bool]:
         return self._typed(schema, hint, is_input=True)
 
-    def answer_field(self, schema: Schema, hint: str) -> Any:
-        kind, nullable = self.answer(schema, hint)
-        return optional(kind) if nullable else kind
-
     def argument(self, rest_name: str, schema: Schema, hint: str, *, required: bool, description: str | None) -> Any:
         kind, nullable = self.sent(schema, hint)
         wanted = kind if required and not nullable else optional(kind)
