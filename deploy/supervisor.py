@@ -19,11 +19,22 @@ class Stopped(Exception):
     """Somebody asked the stack to stop."""
 
 
+def caught_endings(pid: int) -> int:
+    """Which signals that ask to end a process has handlers for, as a mask; none where the system doesn't tell."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return int(caught, 16) & sum(1 << (each - 1) for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
+
+
 class Supervisor:
     """Owns every process it starts. Leave its `with` block, and all of them are gone."""
 
     def __init__(self, run: Path, parent: int | None = None) -> None:
         self._run = run
+        self._parent_caught = 0 if parent is None else caught_endings(parent)
         self._parent = parent  # when this process is no longer our parent, it was killed, and so are we asked to stop
         self._children: list[Child] = []
         self._stopping = False
@@ -94,8 +105,15 @@ class Supervisor:
             # Whoever read our output is gone; the stack isn't.
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
+    def _left_by_parent(self) -> bool:
+        """Whether whoever started us is gone, or was asked to stop and now waits for us: make passes on SIGTERM alone,
+        and catches a signal no more once it has caught it."""
+        if self._parent is None:
+            return False
+        return os.getppid() != self._parent or bool(self._parent_caught & ~caught_endings(self._parent))
+
     def _turn(self) -> None:
-        if self._stopping or self._parent not in (None, os.getppid()):
+        if self._stopping or self._left_by_parent():
             raise Stopped
         now = time.monotonic()
         waiting = [child.due for child in self._children if child.restart and not child.pid]

@@ -133,3 +133,17 @@ def test_a_stack_stops_when_the_parent_that_it_was_told_of_is_killed(runs: list[
     shell.kill()
     shell.wait()
     until(lambda: all(map(gone, descendants)), "supervisor, children and guard have ended")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_to_make_alone_stops_the_stack(tmp_path: Path, number: int) -> None:
+    output = tmp_path / "output"
+    run = f'"{sys.executable}" -m tests.deploy.supervised "{tmp_path}/run" executed steady >"{output}" 2>&1'
+    recipe = f"up:\n\t@exec {run}\n"
+    (tmp_path / "Makefile").write_text("export PARENT = $(shell echo $$PPID)\n" + recipe)
+    make = subprocess.Popen(["make", "-f", str(tmp_path / "Makefile"), "up"], start_new_session=True)
+    until(lambda: output.exists() and "watching" in output.read_text(), "everything started")
+    descendants = [child.pid for child in psutil.Process(make.pid).children(recursive=True)]
+    make.send_signal(number)
+    make.wait(20)
+    until(lambda: all(map(gone, descendants)), "the stack has ended")
