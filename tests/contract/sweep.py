@@ -58,13 +58,15 @@ class Stranger:
 
     foreign: Sequence[str]
     canary: str
+    # All that mustn't be seen.
+    hidden: frozenset[str]
     # Ids that the stranger's own rows hold: an asset may name any campaign, as its service knows none.
     own: frozenset[str]
 
     def sees(self, found: Answer, *, ids: bool = True) -> list[str]:
         """What of the other workspace an answer holds, beside what was tried."""
         seen = [self.canary] if self.canary in found.text else []
-        return seen + (sorted(ids_in(found.text) & set(self.foreign) - self.own) if ids else [])
+        return seen + (sorted(ids_in(found.text) & self.hidden - self.own) if ids else [])
 
     async def tries(self, send: Callable[[Any], Awaitable[Answer]], values: Sequence[Any]) -> list[Any]:
         """Sends each value and reports those whose answer isn't that of two as long that never were."""
@@ -82,11 +84,11 @@ class Stranger:
 
 
 def batches(operation: Operation, slot: Path, foreign: Sequence[str], own: Sequence[str]) -> list[Any]:
-    """What is tried in a slot: each id by itself; a filter takes those of its kind so, and all others together."""
+    """What is tried in a place: each id by itself; a filter takes those of its kind so, and all others together."""
     if slot[0] != "query":
-        return list(foreign)
+        return list(dict.fromkeys([*own[:2], *foreign]))
     together = [list(foreign[start : start + MOST_TOGETHER]) for start in range(0, len(foreign), MOST_TOGETHER)]
-    return [*([each] for each in own), *together]
+    return [*([each] for each in own[:2]), *together]
 
 
 def never(value: Any) -> Any:

@@ -94,8 +94,8 @@ async def digest(connection: "Connection", workspace_id: UUID) -> dict[str, str]
     return found
 
 
-async def ids(connection: "Connection", workspace_id: UUID) -> set[str]:
-    """Every id that a workspace's rows have or name."""
+async def ids(connection: "Connection", workspace_id: UUID, of_each: int | None = None) -> set[str]:
+    """Every id that a workspace's rows have or name; or so many of each column."""
     found: set[str] = set()
     for table in await tables(connection):
         if table.is_tenant:
@@ -105,8 +105,10 @@ async def ids(connection: "Connection", workspace_id: UUID) -> set[str]:
             )  # fmt: skip
             for (column,) in columns:
                 rows = await connection.fetch(
-                    f'SELECT DISTINCT "{column}"::text FROM {table} WHERE workspace_id = $1 AND "{column}" IS NOT NULL',
+                    f'SELECT DISTINCT "{column}"::text FROM {table} WHERE workspace_id = $1 AND "{column}" IS NOT NULL'
+                    " LIMIT $2",
                     workspace_id,
+                    of_each,
                 )
                 found |= {each[0] for each in rows}
     return found

@@ -17,7 +17,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
 }
 
 # Reference -> what it names, where its name doesn't say so and no edge of the graph does.
-NAMES: dict[str, str] = {}
+NAMES = {"row_id": "campaign"}
 
 LATER = {"to", "end", "until", "due"}
 
