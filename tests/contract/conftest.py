@@ -32,7 +32,7 @@ async def filled_workspace(stack: TestStack, apps: dict[str, FastAPI], opened: A
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url=f"http://{part}", headers=workspace.headers())
         clients[part] = await opened.enter_async_context(client)
-    filled = Filled(workspace.id, clients)
+    filled = Filled(workspace.id, clients, stack.clock)
     await fill(filled, lambda: settle(apps))
     return filled
 

@@ -5,7 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from secrets import token_hex
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ class Filled:
 
     id: UUID
     clients: Clients
+    clock: Callable[[], datetime]
     canary: str = field(default_factory=lambda: f"canary{token_hex(6)}")
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     webhook_url: str = ""
@@ -134,12 +135,12 @@ async def receive(workspace: Filled) -> None:
     events = [{"type": "opened", **common}, {"type": "clicked", "url": "https://example.com/", **common}]
     body = json.dumps({"events": [*events, {"type": workspace.text("type"), "occurred_at": "never"}]})
     path = "/v1/webhooks/" + workspace.webhook_url.rpartition("/")[2]
-    headers = {"Content-Type": "application/json", **signed(body)}
+    headers = {"Content-Type": "application/json", **signed(body, workspace.clock())}
     (await workspace.clients["metrics"].post(path, content=body, headers=headers)).raise_for_status()
 
 
-def signed(body: str, now: datetime | None = None) -> dict[str, str]:
+def signed(body: str, now: datetime) -> dict[str, str]:
     """Headers of a post as Standard Webhooks has it."""
-    moment, name = now or datetime(2026, 6, 15, 12, tzinfo=UTC), f"msg_{token_hex(8)}"
-    signature = Webhook(SIGNING_SECRET).sign(name, moment, body)
-    return {"webhook-id": name, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": signature}
+    name = f"msg_{token_hex(8)}"
+    signature = Webhook(SIGNING_SECRET).sign(name, now, body)
+    return {"webhook-id": name, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
