@@ -56,6 +56,12 @@ async def a_row_of(connection: "Connection", table: Table, workspace: Filled) ->
         table.schema, table.name,
     )  # fmt: skip
     values = {each["name"]: OF_TYPE[each["type"]] for each in needed} | {"workspace_id": f"'{workspace.id}'"}
+    for each in await connection.fetch(
+        "SELECT a.attname::text AS name, k.confrelid::regclass::text AS other FROM pg_constraint k JOIN pg_attribute a"
+        " ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) AND a.attname <> 'workspace_id'"
+        " WHERE k.contype = 'f' AND k.conrelid = to_regclass($1)", str(table),
+    ):  # fmt: skip
+        values[each["name"]] = f"(SELECT id FROM {each['other']} WHERE workspace_id = '{workspace.id}' LIMIT 1)"
     await connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(values.values())})")
 
 

@@ -13,6 +13,7 @@ SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 # Operation -> fields of its body that must be so.
 BODIES: Mapping[str, dict[str, Any]] = {
+    "create_campaign": {"flight": {"start": "2026-01-01", "end": "2035-01-01"}},
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
 }
