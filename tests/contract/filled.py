@@ -109,6 +109,11 @@ def _lacks(operation: Operation, workspace: Filled) -> int:
     return sum(workspace.id_of(name, operation.resource) is None for name in names) + ("multipart" in schema)
 
 
+def names_in(operation: Operation) -> set[str]:
+    """The resources that a body names."""
+    return {target_of(name, operation.resource) for name in _references(operation)} if operation.media else set()
+
+
 def _references(operation: Operation) -> list[str]:
     body = operation.resolved(operation.said["requestBody"]["content"][operation.media].get("schema", {}))
     return [name for name in body.get("properties", {}) if name.endswith(("_id", "_ids"))]

@@ -42,7 +42,7 @@ from schemathesis import GenerationMode
 
 from tests.conftest import APPS
 from tests.contract.documents import wrong_answer
-from tests.contract.filled import Filled, signed
+from tests.contract.filled import Filled, names_in, signed
 from tests.contract.graphs import verb
 from tests.contract.operations import Ask, Operation, operations, singular
 
@@ -212,8 +212,17 @@ class Service:
         return next((each for each in operations(self.part) if each.creates and each.path == path), None)
 
     def _made(self, maker: Operation) -> str:
+        """A new row, with one of each that hangs on its kind: a campaign without goals can't be planned."""
         answer = self.run(self.workspace.create(maker))
-        return str(answer.json().get("id", "")) if answer.is_success else ""
+        if not answer.is_success:
+            return ""
+        rows = self.workspace.rows[maker.resource]
+        rows.insert(0, answer.json())
+        for operation in operations(self.part):
+            if operation.creates and operation is not maker and maker.resource in names_in(operation):
+                self.run(self.workspace.create(operation))
+        rows.pop(0)
+        return str(answer.json().get("id", ""))
 
     def _do(self, operation: Operation, row: str) -> bool:
         asked = operation.ask(self.workspace)
