@@ -1,26 +1,25 @@
-"""Decides how a change becomes known elsewhere: recorded in its own transaction, delivered at least once and in order
-per subject, taking effect once."""
+"""Decides how a change becomes known elsewhere: recorded in its own transaction, delivered at least once, and in order
+per subject."""
 
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
-from fastapi import APIRouter, Body, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database, workspace_of
-from chassis.fields import Currency, UtcDatetime, Zone, new_id, rfc3339
-from chassis.identity import SERVICE_PREFIX, CurrentService, ServiceAccount
+from chassis.fields import new_id, rfc3339
+from chassis.identity import ServiceAccount
 from chassis.problems import told
 from chassis.settings import Settings
 
@@ -40,23 +39,6 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     type: ClassVar[str]
-
-
-class Incoming(BaseModel):
-    """A CloudEvents 1.0 event as it arrives at an inbox."""
-
-    model_config = ConfigDict(extra="ignore")
-    specversion: str = "1.0"
-    id: UUID
-    source: str = Field(examples=["/goals"])
-    type: str = Field(examples=["goals.campaign.created"])
-    subject: str
-    time: UtcDatetime
-    workspaceid: UUID
-    data: dict[str, Any]
-
-
-Handler = Callable[[AsyncSession, Incoming], Awaitable[None]]
 
 
 async def record(session: AsyncSession, event: Event, subject: UUID, now: datetime) -> None:
@@ -215,79 +197,3 @@ async def pending(session: AsyncSession) -> int:
     """How many deliveries wait in this part's outbox, counted to a thousand (worker transaction)."""
     counted = text("SELECT count(*) FROM (SELECT FROM delivery LIMIT 1000) AS counted")
     return int(await session.scalar(counted) or 0)
-
-
-class InboxAnswer(BaseModel):
-    """What became of a batch: `refused` maps event id to the reason; all others took effect, now or before."""
-
-    refused: dict[str, str]
-
-
-inbox_router = APIRouter()
-
-
-@inbox_router.post("/v1/inbox", openapi_extra={"x-graph": False}, summary="Take in other parts' events")
-async def receive_events(
-    request: Request,
-    service: CurrentService,
-    events: Annotated[list[Incoming], Body(media_type="application/cloudevents-batch+json", max_length=1000)],
-) -> InboxAnswer:
-    """Each event takes effect in a transaction of its own, at most once by (workspace, source, id). After one of a
-    subject is refused, the later ones of that subject wait too. Services only."""
-    handlers: Mapping[str, Handler] = request.app.state.consumes
-    database: Database = request.app.state.database
-    refused: dict[str, str] = {}
-    held: set[tuple[str, str]] = set()
-    publisher = f"/{service.subject.removeprefix(SERVICE_PREFIX)}"
-    for event in events:
-        subject = (event.source, event.subject)
-        if event.source != publisher:
-            refused[str(event.id)] = f"{publisher} can't speak for {event.source}"
-        elif subject in held:
-            refused[str(event.id)] = "an earlier event of its subject was refused"
-        elif handler := handlers.get(event.type):
-            try:
-                async with database.tenant(event.workspaceid) as session:
-                    if await _first_time(session, event, request.app.state.clock()):
-                        await handler(session, event)
-            except Exception as problem:  # whatever breaks in one handler costs that event and its subject, no other
-                refused[str(event.id)] = told(problem)
-                log.error("event_failed", extra={"event_type": event.type, "why": told(problem)})
-                held.add(subject)
-    request.app.state.wake_jobs()
-    return InboxAnswer(refused=refused)
-
-
-async def _first_time(session: AsyncSession, event: Incoming, now: datetime) -> bool:
-    inserted = await session.scalar(
-        text("""INSERT INTO inbox (workspace_id, source, id, received_at) VALUES (:workspace, :source, :id, :now)
-                ON CONFLICT DO NOTHING RETURNING 1"""),
-        {"workspace": event.workspaceid, "source": event.source, "id": event.id, "now": now},
-    )
-    return inserted is not None
-
-
-class WorkspaceData(BaseModel):
-    """What every part knows of a workspace."""
-
-    model_config = ConfigDict(extra="ignore")
-    name: str
-    zone: Zone
-    currency: Currency
-
-
-async def learn_workspace(session: AsyncSession, event: Incoming) -> None:
-    """Keeps a workspace's name, zone and currency as the gateway tells them."""
-    workspace = WorkspaceData.model_validate(event.data)
-    await session.execute(
-        text("""INSERT INTO workspace (workspace_id, name, zone, currency) VALUES (:id, :name, :zone, :currency)
-                ON CONFLICT (workspace_id) DO UPDATE
-                SET name = excluded.name, zone = excluded.zone, currency = excluded.currency"""),
-        {"id": event.workspaceid, **workspace.model_dump()},
-    )
-
-
-WORKSPACE_EVENTS: Mapping[str, Handler] = {
-    "gateway.workspace.created": learn_workspace,
-    "gateway.workspace.changed": learn_workspace,
-}

@@ -18,8 +18,9 @@ from sqlalchemy.schema import ColumnCollectionConstraint
 from chassis import idempotency, problems
 from chassis.db import Database, system_clock
 from chassis.identity import ServiceAccount, Verifier
+from chassis.inbox import WORKSPACE_EVENTS, Handler, inbox_router
 from chassis.jobs import Job, run_jobs, wake_jobs
-from chassis.outbox import WORKSPACE_EVENTS, Handler, Relay, inbox_router, pending
+from chassis.outbox import Relay, pending
 from chassis.settings import Settings
 from chassis.sweeping import SWEEP
 from chassis.telemetry import Edge, configure_logs
