@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Request
+from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import Database
 from chassis.fields import Currency, UtcDatetime, Zone
 from chassis.identity import SERVICE_PREFIX, CurrentService
+from chassis.measures import Measures
 from chassis.problems import told
+from chassis.telemetry import Tracing
 
 log = logging.getLogger("mops.inbox")
 
@@ -55,6 +58,8 @@ async def receive_events(
     subject is refused, the later ones of that subject wait too. Services only."""
     handlers: Mapping[str, Handler] = request.app.state.consumes
     database: Database = request.app.state.database
+    tracing: Tracing = request.app.state.tracing
+    measures: Measures = request.app.state.measures
     refused: dict[str, str] = {}
     held: set[tuple[str, str]] = set()
     publisher = f"/{service.subject.removeprefix(SERVICE_PREFIX)}"
@@ -66,12 +71,16 @@ async def receive_events(
             refused[str(event.id)] = "an earlier event of its subject was refused"
         elif handler := handlers.get(event.type):
             try:
-                async with database.tenant(event.workspaceid) as session:
-                    if await _first_time(session, event, request.app.state.clock()):
-                        await handler(session, event)
+                with tracing.span(f"hear {event.type}", SpanKind.CONSUMER):
+                    async with database.tenant(event.workspaceid) as session:
+                        first = await _first_time(session, event, request.app.state.clock())
+                        if first:
+                            await handler(session, event)
+                measures.received.labels(event.source, "taken" if first else "known").inc()
             except Exception as problem:  # whatever breaks in one handler costs that event and its subject, no other
                 refused[str(event.id)] = told(problem)
                 log.error("event_failed", extra={"event_type": event.type, "why": told(problem)})
+                measures.received.labels(event.source, "refused").inc()
                 held.add(subject)
     request.app.state.wake_jobs()
     return InboxAnswer(refused=refused)

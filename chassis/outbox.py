@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
+from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,8 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import Database, workspace_of
 from chassis.fields import new_id, rfc3339
 from chassis.identity import ServiceAccount
-from chassis.problems import told
+from chassis.measures import Measures
+from chassis.problems import told, words_of
 from chassis.settings import Settings
+from chassis.telemetry import Tracing
 
 log = logging.getLogger("mops.outbox")
 
@@ -78,6 +81,8 @@ class Relay:
     http: httpx.AsyncClient
     account: ServiceAccount
     clock: Callable[[], datetime]
+    tracing: Tracing
+    measures: Measures
     after_delivery: Callable[[], None]
 
     def __post_init__(self) -> None:
@@ -101,7 +106,7 @@ class Relay:
                 delivered = await self.deliver(subscriber)
                 self.failing.pop(subscriber, None)
             except (SQLAlchemyError, OSError, httpx.HTTPError, ValueError) as problem:
-                self.failing[subscriber] = str(problem) or type(problem).__name__
+                self.failing[subscriber] = words_of(problem)
                 await asyncio.sleep(FIRST_RETRY.total_seconds())
                 continue
             if delivered:
@@ -116,8 +121,10 @@ class Relay:
         if not waiting:
             return 0
         try:
-            refused = await self._post(subscriber, [self._event(row) for row in waiting])
+            with self.tracing.span(f"deliver to {subscriber}", SpanKind.PRODUCER, mops__events=len(waiting)):
+                refused = await self._post(subscriber, [self._event(row) for row in waiting])
         except (httpx.HTTPError, ValueError) as problem:
+            self.measures.undelivered.labels(subscriber).inc()
             await self._settle(subscriber, [], {row.id: (told(problem), FIRST_RETRY) for row in waiting})
             raise
         taken = [row.id for row in waiting if str(row.id) not in refused]
@@ -127,6 +134,7 @@ class Relay:
             if str(row.id) in refused
         }
         await self._settle(subscriber, taken, again)
+        self.measures.delivered.labels(subscriber).inc(len(taken))
         return len(taken)
 
     async def _lease(self, subscriber: str) -> Sequence[Any]:

@@ -7,23 +7,22 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 import httpx
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
-from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import MetaData
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import ColumnCollectionConstraint
 
-from chassis import idempotency, problems
+from chassis import health, idempotency, problems
 from chassis.db import Database, system_clock
+from chassis.edge import Edge
 from chassis.identity import ServiceAccount, Verifier
 from chassis.inbox import WORKSPACE_EVENTS, Handler, inbox_router
 from chassis.jobs import Job, run_jobs, wake_jobs
-from chassis.outbox import Relay, pending
+from chassis.measures import Measures
+from chassis.outbox import Relay
 from chassis.settings import Settings
 from chassis.sweeping import SWEEP
-from chassis.telemetry import Edge, configure_logs
+from chassis.telemetry import Tracing, configure_logs, http_client
 
 Resource = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -36,8 +35,8 @@ def create_service(
     """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's prefix
     to the Settings field that bounds its body, where that isn't `body_limit`.
 
-    What it opens at start is on `app.state`: settings, clock, http, database, verifier, account, relay. Tests set
-    settings, clock, http or verifier before.
+    What it opens at start is on `app.state`: settings, clock, tracing, measures, http, database, verifier, account,
+    relay. Tests set settings, clock, tracing, http or verifier before.
     """
     app = FastAPIOffline(
         title=f"MOps {part}",
@@ -47,6 +46,8 @@ def create_service(
         generate_unique_id_function=lambda route: route.name,
         responses=problems.RESPONSES,
         separate_input_output_schemas=False,
+        # FastAPI's own spans would hold whole URLs, and a webhook's URL is a secret.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.part = part
     app.state.consumes = {**WORKSPACE_EVENTS, **(consumes or {})}
@@ -57,21 +58,11 @@ def create_service(
         if constraint.name and isinstance(constraint, ColumnCollectionConstraint)
     }
     app.state.clock = system_clock
-    limits = body_limits or {}
-
-    def body_limit(path: str) -> int:
-        settings: Settings = app.state.settings
-        name = next((name for prefix, name in limits.items() if path.startswith(prefix)), "body_limit")
-        return int(getattr(settings, name))
-
-    for router in (*routers, inbox_router, _health):
+    for router in (*routers, inbox_router, health.router):
         app.include_router(router)
     problems.install(app)
     idempotency.install(app)
-    Instrumentator(excluded_handlers=["/metrics", "/livez", "/readyz"]).instrument(app).expose(
-        app, include_in_schema=False
-    )
-    app.add_middleware(Edge, body_limit=body_limit)
+    app.add_middleware(Edge, limits=dict(body_limits or {}))
     _describe(app)
     return app
 
@@ -117,11 +108,15 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
         state.settings = settings = getattr(state, "settings", None) or Settings(part=state.part)
         configure_logs(settings.log_format)
         async with AsyncExitStack() as stack:
+            if getattr(state, "tracing", None) is None:
+                state.tracing = Tracing.to(settings)
+                stack.push_async_callback(asyncio.to_thread, state.tracing.close)
+            state.measures = Measures()
             if getattr(state, "http", None) is None:
-                # Only neighbours are called, never by way of somebody's proxy.
-                state.http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+                state.http = await stack.enter_async_context(http_client())
             state.database = database = Database(settings.database_url, settings.worker_role, settings.database_pool)
             stack.push_async_callback(database.close)
+            state.tracing.watch(database.engine)
             if getattr(state, "verifier", None) is None:
                 state.verifier = Verifier(settings.issuer_url, state.http)
             state.account = ServiceAccount(
@@ -129,8 +124,9 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
             )
             state.wake_jobs = lambda: wake_jobs(jobs)
             state.relay = relay = Relay(
-                settings, database, state.http, state.account, state.clock, after_delivery=state.wake_jobs
-            )
+                settings, database, state.http, state.account, state.clock, state.tracing, state.measures,
+                after_delivery=state.wake_jobs,
+            )  # fmt: skip
             database.subscribers = settings.subscribers
             database.after_commit = relay.wake
             for resource in resources:
@@ -155,29 +151,3 @@ async def _learn_keys(verifier: Verifier) -> None:
         with suppress(httpx.HTTPError, ValueError):
             await verifier.fetch()
         await asyncio.sleep(0.1)
-
-
-_health = APIRouter(include_in_schema=False)
-
-
-@_health.get("/livez")
-async def livez() -> dict[str, str]:
-    return {"status": "alive"}
-
-
-@_health.get("/readyz")
-async def readyz(request: Request) -> JSONResponse:
-    """200 when the database answers and tokens can be checked; else 503 that says what isn't ready."""
-    state = request.app.state
-    checks: dict[str, str] = {}
-    waiting = None
-    try:
-        async with asyncio.timeout(2), state.database.worker() as session:
-            waiting = await pending(session)
-        checks["database"] = "ok"
-    except (SQLAlchemyError, OSError, TimeoutError) as problem:
-        checks["database"] = f"doesn't answer: {type(problem).__name__}"
-    checks["identity"] = "ok" if state.verifier.keys else "the gateway's keys aren't known yet"
-    ready = all(value == "ok" for value in checks.values())
-    outbox = {"waiting": waiting, "failing": state.relay.failing}
-    return JSONResponse({"ready": ready, "checks": checks, "outbox": outbox}, 200 if ready else 503)
