@@ -13,6 +13,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.schema import ColumnCollectionConstraint
 
 from chassis import health, idempotency, problems
+from chassis.audit_log import audit_router
 from chassis.db import Database, system_clock
 from chassis.edge import Edge
 from chassis.identity import ServiceAccount, Verifier
@@ -58,7 +59,7 @@ def create_service(
         if constraint.name and isinstance(constraint, ColumnCollectionConstraint)
     }
     app.state.clock = system_clock
-    for router in (*routers, inbox_router, health.router):
+    for router in (*routers, audit_router(part), inbox_router, health.router):
         app.include_router(router)
     problems.install(app)
     idempotency.install(app)
@@ -114,7 +115,9 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
             state.measures = Measures()
             if getattr(state, "http", None) is None:
                 state.http = await stack.enter_async_context(http_client())
-            state.database = database = Database(settings.database_url, settings.worker_role, settings.database_pool)
+            state.database = database = Database(
+                settings.database_url, settings.worker_role, settings.database_pool, state.part, lambda: state.clock()
+            )
             stack.push_async_callback(database.close)
             state.tracing.watch(database.engine)
             if getattr(state, "verifier", None) is None:

@@ -44,6 +44,7 @@ HEAVY = (
     "uvicorn.protocols.http.httptools_impl",
     "uvloop",
     "chassis.service",
+    "chassis.serving",
 )
 # What only some process may know; every other setting of the caller's reaches all parts.
 PRIVATE = (
@@ -132,23 +133,13 @@ def serve(part: stack.Part, address: Address, variables: dict[str, str]) -> int:
     """Become one part; runs in a forked process."""
     os.environ.clear()
     os.environ.update(variables)
-    import uvicorn
+    from chassis.serving import server
 
     module, _, name = part.app.partition(":")
     app = getattr(importlib.import_module(module), name)
-    config = uvicorn.Config(
-        app,
-        host=address.host,
-        port=address.of(part),
-        log_config=None,
-        access_log=False,
-        loop="uvloop",
-        http="httptools",
-        timeout_graceful_shutdown=8,
-    )
-    server = uvicorn.Server(config)
-    server.run()
-    return 0 if server.started else 3
+    serving = server(app, host=address.host, port=address.of(part))
+    serving.run()
+    return 0 if serving.started else 3
 
 
 def become_postgres(server: cluster.Server) -> NoReturn:
