@@ -5,17 +5,15 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-from opentelemetry import context as contexts
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import problems
 from chassis.errors import FieldError
 from chassis.settings import Settings
-from chassis.telemetry import Tracing, arriving, failed, trace_of
+from chassis.telemetry import Tracing, failed, trace_id
 
 log = logging.getLogger("mops.http")
 
@@ -37,24 +35,19 @@ class Edge:
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        trace = arriving(headers)
-        token = contexts.attach(trace)
-        given = headers.get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else trace_of(trace)
-        scope.setdefault("state", {})["request_id"] = request_id
-        try:
-            if scope["path"] in QUIET:
-                await self.app(scope, receive, send)
-            else:
-                await self._told(scope, receive, send, headers, request_id)
-        finally:
-            contexts.detach(token)
-
-    async def _told(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str], request_id: str) -> None:
-        started, status = time.perf_counter(), 0
-        state: Any = scope["app"].state
-        tracing: Tracing = state.tracing
+        if scope["path"] in QUIET:
+            await self.app(scope, receive, send)
+            return
+        tracing: Tracing = scope["app"].state.tracing
         method = scope["method"]
+        with tracing.span(method, SpanKind.SERVER, tracing.arriving(headers), http__request__method=method) as span:
+            await self._told(scope, receive, send, headers, span)
+
+    async def _told(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str], span: Span) -> None:
+        started, status = time.perf_counter(), 0
+        given = headers.get("x-request-id", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else trace_id()
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -63,30 +56,28 @@ class Edge:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode("latin-1"))]
             await send(message)
 
-        with tracing.span(method, SpanKind.SERVER, http__request__method=method) as span:
-            try:
-                await self._guarded(scope, receive, sending, headers)
-            except Exception:  # the last resort: nothing internal may reach the caller
-                log.exception("request_failed", extra={"request_id": request_id})
-                if status == 0:
-                    await problems.unexpected()(scope, receive, sending)
-            finally:
-                seconds = time.perf_counter() - started
-                # The template, never the path: it may hold a webhook's token.
-                route = getattr(scope.get("route"), "path", "-")
-                state.measures.request(method, route, status, seconds)
-                log.info(
-                    "request",
-                    extra={
-                        "method": method, "route": route, "status": status, "request_id": request_id,
-                        "ms": round(seconds * 1000, 1),
-                    },
-                )  # fmt: skip
-                if span.is_recording():
-                    span.update_name(f"{method} {route}")
-                    span.set_attributes({"http.route": route, "http.response.status_code": status})
-                    if status >= 500 or status == 0:
-                        failed(span, str(status))
+        try:
+            await self._guarded(scope, receive, sending, headers)
+        except Exception:  # the last resort: nothing internal may reach the caller
+            log.exception("request_failed", extra={"request_id": request_id})
+            if status == 0:
+                await problems.unexpected()(scope, receive, sending)
+        finally:
+            seconds = time.perf_counter() - started
+            # The template, never the path: it may hold a webhook's token.
+            method, route = scope["method"], getattr(scope.get("route"), "path", "-")
+            scope["app"].state.measures.request(method, route, status, seconds)
+            log.info(
+                "request",
+                extra={
+                    "method": method, "route": route, "status": status, "request_id": request_id,
+                    "ms": round(seconds * 1000, 1),
+                },
+            )  # fmt: skip
+            span.update_name(f"{method} {route}")
+            span.set_attributes({"http.route": route, "http.response.status_code": status})
+            if status >= 500 or status == 0:
+                failed(span, str(status))
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         settings: Settings = scope["app"].state.settings
@@ -124,12 +115,14 @@ def limited(
             return await receive()
         began = clock()
         try:
-            async with asyncio.timeout(max(0.0, min(seconds, seconds + taken / rate - waited))):
+            async with asyncio.timeout(seconds):
                 message = await receive()
         except TimeoutError:
-            # Raised while the route reads the body; of all errors there, FastAPI lets only this kind through.
-            raise HTTPException(408, "the body didn't come in time", {"Connection": "close"}) from None
+            message = None
         waited += clock() - began
+        if message is None or waited > seconds + taken / rate:
+            # Raised while the route reads the body; of all errors there, FastAPI lets only this kind through.
+            raise HTTPException(408, "the body didn't come in time", {"Connection": "close"})
         taken += len(message.get("body", b""))
         whole = not message.get("more_body", False)
         if taken > limit:

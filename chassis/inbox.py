@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Request
+from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
@@ -33,6 +34,7 @@ class Incoming(BaseModel):
     subject: str
     time: UtcDatetime
     workspaceid: UUID
+    traceparent: str | None = Field(None, description="The trace in which it happened (W3C).")
     data: dict[str, Any]
 
 
@@ -71,7 +73,7 @@ async def receive_events(
             refused[str(event.id)] = "an earlier event of its subject was refused"
         elif handler := handlers.get(event.type):
             try:
-                with tracing.span(f"hear {event.type}", SpanKind.CONSUMER):
+                with tracing.span(f"hear {event.type}", SpanKind.CONSUMER, _origin(tracing, event)):
                     async with database.tenant(event.workspaceid) as session:
                         first = await _first_time(session, event, request.app.state.clock())
                         if first:
@@ -82,8 +84,13 @@ async def receive_events(
                 log.error("event_failed", extra={"event_type": event.type, "why": told(problem)})
                 measures.received.labels(event.source, "refused").inc()
                 held.add(subject)
-    request.app.state.wake_jobs()
+    request.app.state.runner.wake_after_events()
     return InboxAnswer(refused=refused)
+
+
+def _origin(tracing: Tracing, event: Incoming) -> Context | None:
+    """The trace of the change that is told of; the post, which brings many, is linked to it."""
+    return tracing.arriving({"traceparent": event.traceparent}) if event.traceparent else None
 
 
 async def _first_time(session: AsyncSession, event: Incoming, now: datetime) -> bool:

@@ -76,6 +76,11 @@ class Measures:
             self.waiting.labels(row.subscriber).set(row.waiting)
             self.refused.labels(row.subscriber).set(row.failing)
             self.oldest.labels(row.subscriber).set(row.oldest or 0)
+        self.jobs.clear()
+        for row in (await session.execute(_JOBS)).all():
+            self.jobs.labels(row.name, row.state).set(row.number)
+        for row in (await session.execute(_SUCCESSES)).all():
+            self.job_success.labels(row.name).set(row.succeeded_at.timestamp())
 
     def exposition(self, database: Database) -> bytes:
         """Everything, in Prometheus's text format."""
@@ -85,6 +90,8 @@ class Measures:
         return generate_latest(self.registry)
 
 
+_JOBS = text("SELECT name, state, count(*) AS number FROM work WHERE state <> 'done' GROUP BY name, state")
+_SUCCESSES = text("SELECT name, succeeded_at FROM work WHERE workspace_id IS NULL AND succeeded_at IS NOT NULL")
 _OUTBOX = text("""
     SELECT s.subscriber, w.waiting, w.failing,
            (SELECT extract(epoch FROM :now - o.occurred_at) FROM delivery d

@@ -24,7 +24,7 @@ from chassis.identity import ServiceAccount
 from chassis.measures import Measures
 from chassis.problems import told, words_of
 from chassis.settings import Settings
-from chassis.telemetry import Tracing
+from chassis.telemetry import Tracing, leaving
 
 log = logging.getLogger("mops.outbox")
 
@@ -56,12 +56,13 @@ async def record(session: AsyncSession, event: Event, subject: UUID, now: dateti
     row = {
         "workspace": workspace_of(session), "id": new_id(), "type": event.type, "subject": str(subject),
         "data": event.model_dump_json(), "now": now, "subscribers": session.info["subscribers"],
+        "trace": leaving().get("traceparent"),
     }  # fmt: skip
     await session.execute(
         text("""
             WITH event AS (
-                INSERT INTO outbox (workspace_id, id, type, subject, data, occurred_at)
-                VALUES (:workspace, :id, :type, :subject, cast(:data AS jsonb), :now)
+                INSERT INTO outbox (workspace_id, id, type, subject, data, occurred_at, trace)
+                VALUES (:workspace, :id, :type, :subject, cast(:data AS jsonb), :now, :trace)
             )
             INSERT INTO delivery (workspace_id, outbox_id, subscriber, subject, attempts, due_at, last_error)
             SELECT :workspace, :id, subscriber, :subject, 0, :now, ''
@@ -87,20 +88,26 @@ class Relay:
 
     def __post_init__(self) -> None:
         self._woken = {subscriber: asyncio.Event() for subscriber in self.settings.subscribers}
+        self._stopping = False
         self.failing: dict[str, str] = {}
 
     def wake(self) -> None:
         for woken in self._woken.values():
             woken.set()
 
+    def stop(self) -> None:
+        """Asks for the end: what is being delivered is, and nothing more is begun."""
+        self._stopping = True
+        self.wake()
+
     async def run(self) -> None:
-        """Delivers for ever, to each subscriber at its own pace: a frozen one holds up no other."""
+        """Delivers until it is stopped, to each subscriber at its own pace: a frozen one holds up no other."""
         await asyncio.gather(*(self._serve(subscriber) for subscriber in self._woken))
 
     async def _serve(self, subscriber: str) -> None:
         """At once after a commit here; by looking now and then for what other replicas or a failure left."""
         woken = self._woken[subscriber]
-        while True:
+        while not self._stopping:
             woken.clear()
             try:
                 delivered = await self.deliver(subscriber)
@@ -121,7 +128,17 @@ class Relay:
         if not waiting:
             return 0
         try:
-            with self.tracing.span(f"deliver to {subscriber}", SpanKind.PRODUCER, mops__events=len(waiting)):
+            return await self._send(subscriber, waiting)
+        except asyncio.CancelledError:
+            # Whoever starts next needn't wait for a lease that nobody uses.
+            await self._settle(subscriber, [], {row.id: ("stopped before an answer", timedelta(0)) for row in waiting})
+            raise
+
+    async def _send(self, subscriber: str, waiting: Sequence[Any]) -> int:
+        try:
+            with self.tracing.span(
+                f"deliver to {subscriber}", SpanKind.PRODUCER, self.tracing.arriving({}), mops__events=len(waiting)
+            ):
                 refused = await self._post(subscriber, [self._event(row) for row in waiting])
         except (httpx.HTTPError, ValueError) as problem:
             self.measures.undelivered.labels(subscriber).inc()
@@ -173,7 +190,7 @@ class Relay:
             "specversion": "1.0", "id": str(row.id), "source": f"/{self.settings.part}", "type": row.type,
             "subject": row.subject, "time": rfc3339(row.occurred_at), "workspaceid": str(row.workspace_id),
             "datacontenttype": "application/json", "data": row.data,
-        }  # fmt: skip
+        } | ({"traceparent": row.trace} if row.trace else {})  # fmt: skip
 
     async def _post(self, subscriber: str, events: list[dict[str, Any]]) -> Mapping[str, str]:
         """What the subscriber refused: event id -> why."""
@@ -191,7 +208,7 @@ class Relay:
 
 # Waiting events in order, but none whose subject has an earlier one that isn't due yet.
 _WAITING = text("""
-    SELECT o.id, o.type, o.subject, o.data, o.occurred_at, o.workspace_id, d.attempts
+    SELECT o.id, o.type, o.subject, o.data, o.occurred_at, o.workspace_id, o.trace, d.attempts
     FROM delivery d JOIN outbox o ON (o.workspace_id, o.id) = (d.workspace_id, d.outbox_id)
     WHERE d.subscriber = :subscriber AND NOT EXISTS (
         SELECT 1 FROM delivery e

@@ -18,26 +18,30 @@ from chassis.db import Database, system_clock
 from chassis.edge import Edge
 from chassis.identity import ServiceAccount, Verifier
 from chassis.inbox import WORKSPACE_EVENTS, Handler, inbox_router
-from chassis.jobs import Job, run_jobs, wake_jobs
+from chassis.job_list import jobs_router
+from chassis.jobs import Deferred, Job, Runner
 from chassis.measures import Measures
 from chassis.outbox import Relay
 from chassis.settings import Settings
 from chassis.sweeping import SWEEP
 from chassis.telemetry import Tracing, configure_logs, http_client
 
+# How long what was begun without a request may take at the end of a process.
+STOP_SECONDS = 1.5
+
 Resource = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_service(
     part: str, *routers: APIRouter, metadata: MetaData, description: str,
-    consumes: Mapping[str, Handler] | None = None, jobs: Sequence[Job] = (), resources: Sequence[Resource] = (),
-    body_limits: Mapping[str, str] | None = None,
+    consumes: Mapping[str, Handler] | None = None, jobs: Sequence[Job | Deferred] = (),
+    resources: Sequence[Resource] = (), body_limits: Mapping[str, str] | None = None,
 ) -> FastAPI:  # fmt: skip
     """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's prefix
     to the Settings field that bounds its body, where that isn't `body_limit`.
 
     What it opens at start is on `app.state`: settings, clock, tracing, measures, http, database, verifier, account,
-    relay. Tests set settings, clock, tracing, http or verifier before.
+    relay, runner. Tests set settings, clock, tracing, http or verifier before.
     """
     app = FastAPIOffline(
         title=f"MOps {part}",
@@ -59,7 +63,7 @@ def create_service(
         if constraint.name and isinstance(constraint, ColumnCollectionConstraint)
     }
     app.state.clock = system_clock
-    for router in (*routers, audit_router(part), inbox_router, health.router):
+    for router in (*routers, audit_router(part), jobs_router(part), inbox_router, health.router):
         app.include_router(router)
     problems.install(app)
     idempotency.install(app)
@@ -102,7 +106,7 @@ def _with_plain_names(document: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
+def _lifespan(jobs: Sequence[Job | Deferred], resources: Sequence[Resource]) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
@@ -125,27 +129,38 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
             state.account = ServiceAccount(
                 settings.part, settings.service_secret.get_secret_value(), settings.issuer_url, state.http, state.clock
             )
-            state.wake_jobs = lambda: wake_jobs(jobs)
+            state.runner = runner = Runner(app, (*jobs, SWEEP))
             state.relay = relay = Relay(
                 settings, database, state.http, state.account, state.clock, state.tracing, state.measures,
-                after_delivery=state.wake_jobs,
+                after_delivery=runner.wake_after_events,
             )  # fmt: skip
             database.subscribers = settings.subscribers
-            database.after_commit = relay.wake
+
+            def look_round() -> None:
+                relay.wake()
+                runner.wake()
+
+            database.after_commit = look_round
             for resource in resources:
                 await stack.enter_async_context(resource(app))
             if getattr(state, "background", True):
-                for work in (relay.run(), run_jobs(app, (*jobs, SWEEP)), _learn_keys(state.verifier)):
-                    stack.push_async_callback(_cancel, asyncio.create_task(work))
+                learning = asyncio.create_task(_learn_keys(state.verifier))
+                stack.push_async_callback(_end, {learning: learning.cancel})
+                working = {asyncio.create_task(each.run()): each.stop for each in (relay, runner)}
+                stack.push_async_callback(_end, working)
             yield
 
     return lifespan
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+async def _end(tasks: Mapping[asyncio.Task[None], Callable[[], object]]) -> None:
+    """Asks each task to stop, and cancels those that can't in time: they let go of what they leased."""
+    for stop in tasks.values():
+        stop()
+    _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _learn_keys(verifier: Verifier) -> None:

@@ -61,11 +61,10 @@ class Patient(HttpToolsProtocol):
             self._deadline = None
 
 
-def server(app: Any, **where: Any) -> uvicorn.Server:
-    """A server of an app. `where`: host and port. On SIGTERM it stops listening, answers what has begun, closes the
-    app, and ends."""
-    config = uvicorn.Config(
+def served(app: Any, **where: Any) -> uvicorn.Config:
+    """How an app is served; `where` it is: host and port. On SIGTERM a server of this stops listening, answers what has
+    begun, closes the app, and ends."""
+    return uvicorn.Config(
         app, log_config=None, access_log=False, loop="uvloop", http=Patient, timeout_keep_alive=KEEPALIVE_SECONDS,
         timeout_graceful_shutdown=FINISH_SECONDS, server_header=False, **where,
     )  # fmt: skip
-    return uvicorn.Server(config)

@@ -107,6 +107,14 @@ class Tracing:
     def records(self) -> bool:
         return not isinstance(self.tracer, NoOpTracer)
 
+    def arriving(self, headers: Mapping[str, str]) -> Context:
+        """The trace that a caller's headers name, or the beginning of a new one."""
+        found = _W3C.extract(headers, Context())
+        if self.records or trace.get_current_span(found).get_span_context().is_valid:
+            return found
+        fresh = SpanContext(random.getrandbits(128) or 1, random.getrandbits(64) or 1, is_remote=True)
+        return trace.set_span_in_context(NonRecordingSpan(fresh), Context())
+
     @contextmanager
     def span(
         self, name: str, kind: SpanKind = SpanKind.INTERNAL, parent: Context | None = None, **attributes: Any
@@ -135,18 +143,21 @@ class Tracing:
             return
 
         def before(connection: Any, _: Any, statement: str, *__: Any) -> None:
+            spans = connection.info.setdefault("spans", [])
+            if not trace.get_current_span().get_span_context().is_valid:
+                spans.append(None)  # looking round every few seconds is part of nothing that anybody follows
+                return
             words = statement.split(None, 1)
             attributes = {"db.system.name": "postgresql", "db.query.text": statement[:2000]}
-            span = self.tracer.start_span(words[0].upper() if words else "SQL", None, SpanKind.CLIENT, attributes)
-            connection.info.setdefault("spans", []).append(span)
+            spans.append(self.tracer.start_span(words[0].upper(), None, SpanKind.CLIENT, attributes))
 
         def after(connection: Any, *_: Any) -> None:
-            connection.info["spans"].pop().end()
+            if span := connection.info["spans"].pop():
+                span.end()
 
         def broken(context: Any) -> None:
             spans = context.connection.info.get("spans") if context.connection is not None else None
-            if spans:
-                span = spans.pop()
+            if spans and (span := spans.pop()):
                 failed(span, kind_of(context.original_exception))
                 span.end()
 
@@ -160,15 +171,6 @@ def failed(span: Span, kind: str) -> None:
     span.set_status(StatusCode.ERROR)
 
 
-def arriving(headers: Mapping[str, str]) -> Context:
-    """The trace that a caller's headers name, or a new one."""
-    found = _W3C.extract(headers, Context())
-    if trace.get_current_span(found).get_span_context().is_valid:
-        return found
-    fresh = SpanContext(random.getrandbits(128) or 1, random.getrandbits(64) or 1, is_remote=True)
-    return trace.set_span_in_context(NonRecordingSpan(fresh), Context())
-
-
 def leaving() -> dict[str, str]:
     """The headers by which this trace goes on to whoever is called."""
     headers: dict[str, str] = {}
@@ -176,9 +178,9 @@ def leaving() -> dict[str, str]:
     return headers
 
 
-def trace_of(context: Context) -> str:
-    """A trace's id as it stands in log lines: 32 hexadecimal digits."""
-    return trace.format_trace_id(trace.get_current_span(context).get_span_context().trace_id)
+def trace_id() -> str:
+    """This trace's id as it stands in log lines: 32 hexadecimal digits."""
+    return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
 
 
 async def _follow(request: httpx.Request) -> None:

@@ -133,13 +133,15 @@ def serve(part: stack.Part, address: Address, variables: dict[str, str]) -> int:
     """Become one part; runs in a forked process."""
     os.environ.clear()
     os.environ.update(variables)
-    from chassis.serving import server
+    import uvicorn
+
+    from chassis.serving import served
 
     module, _, name = part.app.partition(":")
     app = getattr(importlib.import_module(module), name)
-    serving = server(app, host=address.host, port=address.of(part))
-    serving.run()
-    return 0 if serving.started else 3
+    server = uvicorn.Server(served(app, host=address.host, port=address.of(part)))
+    server.run()
+    return 0 if server.started else 3
 
 
 def become_postgres(server: cluster.Server) -> NoReturn:

@@ -29,15 +29,18 @@ def spans_of(stack: TestStack, trace_id: str = TRACE) -> list[ReadableSpan]:
     return [span for span in list(stack.spans) if trace.format_trace_id(span.context.trace_id) == trace_id]
 
 
-async def test_a_trace_goes_on_with_a_delivery_to_the_inbox_of_the_subscriber(
+async def test_a_trace_goes_on_with_an_event_to_whoever_hears_of_it(
     goals: httpx.AsyncClient, deliver: Deliver, stack: TestStack
 ) -> None:
-    assert (await goals.post("/v1/campaigns", json=CAMPAIGN)).status_code == 201
-    stack.spans.clear()
+    assert (await goals.post("/v1/campaigns", json=CAMPAIGN, headers=PARENT)).status_code == 201
     await deliver()
-    heard = next(span for span in stack.spans if span.name == "hear goals.campaign.created")
-    same = spans_of(stack, trace.format_trace_id(heard.context.trace_id))
-    assert "deliver to metrics" in {span.name for span in same}
+    heard = next(span for span in spans_of(stack) if span.name == "hear goals.campaign.created")
+    told = next(span for span in spans_of(stack) if span.name == "POST /v1/campaigns")
+    assert {told.context.trace_id, heard.context.trace_id} == {int(TRACE, 16)}
+    # What brought it, with others of its batch, is a trace of its own.
+    post = next(span for span in stack.spans if span.context == heard.links[0].context)
+    delivery = next(span for span in stack.spans if post.parent and span.context.span_id == post.parent.span_id)
+    assert (post.name, delivery.name) == ("POST /v1/inbox", "deliver to metrics")
     assert heard.kind is SpanKind.CONSUMER
 
 
