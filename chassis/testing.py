@@ -5,7 +5,7 @@ import json
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,12 +117,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         asyncio.run(databases.drop(running.admin_dsn, name))
 
 
-@pytest.fixture(scope="session")
-def stack(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestStack]:
+@contextmanager
+def prepared(admin_dsn: str, home: Path) -> Iterator[TestStack]:
+    """Roles and schemas in a database of its own."""
     made = TestStack(
-        admin_dsn=postgres,
+        admin_dsn=admin_dsn,
         name=f"mops_{secrets.token_hex(3)}",
-        home=tmp_path_factory.mktemp("home"),
+        home=home,
         clock=Clock(),
         passwords={part: secrets.token_hex(8) for part in parts()},
         service_secrets={part: secrets.token_hex(16) for part in parts()},
@@ -136,6 +137,12 @@ def stack(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     asyncio.run(prepare())
     yield made
     asyncio.run(roles.drop(made.admin_dsn, made.name))
+
+
+@pytest.fixture(scope="session")
+def stack(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestStack]:
+    with prepared(postgres, tmp_path_factory.mktemp("home")) as made:
+        yield made
 
 
 @pytest.fixture
