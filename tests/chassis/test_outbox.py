@@ -15,7 +15,7 @@ from chassis.fields import new_id
 from chassis.inbox import Incoming
 from chassis.outbox import record
 from chassis.testing import Clock, TestStack
-from services.goals.events import CampaignCreated
+from services.goals.campaign.models import CampaignCreated
 from tests.conftest import Connect, Deliver, Workspace
 
 
