@@ -19,6 +19,11 @@ log = logging.getLogger("mops.http")
 
 # What looks at a process every few seconds is no request of anybody's.
 QUIET = {"/livez", "/readyz", "/metrics"}
+# A page of ours (the docs, the graph's editor) loads nothing from elsewhere; it may ask where a person tells it to.
+PAGE_POLICY = (
+    b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' data:; font-src 'self' data:; worker-src 'self' blob:; connect-src *; frame-ancestors 'none'"
+)
 REQUEST_ID = re.compile(r"[\w.:\-]{1,100}", re.ASCII)
 
 
@@ -53,7 +58,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode("latin-1"))]
+                said = [*message["headers"], (b"x-request-id", request_id.encode("latin-1"))]
+                if (b"content-type", b"text/html; charset=utf-8") in said:
+                    said.append((b"content-security-policy", PAGE_POLICY))
+                message["headers"] = said
             await send(message)
 
         try:

@@ -51,6 +51,9 @@ def create_service(
         generate_unique_id_function=lambda route: route.name,
         responses=problems.RESPONSES,
         separate_input_output_schemas=False,
+        redoc_url=None,
+        # Otherwise the page shows the contract to somebody else's validator.
+        swagger_ui_parameters={"validatorUrl": None},
         # FastAPI's own spans would hold whole URLs, and a webhook's URL is a secret.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )

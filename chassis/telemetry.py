@@ -40,10 +40,9 @@ def _extras(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[s
 
 def _failure(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """An exception as its kinds, masked words and places: a plain traceback quotes whatever the words held."""
-    record: logging.LogRecord | None = line.get("_record")
-    line.pop("exc_info", None)
-    if record is not None and record.exc_info and record.exc_info[1]:
-        line["exception"] = "\n".join(frames_of(record.exc_info[1]))
+    _, problem, _ = line.pop("exc_info", None) or (None, None, None)
+    if problem is not None:
+        line["exception"] = "\n".join(frames_of(problem))
     return line
 
 
