@@ -121,7 +121,10 @@ class Upstream:
         except (httpx.HTTPError, ValueError) as problem:
             if isinstance(problem, httpx.HTTPStatusError) and problem.response.is_client_error:
                 # Not its trouble but ours: it understood the question, and refuses it.
-                log.error("upstream_refused", extra={"part": part, "path": path, "said": problem.response.text[:500]})
+                # What it refused is in its own log, under the id that it answers with.
+                there = problem.response.headers.get("x-request-id")
+                status = problem.response.status_code
+                log.error("upstream_refused", extra={"part": part, "path": path, "status": status, "request_id": there})
             self._measures.upstream_failures.labels(part, type(problem).__name__).inc()
             raise Unavailable(f"{part} doesn't answer now", code=f"{part}_unavailable") from problem
 
