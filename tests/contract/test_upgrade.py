@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PART = sorted(parts())
 FILLS = 20
+# Tables of the version before that may go: what it does without them.
+MAY_GO = {"job": "it answers as before, and leaves jobs to the version that knows the new queue"}
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +94,10 @@ async def test_migrations_go_forward_while_the_version_before_serves(stack: Test
         upgraded.set()
         assert await serving > 1
         after = await state(connection, part)
-        lost = {table for table, (rows, _) in before.items() if after.get(table, (0, 0))[0] < rows}
+        kept = {table: found for table, found in before.items() if table.partition(".")[2] not in MAY_GO}
+        lost = {table for table, (rows, _) in kept.items() if after.get(table, (0, 0))[0] < rows}
         assert lost == set(), "tables of the version before are gone, or rows of theirs"
-        rewritten = {table for table, (_, file) in before.items() if after[table][1] != file}
+        rewritten = {table for table, (_, file) in kept.items() if after[table][1] != file}
         assert rewritten == set(), (
             "written anew under an exclusive lock: let the column be nullable, or have a constant"
         )
