@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from copy import copy
 from datetime import date
 from typing import Any
 from urllib.parse import parse_qsl
@@ -65,7 +66,9 @@ async def recording(apps: dict[str, FastAPI]) -> AsyncIterator[tuple[Upstream, R
     state = apps["goals"].state
     transport = Recording(state.http)
     async with httpx.AsyncClient(transport=transport) as http:
-        yield Upstream(state.settings, http, state.account), transport
+        upstream = copy(state.upstream)
+        upstream._http = http
+        yield upstream, transport
 
 
 async def test_goals_asks_what_metrics_and_budget_offer(two: Two, recording: tuple[Upstream, Recording]) -> None:
