@@ -112,7 +112,7 @@ class Upstream:
         return found
 
     async def series(
-        self, workspace_id: UUID, questions: Sequence[Question], timeout: float = TIMEOUT_SECONDS
+        self, workspace_id: UUID, questions: Sequence[Question], seconds: float = TIMEOUT_SECONDS
     ) -> dict[Question, Series]:
         """An answer per question, in as few calls as metrics answers them in."""
         answers: dict[Question, Series] = {}
@@ -125,7 +125,7 @@ class Upstream:
                 for question in chunk
             ]  # fmt: skip
             answer = await self._ask(
-                workspace_id, "metrics", "POST", "/v1/series/query", timeout=timeout, json={"queries": queries}
+                workspace_id, "metrics", "POST", "/v1/series/query", seconds=seconds, json={"queries": queries}
             )
             answers |= dict(zip(chunk, map(_series, answer["series"]), strict=True))
         return answers
@@ -144,12 +144,12 @@ class Upstream:
         return found
 
     async def _ask(
-        self, workspace_id: UUID, part: str, method: str, path: str, timeout: float = TIMEOUT_SECONDS, **request: Any
+        self, workspace_id: UUID, part: str, method: str, path: str, seconds: float = TIMEOUT_SECONDS, **request: Any
     ) -> Any:
         try:
             headers = await self._account.headers(workspace_id)
             url = f"{self._settings.url(part)}{path}"
-            answer = await self._http.request(method, url, headers=headers, timeout=timeout, **request)
+            answer = await self._http.request(method, url, headers=headers, timeout=seconds, **request)
             return answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as problem:
             if isinstance(problem, httpx.HTTPStatusError) and problem.response.is_client_error:

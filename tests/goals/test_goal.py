@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from chassis.errors import Unavailable
 from chassis.fields import new_id
 from chassis.testing import Clock
-from services.goals.goal.actions import evaluate_due_goals
+from services.goals.evaluation.actions import evaluate_due_goals
 from tests.conftest import Connect, Deliver, Workspace
 
 Clicks = Callable[[int, str], Awaitable[None]]
@@ -128,7 +128,7 @@ async def test_news_that_comes_in_the_middle_of_an_evaluation_is_not_lost(
     goal = await make_goal(goals, target={"value": 40}, kind="reach", baseline=None)
     await deliver()
     upstream = apps["goals"].state.upstream
-    ask = upstream.totals
+    ask = upstream.series
 
     async def ask_and_be_overtaken(workspace_id: UUID, *args: Any) -> Any:
         answer = await ask(workspace_id, *args)
@@ -140,7 +140,7 @@ async def test_news_that_comes_in_the_middle_of_an_evaluation_is_not_lost(
         await deliver()
         return answer
 
-    monkeypatch.setattr(upstream, "totals", ask_and_be_overtaken)
+    monkeypatch.setattr(upstream, "series", ask_and_be_overtaken)
     await evaluate_due_goals(apps["goals"])
     assert (await goals.get(f"/v1/goals/{goal['id']}/progress")).json()["value"] == 0
     await evaluate_due_goals(apps["goals"])

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from services.goals.goal.smart import Facts, LetterName, Verdict, judge, passed
 
 from services.goals.goal.rules import (
     Days,
@@ -17,7 +18,6 @@ from services.goals.goal.rules import (
     standing,
     whole_months,
 )
-from services.goals.goal.smart import Facts, LetterName, Verdict, judge, passed
 
 YEAR = Days(date(2026, 1, 1), date(2027, 1, 1))
 numbers = st.floats(0.01, 1e9)

@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Annotated
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
 
-from chassis.db import Database, zone_of
+from chassis.db import Database, Now, calling, zone_of
 from chassis.errors import Unavailable
+from chassis.identity import CurrentPrincipal
 from chassis.jobs import Job
 from chassis.outbox import record
 from chassis.problems import told
@@ -22,7 +24,7 @@ from services.goals.evaluation import store
 from services.goals.evaluation.forecast import UNKNOWN, Aim, Course, Standing, standing
 from services.goals.evaluation.models import Evaluation, History
 from services.goals.evaluation.past import find_past, is_old, past_questions, signature
-from services.goals.evaluation.smart import Facts, Money, judge
+from services.goals.evaluation.smart import Facts, judge
 from services.goals.events import GoalAchieved, GoalMissed
 from services.goals.goal import store as goals
 from services.goals.goal.models import Goal
@@ -32,24 +34,23 @@ from services.goals.goal.rules import (
     EVALUATE_EVERY,
     Days,
     GoalState,
+    Health,
     decides_at,
     is_downward,
     outcome,
     resolve_target,
-    scale_between,
+    scale_of,
 )
 from services.goals.goal.store import Carrier
 from services.goals.objective import store as objectives
-from services.goals.upstream import HISTORY_SECONDS, Definition, Question, Series, Upstream
-from services.goals.upstream import Money as MoneyOfCampaign
+from services.goals.upstream import HISTORY_SECONDS, Definition, Money, Question, Series, Upstream
 
 log = logging.getLogger("mops.goals")
 
 BATCH = 100
 RETRY_AFTER = timedelta(seconds=5)
 LOOK_BACK_EVERY = timedelta(days=1)
-SYSTEM = "system"
-ONE = Decimal(1)
+SYSTEM = "system:goals"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Answers:
 
     definitions: Mapping[str, Definition] | None
     totals: Mapping[Question, Series]
-    money: Mapping[UUID, MoneyOfCampaign]
+    money: Mapping[UUID, Money]
     pasts: Mapping[UUID, History]
 
 
@@ -168,7 +169,7 @@ def find(subject: Subject, answers: Answers, history: History | None, now: datet
     definition = (answers.definitions or {}).get(goal.metric_key)
     adds_up = definition.adds_up if definition else False
     days, is_draft = goal.baseline_days, goal.state is GoalState.DRAFT
-    scale = scale_between(days, goal.window_days) if adds_up and days else ONE
+    scale = scale_of(days, goal.window_days, adds_up)
     measured, before = subject.total(answers, goal.window_days), subject.total(answers, days)
     baseline = before.value if before else None
     target = resolve_target(goal.kind, goal.change_percent, goal.asked_value, baseline, scale)
@@ -187,8 +188,8 @@ def find(subject: Subject, answers: Answers, history: History | None, now: datet
         adds_up=adds_up, unit=definition.unit if definition else None, baseline_days=days, baseline=baseline,
         needs_baseline=goal.change_percent is not None, target=target, scale=scale,
         past=tuple(history.windows) if history else None, objective=subject.objective, relevance=goal.relevance,
-        money=Money(sum((each.allotted for each in known), Decimal()), sum((each.available for each in known), Decimal()))
-        if known else None,
+        allotted=sum((each.allotted for each in known), Decimal()) if known else None,
+        available=sum((each.available for each in known), Decimal()) if known else None,
         window=goal.window_days, today=subject.judged_on,
     )  # fmt: skip
     return Evaluation(
@@ -220,14 +221,16 @@ async def keep(
     of an active goal, nor a window's numbers of another window's."""
     held = {goal.id: goal for goal in await goals.lock_goals(session, [each.goal.id for each in subjects])}
     latest = await store.latest_evaluations(session, list(held))
+    unchanged = [each for each in subjects if each.goal.id in held and held[each.goal.id].version == each.goal.version]
+    histories = {
+        each.goal.id: _kept_past(session, each.history, answers.pasts.get(each.goal.id), now) for each in unchanged
+    }
+    await session.flush()  # evaluations refer to them
     kept: dict[UUID, Evaluation] = {}
-    asked_for: list[tuple[Goal, datetime | None]] = []
-    health = {}
-    for subject in subjects:
-        goal = held.get(subject.goal.id)
-        if goal is None or _stamp(goal) != _stamp(subject.goal):
-            continue
-        history = _kept_past(session, subject.history, answers.pasts.get(goal.id), now)
+    next_looks: list[datetime | None] = []
+    health: dict[UUID, Health | None] = {}
+    for subject in unchanged:
+        goal, history = held[subject.goal.id], histories[subject.goal.id]
         fresh, last = find(subject, answers, history, now), latest.get(goal.id)
         if last is not None and last.same_findings(fresh):
             last.checked_at, last.baseline_watermark = max(last.checked_at, now), fresh.baseline_watermark
@@ -237,18 +240,14 @@ async def keep(
         await _decide(session, goal, fresh, subject.zone, now)
         is_open = goal.closed_at is None
         health[goal.id] = stands(goal, fresh, history, subject.zone, now).health if is_open else None
-        asked_for.append((subject.goal, _next_look(goal, now)))
+        next_looks.append(_next_look(goal, now))
     await session.flush()
     await goals.note_health(session, health)
-    await goals.put_off(session, [goal for goal, _ in asked_for], [until for _, until in asked_for])
+    await goals.put_off(session, [each.goal for each in unchanged], next_looks)
     for goal_id, found in health.items():
         # Read back by nobody in this transaction; the row in memory says what the table does.
         set_committed_value(held[goal_id], "health", found)
     return kept
-
-
-def _stamp(goal: Goal) -> tuple[GoalState, datetime | None]:
-    return goal.state, goal.changed_at
 
 
 def _kept_past(session: AsyncSession, last: History | None, found: History | None, now: datetime) -> History | None:
@@ -281,6 +280,17 @@ async def _decide(session: AsyncSession, goal: Goal, found: Evaluation, zone: st
     session.add(goal)
     event = GoalAchieved if settled.state is GoalState.ACHIEVED else GoalMissed
     await record(session, event(goal_id=goal.id, value=found.value, target_value=goal.target_value), goal.id, now)
+
+
+async def _look(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> tuple[list[Subject], Answers]:
+    """Asks about a goal before the route's own transaction opens, so that none is open while others are asked."""
+    async with calling(request, who) as session:
+        subjects = await read_subjects(session, [await goals.get_goal(session, id)], now)
+    return subjects, await ask(request.app.state.upstream, who.workspace_id, subjects, now, anew=True)
+
+
+# For a route that decides by the newest numbers.
+Looked = Annotated[tuple[list[Subject], Answers], Depends(_look)]
 
 
 async def evaluate_due_goals(app: FastAPI) -> None:

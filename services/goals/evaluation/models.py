@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, Column, Float, ForeignKeyConstraint, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
+from chassis.audit import UNAUDITED
 from chassis.db import instant_column
 from chassis.fields import Readable, UtcDatetime
 from services.goals.db import Table
@@ -26,6 +27,7 @@ class History(Table, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "goal_id"], ["goals.goal.workspace_id", "goals.goal.id"]),
         Index(None, "workspace_id", "goal_id", "found_at"),
+        {"info": UNAUDITED},
     )
 
     goal_id: UUID
@@ -66,6 +68,7 @@ class Evaluation(Table, table=True):
         ForeignKeyConstraint(["workspace_id", "history_id"], ["goals.history.workspace_id", "goals.history.id"]),
         Index(None, "workspace_id", "goal_id", "evaluated_at"),
         Index(None, "workspace_id", "history_id"),
+        {"info": UNAUDITED},
     )
 
     goal_id: UUID

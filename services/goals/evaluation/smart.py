@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from services.goals.evaluation.achievable import FEWEST_WINDOWS, Rank, rank_of_growth, rank_of_level
-from services.goals.goal.rules import KEEPING, Days, GoalKind, windows_between
+from services.goals.goal.rules import KEEPING, LONGEST_DAYS, Days, GoalKind, windows_between
 
 Evidence = dict[str, str | int | float | bool | None]
 
@@ -37,19 +37,12 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Money:
-    """What the campaigns of a goal were given together and have left, in the workspace's currency."""
-
-    allotted: Decimal
-    available: Decimal
-
-
-@dataclass(frozen=True)
 class Facts:
     """What a goal is judged by.
 
     `metric_known` is None when metrics couldn't be asked. `pinned_version`: of an active goal, the definition that its
     target was set by. `past`: the metric over earlier windows of the same length, oldest first; None: not known yet.
+    `allotted`, `available`: what its campaigns were given together and have left, in the workspace's currency.
     `today` is the day of its activation once it is active: what was in time then doesn't become late.
     """
 
@@ -72,13 +65,13 @@ class Facts:
     past: tuple[float | None, ...] | None
     objective: str | None
     relevance: str
-    money: Money | None
+    allotted: Decimal | None
+    available: Decimal | None
     window: Days
     today: date
 
 
 SHORTEST_DAYS = 2  # of the finest grain that every metric has
-LONGEST_DAYS = 5 * 366
 # One window in five did as much: ambitious. None did: not achievable by what is known.
 AMBITIOUS_PERCENTILE = 80
 
@@ -197,12 +190,10 @@ def _rank_in_words(facts: Facts, rank: Rank) -> tuple[Verdict, str]:
 
 
 def _realistic(facts: Facts) -> Letter:
-    money = facts.money
     evidence: Evidence = {
         "objective": facts.objective, "relevance": facts.relevance, "campaigns": facts.campaigns,
         "campaigns_without_owner": facts.unowned_campaigns, "campaigns_stopped": facts.idle_campaigns,
-        "allotted": str(money.allotted) if money else None, "available": str(money.available) if money else None,
-        "team": None,
+        "allotted": _text(facts.allotted), "available": _text(facts.available), "team": None,
     }  # fmt: skip
     wrong = []
     if facts.objective is None:
@@ -211,16 +202,16 @@ def _realistic(facts: Facts) -> Letter:
         wrong.append(f"{facts.unowned_campaigns} of its campaigns have no owner.")
     if facts.campaigns and facts.idle_campaigns == facts.campaigns:
         wrong.append("All its campaigns are over or cancelled.")
-    if money and money.allotted > 0 and money.available <= 0:
+    if facts.allotted and facts.available is not None and facts.available <= 0:
         wrong.append("Its campaigns have no budget left.")
     if wrong:
         return Letter(LetterName.R, Verdict.FAIL, " ".join(wrong), evidence)
     reason = "It serves an objective."
     if not facts.campaigns:
         reason += " No campaign carries it."
-    elif money is None:
+    elif facts.allotted is None:
         reason += " What its campaigns may still spend isn't known."
-    elif not money.allotted:
+    elif not facts.allotted:
         reason += " No money is set aside for its campaigns yet."
     else:
         reason += " Its campaigns have an owner and budget left."
@@ -229,6 +220,10 @@ def _realistic(facts: Facts) -> Letter:
     return Letter(
         LetterName.R, Verdict.WARN, f"{reason} Whether the team has the skills and the time isn't known here.", evidence
     )
+
+
+def _text(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
 
 
 def _time_bound(facts: Facts) -> Letter:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, bindparam, text
+from sqlalchemy import ARRAY, Uuid, bindparam, inspect, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
@@ -32,12 +32,13 @@ async def latest_histories(session: AsyncSession, goal_ids: Sequence[UUID]) -> d
 async def _latest(
     session: AsyncSession, model: type[Found], since: str, goal_ids: Sequence[UUID], as_of: datetime | None
 ) -> dict[UUID, Found]:
-    columns = model.__table__.columns  # type: ignore[union-attr]
+    columns = inspect(model).local_table.columns
     names, before = ", ".join(column.name for column in columns), f"AND {since} <= :as_of" if as_of else ""
     latest = (
         text(f"""
             SELECT e.* FROM unnest(:ids) AS wanted(id) CROSS JOIN LATERAL (
-                SELECT {names} FROM {model.__tablename__} WHERE goal_id = wanted.id {before} ORDER BY {since} DESC LIMIT 1
+                SELECT {names} FROM {model.__tablename__} WHERE goal_id = wanted.id {before}
+                ORDER BY {since} DESC LIMIT 1
             ) e
         """)  # noqa: S608  # constants
         .bindparams(bindparam("ids", list(goal_ids), ARRAY(Uuid)), **({"as_of": as_of} if as_of else {}))

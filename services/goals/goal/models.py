@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, StringConstraints, model_validator
@@ -11,14 +11,15 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Num
 from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
-from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Words
+from chassis.editing import Editable, Patch
+from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Version, Words
 from services.goals.db import Link, Table
-from services.goals.goal.rules import Days, GoalKind, GoalState, Health
+from services.goals.goal.rules import Days, GoalKind, GoalState, Health, change_problem
 
 
-class Goal(Table, table=True):
-    """Days are kept flat; `target_value` and what it was resolved from are pinned at activation. `changed_at`: when what
-    it asks for last changed. `evaluate_at`: null once nothing that may come matters. `health`: when last looked at."""
+class Goal(Table, Editable, table=True):
+    """Days are kept flat; `target_value` and what it was resolved from are pinned at activation. `changed_at`: when
+    what it asks for last changed. `evaluate_at`: null once nothing more matters. `health`: when last looked at."""
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "objective_id"], ["goals.objective.workspace_id", "goals.objective.id"]),
@@ -77,6 +78,19 @@ class Goal(Table, table=True):
             return None
         return Days(self.baseline_from, self.baseline_to)
 
+    @property
+    def baseline(self) -> "Baseline | None":
+        days = self.baseline_days
+        return Baseline.model_validate({"from": days.start, "to": days.end}) if days else None
+
+    @property
+    def target(self) -> "Target":
+        return Target(change_percent=self.change_percent, value=self.asked_value)
+
+    @property
+    def window(self) -> "Window":
+        return Window(start=self.window_start, due=self.window_due)
+
 
 class GoalCampaign(Link, table=True):
     """Which campaigns a goal is measured over; a goal without any is measured over the whole workspace."""
@@ -130,6 +144,9 @@ class Window(Input):
             raise ValueError("due must be after start")
         return self
 
+    def columns(self) -> dict[str, Any]:
+        return {"window_start": self.start, "window_due": self.due}
+
 
 class Target(Input):
     """Either a change of the baseline in percent, or a value of the metric."""
@@ -146,6 +163,9 @@ class Target(Input):
         if self.value is not None and not abs(self.value) < 1e15:
             raise ValueError("value is out of range")
         return self
+
+    def columns(self) -> dict[str, Any]:
+        return {"change_percent": self.change_percent, "asked_value": self.value}
 
 
 class GoalCreate(Input):
@@ -164,13 +184,38 @@ class GoalCreate(Input):
 
     @model_validator(mode="after")
     def _a_change_needs_something_to_change(self) -> Self:
-        if self.target.change_percent is not None and self.kind not in (GoalKind.INCREASE, GoalKind.DECREASE):
-            raise ValueError("target.change_percent goes with the kinds increase and decrease; give target.value")
-        if self.target.change_percent is not None and self.baseline is None:
-            raise ValueError("baseline is needed by a target of change_percent")
-        if self.kind is GoalKind.DECREASE and (self.target.change_percent or 0) > 100:
-            raise ValueError("target.change_percent: nothing can fall by more than 100 %")
+        problem = change_problem(self.kind, self.target.change_percent, has_baseline=self.baseline is not None)
+        if problem:
+            raise ValueError(problem)
         return self
+
+    def columns(self) -> dict[str, Any]:
+        """As the row has it; its owner may be missing."""
+        return {
+            **self.model_dump(include={"title", "kind", "owner", "relevance", "objective_id"}),
+            "metric_key": self.metric.key,
+            "baseline_from": self.baseline.from_ if self.baseline else None,
+            "baseline_to": self.baseline.to if self.baseline else None,
+            **self.target.columns(),
+            **self.window.columns(),
+        }
+
+    @classmethod
+    def of(cls, goal: Goal, campaign_ids: list[UUID]) -> "GoalCreate":
+        """A goal as it would be asked for again."""
+        return cls.model_construct(
+            **{name: getattr(goal, name) for name in ("title", "kind", "owner", "relevance", "objective_id")},
+            campaign_ids=campaign_ids,
+            metric=MetricChoice(key=goal.metric_key),
+            baseline=goal.baseline,
+            target=goal.target,
+            window=goal.window,
+        )
+
+
+class GoalPatch(Patch, of=GoalCreate):
+    """What may change of a draft: anything. Of a goal that is no draft: its title, owner and relevance. A target is
+    replaced by sending the other kind as null: `{"target": {"value": 40, "change_percent": null}}`."""
 
 
 class GoalCancel(Input):
@@ -198,23 +243,21 @@ class GoalRead(Readable):
     activated_at: UtcDatetime | None
     activated_by: str | None
     closed_at: UtcDatetime | None = Described(description="When it was achieved, missed or cancelled.")
-    closed_by: str | None = Described(description="Who cancelled it; `system` decides all other outcomes.")
+    closed_by: str | None = Described(description="Who cancelled it; `system:goals` decides all other outcomes.")
     closing_reason: str | None
     outcome_value: float | None = Described(description="The value that decided the outcome.")
     needs_review: bool = Described(description="It is closed, and nobody has said yet what was learned.")
     created_at: UtcDatetime
 
+    version: Version
+
     @classmethod
     def of(cls, goal: Goal, campaign_ids: list[UUID]) -> "GoalRead":
-        days = goal.baseline_days
         return cls(
-            **goal.model_dump(include=_SAME),
-            campaign_ids=campaign_ids,
-            metric=MetricRef(key=goal.metric_key, version=goal.metric_version),
-            baseline=Baseline.model_validate({"from": days.start, "to": days.end}) if days else None,
-            target=Target(change_percent=goal.change_percent, value=goal.asked_value),
-            window=Window(start=goal.window_start, due=goal.window_due),
-        )
+            **goal.model_dump(include=_SAME), campaign_ids=campaign_ids,
+            metric=MetricRef(key=goal.metric_key, version=goal.metric_version), baseline=goal.baseline,
+            target=goal.target, window=goal.window,
+        )  # fmt: skip
 
 
 _SAME = set(GoalRead.model_fields) & set(Goal.model_fields)

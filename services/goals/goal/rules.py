@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 
@@ -41,6 +42,8 @@ GRACE = timedelta(days=1)
 # For so long after the outcome a goal says how far its numbers have moved since.
 CORRECTED_FOR = timedelta(days=30)
 FIRST_DAY = date(1990, 1, 1)
+# A window beyond this is as good as open.
+LONGEST_DAYS = 5 * 366
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ def scale_between(baseline: Days, window: Days) -> Decimal:
     return Decimal(len(window)) / Decimal(len(baseline))
 
 
+def scale_of(baseline: Days | None, window: Days, adds_up: bool) -> Decimal:
+    """What a baseline is stretched by: a sum grows with its span, a rate doesn't."""
+    return scale_between(baseline, window) if adds_up and baseline else Decimal(1)
+
+
 def windows_before(anchor: date, window: Days, most: int) -> list[Days]:
     """Up to so many spans as long as the window, one after the other without overlap, the last ending at the anchor."""
     months = whole_months(window)
@@ -83,7 +91,7 @@ def windows_before(anchor: date, window: Days, most: int) -> list[Days]:
         if edge < FIRST_DAY:
             break
         edges.insert(0, edge)
-    return [Days(start, end) for start, end in zip(edges, edges[1:], strict=False)]
+    return [Days(start, end) for start, end in pairwise(edges)]
 
 
 def _months_before(day: date, months: int) -> date:
@@ -108,6 +116,19 @@ def is_downward(
             return less_is_better
         return target < baseline
     return kind in (GoalKind.DECREASE, GoalKind.KEEP_BELOW)
+
+
+def change_problem(kind: GoalKind, change_percent: Decimal | None, *, has_baseline: bool) -> str | None:
+    """Why a change in percent can't be a target of this kind; None if it can, or none is asked for."""
+    if change_percent is None:
+        return None
+    if kind not in (GoalKind.INCREASE, GoalKind.DECREASE):
+        return "target.change_percent goes with the kinds increase and decrease; give target.value"
+    if not has_baseline:
+        return "baseline is needed by a target of change_percent"
+    if kind is GoalKind.DECREASE and change_percent > 100:
+        return "target.change_percent: nothing can fall by more than 100 %"
+    return None
 
 
 def resolve_target(

@@ -21,8 +21,8 @@ from services.goals.goal.rules import Health
 from services.goals.objective.models import Objective
 
 
-async def add_goal(session: AsyncSession, goal: Goal, campaign_ids: Sequence[UUID]) -> None:
-    """Adds a goal over campaigns and for an objective of this workspace; Invalid names one that doesn't exist."""
+async def save_goal(session: AsyncSession, goal: Goal, campaign_ids: Sequence[UUID]) -> None:
+    """Keeps a goal over campaigns and for an objective of this workspace; Invalid names one that doesn't exist."""
     known = set((await session.scalars(select(Campaign.id).where(col(Campaign.id).in_(campaign_ids)))).all())
     for index, campaign_id in enumerate(campaign_ids):
         if campaign_id not in known:
@@ -31,8 +31,13 @@ async def add_goal(session: AsyncSession, goal: Goal, campaign_ids: Sequence[UUI
         raise Invalid.field("objective_id", f"no objective {goal.objective_id}", "unknown")
     session.add(goal)
     await session.flush()
-    links = [GoalCampaign(workspace_id=goal.workspace_id, goal_id=goal.id, campaign_id=each) for each in campaign_ids]
-    session.add_all(links)
+    rows = (await session.scalars(select(GoalCampaign).where(col(GoalCampaign.goal_id) == goal.id))).all()
+    links = {row.campaign_id: row for row in rows}
+    for campaign_id in campaign_ids:
+        if campaign_id not in links:
+            session.add(GoalCampaign(workspace_id=goal.workspace_id, goal_id=goal.id, campaign_id=campaign_id))
+    for campaign_id in links.keys() - set(campaign_ids):
+        await session.delete(links[campaign_id])
     await session.flush()
 
 
@@ -102,8 +107,8 @@ async def carriers_of(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[U
         .where(col(GoalCampaign.goal_id).in_(goal_ids))
         .order_by(col(Campaign.id))
     )
-    for goal_id, *campaign in rows.all():
-        carriers[goal_id].append(Carrier(*campaign))
+    for goal_id, campaign_id, owner, state in rows.all():
+        carriers[goal_id].append(Carrier(campaign_id, owner, CampaignState(state)))
     return carriers
 
 
