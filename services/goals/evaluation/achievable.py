@@ -40,11 +40,16 @@ def since_it_began(values: Sequence[float | None], adds_up: bool) -> list[float 
     return list(values[first:])
 
 
+def growth(before: float, after: float) -> float:
+    """As a share of what was before: 0.25 is a quarter more. Rounded, so that like growth is equal."""
+    return round(after / before - 1, 12)
+
+
 def growths(values: Sequence[float | None], lag: int) -> list[float]:
-    """By how much each window changed on the one `lag` before it, as a share of that one: 0.25 is a quarter more. Gaps
-    are left out, and so is growth from nothing, which has no size."""
+    """By how much each window changed on the one `lag` before it. Gaps are left out, and growth from nothing, which has
+    no size."""
     return [
-        after / before - 1
+        growth(before, after)
         for before, after in zip(values, values[lag:], strict=False)
         if before is not None and after is not None and before > 0
     ]

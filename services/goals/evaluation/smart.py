@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from services.goals.evaluation.achievable import FEWEST_WINDOWS, Rank, rank_of_growth, rank_of_level
+from services.goals.evaluation.achievable import FEWEST_WINDOWS, Rank, growth, rank_of_growth, rank_of_level
 from services.goals.goal.rules import KEEPING, LONGEST_DAYS, Days, GoalKind, windows_between
 
 Evidence = dict[str, str | int | float | bool | None]
@@ -155,8 +155,7 @@ def _growth(facts: Facts, past: tuple[float | None, ...]) -> float | None:
     before = facts.baseline * float(facts.scale) if facts.baseline is not None else None
     if facts.baseline_days is None:
         before = past[-1] if past else None
-    # Rounded as what history shows isn't: a share of what was just measured must equal itself.
-    return round(facts.target / before - 1, 12) if facts.target is not None and before and before > 0 else None
+    return growth(before, facts.target) if facts.target is not None and before and before > 0 else None
 
 
 def _percent(share: float | None) -> float | None:
