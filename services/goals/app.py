@@ -2,6 +2,7 @@
 
 from chassis.service import create_service
 from services.goals.campaign import api as campaign
+from services.goals.campaign.actions import FOLLOW_DATES
 from services.goals.db import METADATA
 from services.goals.evaluation import api as evaluation
 from services.goals.evaluation.actions import EVALUATE
@@ -25,6 +26,6 @@ app = create_service(
     metadata=METADATA,
     description="Campaigns, objectives and SMART goals that are judged by what metrics measures.",
     consumes=CONSUMES,
-    jobs=(EVALUATE,),
+    jobs=(EVALUATE, FOLLOW_DATES),
     resources=(asking,),
 )

@@ -9,16 +9,9 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.outbox import Event, Handler, Incoming
+from services.goals.campaign.actions import hear_of_release
+from services.goals.campaign.models import CampaignCancelled, CampaignChanged, CampaignCreated, CampaignStateChanged
 from services.goals.goal.store import bring_forward
-
-
-class CampaignCreated(Event):
-    """A campaign exists; its slug is what e-mail events are tagged with."""
-
-    type: ClassVar[str] = "goals.campaign.created"
-    campaign_id: UUID
-    slug: str
-    name: str
 
 
 class GoalCreated(Event):
@@ -107,7 +100,21 @@ async def hear_of_numbers(session: AsyncSession, event: Incoming) -> None:
 
 
 PUBLISHES: tuple[type[Event], ...] = (
-    CampaignCreated, GoalCreated, GoalChanged, GoalActivated, GoalOverridden, GoalRevised, GoalAchieved, GoalMissed,
-    GoalCancelled, GoalReviewed,
-)  # fmt: skip
-CONSUMES: Mapping[str, Handler] = {"metrics.numbers.changed": hear_of_numbers}
+    CampaignCreated,
+    CampaignChanged,
+    CampaignStateChanged,
+    CampaignCancelled,
+    GoalCreated,
+    GoalChanged,
+    GoalActivated,
+    GoalOverridden,
+    GoalRevised,
+    GoalAchieved,
+    GoalMissed,
+    GoalCancelled,
+    GoalReviewed,
+)
+CONSUMES: Mapping[str, Handler] = {
+    "metrics.numbers.changed": hear_of_numbers,
+    "budget.campaign.released": hear_of_release,
+}

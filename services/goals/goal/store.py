@@ -15,7 +15,7 @@ from chassis.db import get_row
 from chassis.errors import Invalid
 from chassis.paging import filtered
 from services.goals.campaign.models import Campaign
-from services.goals.campaign.rules import CampaignState
+from services.goals.campaign.rules import CLOSED, CampaignState
 from services.goals.goal.models import Goal, GoalCampaign
 from services.goals.goal.rules import Health
 from services.goals.objective.models import Objective
@@ -95,7 +95,7 @@ class Carrier:
 
     @property
     def is_idle(self) -> bool:
-        return self.state in (CampaignState.COMPLETED, CampaignState.ARCHIVED, CampaignState.CANCELLED)
+        return self.state in CLOSED
 
 
 async def carriers_of(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[UUID, list[Carrier]]:
