@@ -19,8 +19,8 @@ from services.goals.evaluation.forecast import LEVEL, METHOD, UNKNOWN, Standing
 from services.goals.evaluation.models import (
     Evaluation,
     EvaluationRead,
+    ForecastIntervalRead,
     History,
-    IntervalRead,
     LetterOverride,
     OutcomeRead,
     PathsRead,
@@ -198,10 +198,10 @@ def _progress(
     )  # fmt: skip
 
 
-def _interval(stand: Standing, history: History | None) -> IntervalRead | None:
+def _interval(stand: Standing, history: History | None) -> ForecastIntervalRead | None:
     if stand.low is None or stand.high is None or history is None:
         return None
-    return IntervalRead(low=stand.low, high=stand.high, level=LEVEL, days=history.days, method=METHOD)
+    return ForecastIntervalRead(low=stand.low, high=stand.high, level=LEVEL, days=history.days, method=METHOD)
 
 
 def _outcome(goal: Goal, seen: Evaluation | None) -> OutcomeRead | None:

@@ -140,7 +140,7 @@ class PathsRead(Readable):
     )
 
 
-class IntervalRead(Readable):
+class ForecastIntervalRead(Readable):
     """What the forecast may turn out to be. Days are taken as independent, and the path as right."""
 
     low: float
@@ -173,7 +173,7 @@ class ProgressRead(Readable):
     expected: float | None = Described(description="Where the path that is used would be by `as_of`.")
     paths: PathsRead
     forecast: float | None = Described(description="Where it ends at due if it goes on like this.")
-    forecast_interval: IntervalRead | None = Described(description="Null with fewer than seven days to go by.")
+    forecast_interval: ForecastIntervalRead | None = Described(description="Null with fewer than seven days to go by.")
     health: Health | None = Described(
         description="Against `expected`: within 5 % of the way, within 20 %, or further behind. Null before the window"
         " begins and once the outcome is decided."
