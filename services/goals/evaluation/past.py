@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import dropwhile
 
 from services.goals.evaluation.achievable import MOST_WINDOWS
 from services.goals.evaluation.forecast import (
@@ -28,8 +29,8 @@ LOOK_AGAIN = {GoalState.DRAFT: timedelta(hours=1), GoalState.ACTIVE: timedelta(d
 
 @dataclass(frozen=True)
 class PastQuestions:
-    """What a goal's past is made of: windows of its length, the last weeks and its own days by the day, years by the
-    month where a year's season may show."""
+    """What a goal's past is made of: windows of its length; the weeks before it, and its own so far, by the day; years by
+    the month where a year's season may show."""
 
     anchor: date
     windows: tuple[Question, ...]
@@ -61,8 +62,7 @@ def past_questions(question: Question, window: Days, adds_up: bool, today: date)
     def over(span: Days, grain: str = "total") -> Question:
         return Question(question.metric, span.start, span.end, question.campaign_ids, grain)
 
-    first = min(window.start, today - timedelta(weeks=MOST_WEEKS))
-    first = max(first, today - timedelta(days=MOST_DAYS))
+    first = max(anchor - timedelta(weeks=MOST_WEEKS), today - timedelta(days=MOST_DAYS))
     month = today.replace(day=1)
     years = windows_before(month, Days(date(2001, 1, 1), date(2001, 2, 1)), MOST_MONTHS)
     return PastQuestions(
@@ -83,10 +83,14 @@ def find_past(
         for each in questions.windows
     ]
     days = [Day(each.start, each.value, each.denominator) for each in answers[questions.days].points]
+    if adds_up:  # days of nothing are from before the metric was fed
+        days = list(dropwhile(lambda day: not day.value and day.day < questions.anchor, days))
     months = None
     if questions.months:
         months = month_indices([(each.start, each.value or 0.0) for each in answers[questions.months].points])
-    weekdays = weekday_indices([(each.day, each.value or 0.0) for each in days]) if adds_up else None
+    # Before the window: what it brings itself is to be measured by the profile, not to shape it.
+    before = [(each.day, each.value or 0.0) for each in days if each.day < questions.anchor]
+    weekdays = weekday_indices(before) if adds_up else None
     profile, no_season = profile_of(window, adds_up, months, weekdays)
     spread = spread_of(window, adds_up, profile, days)
     return History(

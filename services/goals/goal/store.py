@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, text
+from sqlalchemy import and_, not_, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -71,7 +71,8 @@ def select_goals(
     if due_to is not None:
         statement = statement.where(col(Goal.window_due) < due_to)
     if needs_review is not None:
-        statement = statement.where(col(Goal.needs_review).is_(needs_review))
+        # Spelled as the index's own condition is, so that it is used.
+        statement = statement.where(col(Goal.needs_review) if needs_review else not_(col(Goal.needs_review)))
     return statement
 
 
