@@ -29,8 +29,8 @@ LOOK_AGAIN = {GoalState.DRAFT: timedelta(hours=1), GoalState.ACTIVE: timedelta(d
 
 @dataclass(frozen=True)
 class PastQuestions:
-    """What a goal's past is made of: windows of its length; the weeks before it, and its own so far, by the day; years by
-    the month where a year's season may show."""
+    """What a goal's past is made of: windows of its length; the weeks before it, and its own so far, by the day; years
+    by the month where a year's season may show."""
 
     anchor: date
     windows: tuple[Question, ...]
