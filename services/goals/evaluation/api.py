@@ -12,7 +12,7 @@ from chassis.errors import Conflict, NotFound, Unavailable
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, Principal, scope
-from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
+from chassis.paging import MOST, Groups, LimitPer, Listing, Page, Parent, listed, listing
 from services.goals.evaluation import store
 from services.goals.evaluation.actions import AWAY, Looked, ask, find, keep, read_subjects, stands
 from services.goals.evaluation.forecast import LEVEL, METHOD, UNKNOWN, Standing
@@ -91,7 +91,7 @@ async def list_progress(
 async def list_evaluations(
     request: Request,
     session: Session,
-    goal_id: Ids = [],
+    goal_id: GoalIds,
     found_from: Annotated[UtcDatetime | None, Query(description="Found at this instant or later.")] = None,
     found_to: Annotated[UtcDatetime | None, Query(description="Found before this instant.")] = None,
     limit_per: LimitPer = None,
