@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
@@ -33,7 +34,7 @@ def create_service(
     consumes: Mapping[str, Handler] | None = None, jobs: Sequence[Job] = (), resources: Sequence[Resource] = (),
     body_limits: Mapping[str, str] | None = None,
 ) -> FastAPI:  # fmt: skip
-    """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's prefix
+    """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's pattern
     to the Settings field that bounds its body, where that isn't `body_limit`.
 
     What it opens at start is on `app.state`: settings, clock, http, database, verifier, account, relay. Tests set
@@ -61,7 +62,7 @@ def create_service(
 
     def body_limit(path: str) -> int:
         settings: Settings = app.state.settings
-        name = next((name for prefix, name in limits.items() if path.startswith(prefix)), "body_limit")
+        name = next((name for pattern, name in limits.items() if re.fullmatch(pattern, path)), "body_limit")
         return int(getattr(settings, name))
 
     for router in (*routers, audit_router(part), inbox_router, _health):

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.testing import TestStack
-from services.assets.asset.objects import BLOCK
+from services.assets.version.objects import BLOCK
 from tests.conftest import Connect, Workspace
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"logo"
@@ -61,7 +61,7 @@ async def test_an_asset_begins_as_a_draft_and_says_what_it_is(assets: httpx.Asyn
 
 
 async def test_bytes_come_back_as_they_were_to_be_saved_and_never_run(assets: httpx.AsyncClient) -> None:
-    asset = await upload(assets, b"<script>alert(1)</script>", "Grö;ße.html")
+    asset = await upload(assets, b"<script>alert(1)</script>", "Grö;ße.html", kind="email_template")
     content = await assets.get(asset["content_url"])
     assert content.status_code == 200
     assert content.content == b"<script>alert(1)</script>"
