@@ -71,7 +71,8 @@ def zipped(*entries: tuple[str, bytes], how: int = zipfile.ZIP_DEFLATED) -> byte
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", how) as archive:
         for name, content in entries:
-            archive.writestr(name, content)
+            # With a day of its own: the same bytes whenever it is made.
+            archive.writestr(zipfile.ZipInfo(name), content, how)
     return made.getvalue()
 
 
