@@ -18,7 +18,7 @@ from chassis.testing import START, TestStack
 from tests.deploy.until import until
 
 SERVE = """
-import json, os, resource, sys
+import json, os, resource, socket
 import uvicorn
 from chassis.identity import Verifier
 from services.assets.app import app
@@ -27,7 +27,8 @@ if given["most_bytes"]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (given["most_bytes"], given["most_bytes"]))
 app.state.verifier = Verifier("http://gateway", None, lambda: given["now"])
 app.state.verifier.trust(given["keys"])
-uvicorn.run(app, fd=given["socket"], log_level="warning", access_log=False)
+config = uvicorn.Config(app, log_level="warning", access_log=False)
+uvicorn.Server(config).run(sockets=[socket.socket(fileno=given["socket"])])
 """
 
 
@@ -62,7 +63,10 @@ def serving(stack: TestStack, home: Path, most_bytes: int = 0) -> Iterator[Proce
             "MOPS_SECRET_KEY": settings.secret_key.get_secret_value(), "TEST_GIVEN": json.dumps(given),
         }  # fmt: skip
         started = subprocess.Popen(
-            [sys.executable, "-c", SERVE], env=os.environ | variables, pass_fds=[listener.fileno()]
+            [sys.executable, "-c", SERVE],
+            env=os.environ | variables,
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.DEVNULL,
         )
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"

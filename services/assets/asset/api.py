@@ -153,9 +153,9 @@ async def update_asset(id: UUID, patch: AssetPatch, if_match: IfMatch, request: 
     asset.title, asset.kind = details.title, details.kind
     campaign_ids = list(dict.fromkeys(details.campaign_ids))
     if campaign_ids != current.campaign_ids:
-        await store.set_campaigns(session, asset, campaign_ids)
         # Its links are part of it: who saw it with others sees an older version.
         flag_modified(asset, "title")
+        await store.set_campaigns(session, asset, campaign_ids)
     await session.flush()
     return AssetRead.of(asset, campaign_ids, _here(request))
 

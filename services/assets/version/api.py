@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from chassis.db import Now, Session, calling
 from chassis.errors import Conflict
-from chassis.identity import CurrentPrincipal, scope
+from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.outbox import record
 from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
 from services.assets.asset.models import AssetRead
@@ -24,6 +24,8 @@ from services.assets.version.multipart import received
 
 router = APIRouter(tags=["versions of assets"])
 
+# Some hundred bytes each.
+MOST_REMEMBERED = 10_000
 Number = Annotated[int, Path(ge=1, le=1_000_000, description="1, 2, ... within the asset.")]
 Sha256 = Annotated[str, Query(pattern="^[0-9a-f]{64}$")]
 
@@ -122,22 +124,45 @@ async def list_asset_versions(
 @router.head("/v1/assets/{id}/content", dependencies=[scope("assets:read")], include_in_schema=False)
 @router.get("/v1/assets/{id}/content", **_CONTENT)
 async def get_asset_content(
-    id: UUID, request: Request, session: Session, if_none_match: _Asked = None, range: _Asked = None,
+    id: UUID,
+    request: Request,
+    who: CurrentPrincipal,
+    if_none_match: _Asked = None,
+    range: _Asked = None,
     if_range: _Asked = None,
-) -> Response:  # fmt: skip
+) -> Response:
     """The bytes of an asset's first version. They never change: those of later versions have addresses of their own,
     and an asset's `content_url` leads to its current one."""
-    return await content_of(request, await store.get_version(session, id, 1))
+    return await content_of(request, await _remembered(request, who, id, 1))
 
 
 @router.head("/v1/assets/{id}/versions/{number}/content", dependencies=[scope("assets:read")], include_in_schema=False)
 @router.get("/v1/assets/{id}/versions/{number}/content", **_CONTENT)
 async def get_asset_version_content(
-    id: UUID, number: Number, request: Request, session: Session, if_none_match: _Asked = None, range: _Asked = None,
+    id: UUID,
+    number: Number,
+    request: Request,
+    who: CurrentPrincipal,
+    if_none_match: _Asked = None,
+    range: _Asked = None,
     if_range: _Asked = None,
-) -> Response:  # fmt: skip
+) -> Response:
     """A version's bytes, whole or the ranges asked for (at most 16). They never change."""
-    return await content_of(request, await store.get_version(session, id, number))
+    return await content_of(request, await _remembered(request, who, id, number))
+
+
+async def _remembered(request: Request, who: Principal, asset_id: UUID, number: int) -> AssetVersion:
+    """The version, without the database where it was read before: it can't have changed since."""
+    known: dict[tuple[UUID, UUID, int], AssetVersion] = request.app.state.versions
+    key = (who.workspace_id, asset_id, number)
+    if key not in known:
+        async with calling(request, who) as session:
+            found = await store.get_version(session, asset_id, number)
+        if len(known) >= MOST_REMEMBERED:
+            known.clear()
+        known[key] = found
+        return found
+    return known[key]
 
 
 def _here(request: Request) -> str:

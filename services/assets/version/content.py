@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from chassis import problems
 from services.assets.version.models import AssetVersion
-from services.assets.version.objects import Objects
+from services.assets.version.objects import BLOCK, Objects
 from services.assets.version.ranges import Span, content_range, part_heads, spans_of
 from services.assets.version.rules import content_headers, is_fresh, range_holds, served_as
 
@@ -37,8 +37,11 @@ async def content_of(request: Request, version: AssetVersion) -> Response:
     headers["Content-Length"] = str(span.size)
     if spans:
         headers["Content-Range"] = content_range(span, size)
-    bytes_of = await objects.open(version.workspace_id, version.sha256, span.start, span.end)
-    return StreamingResponse(bytes_of, 206 if spans else 200, headers)
+    status = 206 if spans else 200
+    place = (version.workspace_id, version.sha256, span.start, span.end)
+    if span.size <= BLOCK:
+        return Response(await objects.read(*place), status, headers)
+    return StreamingResponse(await objects.open(*place), status, headers)
 
 
 async def _several(

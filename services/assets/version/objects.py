@@ -117,6 +117,12 @@ class Objects:
             return False
         return True
 
+    async def read(self, workspace_id: UUID, sha256: str, start: int, end: int) -> bytes:
+        """The bytes from `start` until before `end`, where they are few. Unavailable when they can't be read."""
+        with troubles_told():
+            found = await obstore.get_range_async(self._store, self.key(workspace_id, sha256), start=start, end=end)
+        return bytes(found)
+
     async def open(self, workspace_id: UUID, sha256: str, start: int, end: int) -> AsyncIterator[memoryview]:
         """The bytes from `start` until before `end`, in blocks. Unavailable, at once, when they can't be read."""
         key = self.key(workspace_id, sha256)
@@ -155,7 +161,8 @@ def _sync_folders(path: Path, root: Path) -> None:
 
 @asynccontextmanager
 async def open_objects(app: FastAPI) -> AsyncIterator[None]:
-    """Opens the object store as `app.state.objects`."""
+    """Opens the object store as `app.state.objects`, and `app.state.versions` for what is known of what lies there."""
+    app.state.versions = {}
     app.state.objects = Objects(app.state.settings.home / "assets")
     yield
 
