@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 from uuid import UUID
 
-from chassis.outbox import Event, Handler
+from chassis.inbox import Handler
+from chassis.outbox import Event
 
 
 class AssetEvent(Event):

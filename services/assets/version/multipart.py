@@ -19,8 +19,6 @@ MOST_FIELDS = 60
 LONGEST_FIELD = 16_000
 # So much is gathered before a thread hashes and writes it: fewer turns, and still no memory to speak of.
 GATHERED = 1024 * 1024
-# Whoever sends nothing for so long has gone without saying so.
-SILENT_SECONDS = 60
 
 
 class Upload:
@@ -164,20 +162,14 @@ async def received(request: Request, objects: Objects) -> AsyncIterator[Upload]:
 async def _gathered(request: Request) -> AsyncIterator[bytes]:
     blocks: list[bytes] = []
     size = 0
-    stream = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(SILENT_SECONDS):
-                block = await anext(stream, None)
-        except TimeoutError:
-            raise HTTPException(408, f"nothing came for {SILENT_SECONDS} seconds") from None
-        except ClientDisconnect:
-            raise _malformed("the body ended before its end") from None
-        if block is not None:
+    try:
+        async for block in request.stream():
             blocks.append(block)
             size += len(block)
-        if blocks and (size >= GATHERED or block is None):
-            yield b"".join(blocks)
-            blocks, size = [], 0
-        if block is None:
-            return
+            if size >= GATHERED:
+                yield b"".join(blocks)
+                blocks, size = [], 0
+    except ClientDisconnect:
+        raise _malformed("the body ended before its end") from None
+    if size:
+        yield b"".join(blocks)
