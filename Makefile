@@ -55,6 +55,9 @@ check: install-dev
 	$(PY) -m deploy.contracts --check
 	$(PY) -m deploy.contracts --against openapi/released
 
+bench-%: install-dev
+	$(PY) -m bench.$*
+
 contracts: install
 	@exec $(PY) -m deploy.contracts
 

@@ -37,7 +37,7 @@ def create_service(
     consumes: Mapping[str, Handler] | None = None, jobs: Sequence[Job | Deferred] = (),
     resources: Sequence[Resource] = (), body_limits: Mapping[str, str] | None = None,
 ) -> FastAPI:  # fmt: skip
-    """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's prefix
+    """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's pattern
     to the Settings field that bounds its body, where that isn't `body_limit`.
 
     What it opens at start is on `app.state`: settings, clock, tracing, measures, http, database, verifier, account,

@@ -24,14 +24,15 @@ class Role(StrEnum):
 _READ = frozenset(f"{service}:read" for service in SERVICES)
 _WRITE = frozenset(f"{service}:write" for service in SERVICES)
 
-# `metrics:people` shows addresses; `goals:approve` and `budget:approve` decide what others asked for.
+# `metrics:people` shows addresses; `...:approve` decides what others asked for.
 SCOPES: dict[Role, frozenset[str]] = {
     Role.STAKEHOLDER: _READ,
     Role.CONTRIBUTOR: _READ | {"goals:contribute"},
     Role.SPECIALIST: _READ | _WRITE | {"goals:contribute", "metrics:people"},
-    Role.MANAGER: _READ | _WRITE | {"goals:contribute", "goals:approve", "budget:approve", "metrics:people"},
+    Role.MANAGER: _READ | _WRITE
+    | {"goals:contribute", "goals:approve", "assets:approve", "budget:approve", "metrics:people"},
     Role.ADMIN: _READ | _WRITE
-    | {"goals:contribute", "goals:approve", "budget:approve", "metrics:people"}
+    | {"goals:contribute", "goals:approve", "assets:approve", "budget:approve", "metrics:people"}
     | {"identity:read", "identity:write", "audit:read", "jobs:read", "jobs:write"},
 }  # fmt: skip
 ALL_SCOPES = sorted(frozenset().union(*SCOPES.values()))

@@ -66,4 +66,11 @@ def test_every_write_through_the_session_takes_an_idempotency_key() -> None:
         for _, method, path, operation in operations()
         if method != "get" and "Idempotency-Key" not in [each["name"] for each in operation.get("parameters", [])]
     }
-    assert without == {"create_asset", "receive_webhook", "query_series", "issue_token", "receive_events"}
+    assert without == {
+        "create_asset",
+        "create_asset_version",
+        "receive_webhook",
+        "query_series",
+        "issue_token",
+        "receive_events",
+    }
