@@ -61,8 +61,9 @@ bench-%: install-dev
 contracts: install
 	@exec $(PY) -m deploy.contracts
 
-release-contracts: install
-	@exec $(PY) -m deploy.contracts --release
+release-contracts: install-dev
+	$(PY) -m deploy.contracts --release
+	$(PY) -m pytest tests/contract/record.py -q -p no:cacheprovider
 
 bench-%: install-dev
 	@exec $(PY) -m bench.$* $(ARGS)

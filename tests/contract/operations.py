@@ -99,7 +99,8 @@ class Operation:
 
     @property
     def creates(self) -> bool:
-        return self.method == "POST" and "201" in self.said["responses"]
+        """Whether it makes a row of a collection by itself; what is made below a row is one of that row's verbs."""
+        return self.method == "POST" and "201" in self.said["responses"] and "{" not in self.path
 
     @property
     def takes_paging(self) -> bool:
