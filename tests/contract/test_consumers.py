@@ -76,31 +76,28 @@ async def test_goals_asks_what_metrics_and_budget_offer(two: Two, recording: tup
     workspace, _ = two
     campaign = UUID(str(workspace.rows["campaign"][0]["id"]))
     definitions = await upstream.definitions(workspace.id, ["email.ctr", "no.such"])
-    totals = await upstream.totals(
-        workspace.id,
-        [
-            Question("email.total_clicks", date(2026, 1, 1), date(2026, 7, 1), (campaign,)),
-            Question("no.such", date(2026, 1, 1), date(2026, 7, 1), ()),
-        ],
+    known, unknown = (
+        Question(metric, date(2026, 1, 1), date(2026, 7, 1), (campaign,), "month")
+        for metric in ("email.total_clicks", "no.such")
     )
-    available = await upstream.available(workspace.id, [campaign])
+    series = await upstream.series(workspace.id, [known, unknown])
+    money = await upstream.money(workspace.id, [campaign])
     assert transport.faults == []
     assert set(transport.asked) == {"list_metrics", "query_series", "list_campaign_positions"}
     # What it makes of the answers is there, where the contract lets it be.
     assert (definitions["email.ctr"].unit, definitions["email.ctr"].adds_up) == ("percent", False)
-    assert [each.value for each in totals][1] is None
-    assert totals[0].watermark is not None
-    assert campaign in available
+    assert (len(series[known].points), len(series[unknown].points)) == (6, 0)
+    assert series[known].watermark is not None
+    assert campaign in money
 
 
 def used_fields() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """What goals' upstream.py reads of each answer: operation, schema, and fields that must always be there."""
-    yield "metrics", "MetricRead", ("key", "version", "unit", "additive")
+    yield "metrics", "MetricRead", ("key", "version", "unit", "additive", "direction")
     yield "metrics", "SeriesAnswers", ("series",)
-    yield "metrics", "QueriedSeries", ("timezone",)
-    yield "metrics", "SeriesPoint", ("value",)
+    yield "metrics", "SeriesPoint", ("start", "value", "denominator", "completeness")
     yield "budget", "PositionOfCampaign", ("campaign_id",)
-    yield "budget", "Position", ("available",)
+    yield "budget", "Position", ("allotted", "available")
 
 
 @pytest.mark.parametrize(("part", "schema", "names"), list(used_fields()))
