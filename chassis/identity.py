@@ -50,8 +50,12 @@ class Principal:
 class Verifier:
     """Checks access tokens (RFC 9068) against the issuer's published keys, and keeps the last keys while it is away."""
 
-    def __init__(self, issuer: str, http: httpx.AsyncClient, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, issuer: str, http: httpx.AsyncClient, clock: Callable[[], float] = time.time, keys_at: str = ""
+    ) -> None:
         self.issuer = issuer
+        # Where we find the issuer may not be where callers do.
+        self._keys_at = keys_at or issuer
         self.http = http
         self.clock = clock
         self.keys: dict[str, Any] = {}
@@ -63,7 +67,7 @@ class Verifier:
         self._seen.clear()
 
     async def fetch(self) -> None:
-        answer = await self.http.get(f"{self.issuer}/.well-known/jwks.json", timeout=2)
+        answer = await self.http.get(f"{self._keys_at}/.well-known/jwks.json", timeout=2)
         self.trust(answer.raise_for_status().json())
 
     async def _key(self, kid: object) -> Any:
@@ -165,11 +169,11 @@ class ServiceAccount:
     """A part's own tokens: fetched when asked for, kept until shortly before they end."""
 
     def __init__(
-        self, part: str, secret: str, issuer: str, http: httpx.AsyncClient, clock: Callable[[], datetime]
+        self, part: str, secret: str, gateway: str, http: httpx.AsyncClient, clock: Callable[[], datetime]
     ) -> None:
         self.client_id = f"{SERVICE_PREFIX}{part}"
         self._secret = secret
-        self._issuer = issuer
+        self._gateway = gateway
         self._http = http
         self._clock = clock
         self._tokens: dict[UUID | None, tuple[str, float, float]] = {}
@@ -181,7 +185,7 @@ class ServiceAccount:
         if not since <= now < until:
             form = {"grant_type": "client_credentials"} | ({"workspace_id": str(workspace_id)} if workspace_id else {})
             answer = await self._http.post(
-                f"{self._issuer}/oauth/token", data=form, auth=(self.client_id, self._secret), timeout=2
+                f"{self._gateway}/oauth/token", data=form, auth=(self.client_id, self._secret), timeout=2
             )
             grant = answer.raise_for_status().json()
             token = grant["access_token"]

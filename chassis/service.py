@@ -122,9 +122,13 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
             state.database = database = Database(settings.database_url, settings.worker_role, settings.database_pool)
             stack.push_async_callback(database.close)
             if getattr(state, "verifier", None) is None:
-                state.verifier = Verifier(settings.issuer_url, state.http)
+                state.verifier = Verifier(settings.issuer_url, state.http, keys_at=settings.url("gateway"))
             state.account = ServiceAccount(
-                settings.part, settings.service_secret.get_secret_value(), settings.issuer_url, state.http, state.clock
+                settings.part,
+                settings.service_secret.get_secret_value(),
+                settings.url("gateway"),
+                state.http,
+                state.clock,
             )
             state.wake_jobs = lambda: wake_jobs(jobs)
             state.relay = relay = Relay(

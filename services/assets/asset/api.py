@@ -144,7 +144,7 @@ async def get_asset_content(
 
 async def _read(request: Request, session: AsyncSession, assets: list[Asset]) -> list[AssetRead]:
     campaigns = await store.campaigns_of(session, [asset.id for asset in assets])
-    here = request.app.state.settings.url("assets")
+    here = request.app.state.settings.told_url("assets")
     return [
         AssetRead(
             **asset.model_dump(include=set(AssetRead.model_fields)),
