@@ -37,11 +37,11 @@ def prepare_all() -> int:
 
     admin_dsn = dsn.with_login(os.environ["DATABASE_URL"], "mops", PASSWORD.read_text())
     made = credentials.ensure(Home(HOME))
-    if code := prepare(admin_dsn, made, None):
-        return code
-    for part in stack.parts().values():
-        Home(PARTS / part.name).write(SETTINGS, private(part, made, admin_dsn))
-    return 0
+    code = prepare(admin_dsn, made, None, lambda part: private(part, made, admin_dsn), lambda name: PARTS / name)
+    if code == 0:
+        for part in stack.parts().values():
+            Home(PARTS / part.name).write(SETTINGS, private(part, made, admin_dsn))
+    return code
 
 
 def serve_part(name: str) -> int:

@@ -185,7 +185,8 @@ def run(home: Home, address: Address, supervisor: Supervisor, afterwards: contex
     made = credentials.ensure(home)
     preload()
     supervisor.say(f"libraries ({time.monotonic() - began:.1f} s since the start)")
-    if not supervisor.finish("prepare", lambda: prepare(admin_dsn, made, server)):
+    settings_of: Callable[[stack.Part], dict[str, str]] = lambda part: private(part, made, admin_dsn)  # noqa: E731
+    if not supervisor.finish("prepare", lambda: prepare(admin_dsn, made, server, settings_of, lambda _: home.path)):
         raise StartError("the database couldn't be prepared: the reason is above")
     parts = stack.parts().values()
     for part in parts:

@@ -1,0 +1,245 @@
+"""Decides how the demo workspace is filled: once, by two years of its team's acts, all services in this process."""
+
+import heapq
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy import MetaData, delete, event
+
+import gateway.app
+import services.assets.app
+import services.assets.seed
+import services.budget.app
+import services.budget.seed
+import services.goals.app
+import services.goals.seed
+import services.metrics.app
+import services.metrics.seed
+from chassis import stack
+from chassis.db import as_owner
+from chassis.demo import ZONE, Act, Stage, hour, month
+from chassis.identity import Verifier
+from chassis.settings import Settings
+from deploy.credentials import DEMO_ROLES, Credentials
+from gateway.identity.rules import scopes_of
+from gateway.identity.tokens import Signer
+from services.goals.goal.actions import evaluate_due_goals
+from services.metrics.change.actions import tell_changes
+
+APPS: dict[str, FastAPI] = {
+    "gateway": gateway.app.app,
+    "goals": services.goals.app.app,
+    "assets": services.assets.app.app,
+    "budget": services.budget.app.app,
+    "metrics": services.metrics.app.app,
+}
+# Whose rows of the demo workspace are the acts' work: not the gateway's, which hold its clients.
+FILLED: dict[str, MetaData] = {
+    "goals": services.goals.db.METADATA,
+    "assets": services.assets.db.METADATA,
+    "budget": services.budget.db.METADATA,
+    "metrics": services.metrics.db.METADATA,
+}
+# How much mail there is, beside all else.
+SIZES = {"full": 1.0, "small": 0.02, "none": 0.0}
+BEGUN, PLANTED = "demo begun", "demo planted"
+
+
+class DemoError(Exception):
+    """Why the demo workspace can't be filled, and what would help."""
+
+
+def asked_size() -> float:
+    """What MOPS_DEMO asks for."""
+    asked = os.environ.get("MOPS_DEMO") or "full"
+    if asked not in SIZES:
+        raise DemoError(f"MOPS_DEMO is {asked!r}, but should be one of {', '.join(SIZES)}")
+    return SIZES[asked]
+
+
+async def ensure(
+    admin_dsn: str,
+    made: Credentials,
+    settings_of: Callable[[stack.Part], Mapping[str, str]],
+    home_of: Callable[[str], Path],
+    say: Callable[[str], None],
+) -> None:
+    """Fills the demo workspace, unless that was done before or somebody else began to use it. What was broken off is
+    done anew."""
+    size, mark = asked_size(), await _mark(admin_dsn)
+    workspace_id = UUID(made.clients["demo-admin"]["workspace_id"])
+    if not size or mark == PLANTED or (mark != BEGUN and await _is_used(admin_dsn, workspace_id)):
+        return
+    if mark == BEGUN:
+        await _clear(admin_dsn, made.stack, workspace_id)
+    await _set_mark(admin_dsn, BEGUN)
+    await plant(made, settings_of, home_of, size, datetime.now(UTC), say)
+    await _set_mark(admin_dsn, PLANTED)
+
+
+async def plant(
+    made: Credentials, settings_of: Callable[[stack.Part], Mapping[str, str]], home_of: Callable[[str], Path],
+    size: float, now: datetime, say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Plays all acts up to `now`. The same day gives the same workspace, but for ids and secrets."""
+    anchor = now.astimezone(ZONE).date()
+    async with _stage(made, settings_of, home_of, now) as stage:
+        # The workspace was announced today; only from then on is there a yesterday.
+        await _settle(stage)
+        ticks, told = _ticks(anchor), 0
+        tick = next(ticks)
+        for act in _acts(anchor, size):
+            while tick <= act.at:
+                stage.now = tick
+                await _settle(stage)
+                if tick.year != told:
+                    told = tick.year
+                    say(f"demo workspace: {told}")
+                tick = next(ticks)
+            stage.now = act.at
+            await act.do(stage)
+        stage.now = now
+        await _settle(stage)
+
+
+def _acts(anchor: date, size: float) -> Iterator[Act]:
+    campaigns = services.goals.seed.campaigns(anchor)
+    return heapq.merge(
+        services.goals.seed.acts(anchor, campaigns),
+        services.budget.seed.acts(anchor, campaigns),
+        services.assets.seed.acts(anchor, campaigns),
+        services.metrics.seed.acts(anchor, campaigns, size),
+        key=lambda act: act.at,
+    )
+
+
+def _ticks(anchor: date) -> Iterator[datetime]:
+    """When everybody has heard all news and goals are looked at: twice a month, soon after midnight."""
+    yield hour(month(anchor, -24) - timedelta(days=5), 3)
+    for after in range(-24, 2):
+        first = month(anchor, after)
+        yield hour(first, 3)
+        yield hour(first + timedelta(days=14), 3)
+
+
+async def _settle(stage: Stage) -> None:
+    """What runs by itself in a service, up to the hour."""
+    await stage.catch_up()
+    while await _deliver() or await _told():
+        pass
+    await evaluate_due_goals(APPS["goals"])
+
+
+async def _deliver() -> int:
+    return sum([
+        await app.state.relay.deliver(subscriber)
+        for app in APPS.values()
+        for subscriber in app.state.settings.subscribers
+    ])  # fmt: skip
+
+
+async def _told() -> int:
+    await tell_changes(APPS["metrics"])
+    return await _deliver()
+
+
+@asynccontextmanager
+async def _stage(
+    made: Credentials, settings_of: Callable[[stack.Part], Mapping[str, str]], home_of: Callable[[str], Path],
+    now: datetime,
+) -> AsyncIterator[Stage]:  # fmt: skip
+    """All apps in this process, with their own logins and databases, reaching each other without a socket."""
+    # A line for each of some thousand requests would tell nobody anything.
+    logging.disable(logging.INFO)
+    urls = {name: f"http://{name}" for name in APPS}
+    signer = Signer(SecretStr(settings_of(stack.parts()["gateway"])["MOPS_SIGNING_KEYS"]), urls["gateway"])
+    async with AsyncExitStack() as opened:
+        mounts = {url: httpx.ASGITransport(APPS[name]) for name, url in urls.items()}
+        http = await opened.enter_async_context(httpx.AsyncClient(mounts=mounts, timeout=60))
+        stage = Stage(http, urls, {role: _authorization(made, role, signer, now) for role in DEMO_ROLES})
+        stage.now = now
+        for name, app in APPS.items():
+            own = {key.removeprefix("MOPS_").lower(): value for key, value in settings_of(stack.parts()[name]).items()}
+            app.state.settings = Settings.model_validate(
+                {**own, "urls": urls, "public_urls": urls, "home": home_of(name), "read_seconds": 30}
+            )
+            app.state.clock = lambda: stage.now
+            app.state.http = http
+            app.state.background = False
+            app.state.verifier = Verifier(urls["gateway"], http, lambda: stage.now.timestamp())
+            app.state.verifier.trust(signer.public())
+            await opened.enter_async_context(app.router.lifespan_context(app))
+            # If power fails it is all done anew, so no commit need wait for the disk.
+            event.listen(app.state.database.engine.sync_engine, "connect", _in_no_hurry_for_the_disk)
+        yield stage
+
+
+def _in_no_hurry_for_the_disk(connection: Any, _: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SET synchronous_commit TO off")
+    cursor.close()
+    connection.commit()
+
+
+def _authorization(made: Credentials, role: str, signer: Signer, now: datetime) -> dict[str, str]:
+    """A token for all these years, of the client that clients.json names."""
+    client = made.clients[f"demo-{role}"]
+    name, began = client["client_id"], now - timedelta(days=1000)
+    token = signer.sign(
+        f"client:{name}", name, UUID(client["workspace_id"]), client["roles"], sorted(scopes_of(client["roles"])),
+        began, now - began + timedelta(days=1),
+    )  # fmt: skip
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def _mark(admin_dsn: str) -> str | None:
+    """Kept as a comment on a schema, so that it goes where the data goes."""
+    connection = await asyncpg.connect(admin_dsn)
+    try:
+        found: str | None = await connection.fetchval(
+            "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'metrics'"
+        )
+        return found
+    finally:
+        await connection.close()
+
+
+async def _set_mark(admin_dsn: str, mark: str) -> None:
+    connection = await asyncpg.connect(admin_dsn)
+    try:
+        await connection.execute(f"COMMENT ON SCHEMA metrics IS '{mark}'")
+    finally:
+        await connection.close()
+
+
+async def _is_used(admin_dsn: str, workspace_id: UUID) -> bool:
+    connection = await asyncpg.connect(admin_dsn)
+    try:
+        return bool(
+            await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM goals.campaign WHERE workspace_id = $1)"
+                " OR EXISTS (SELECT FROM metrics.source WHERE workspace_id = $1)",
+                workspace_id,
+            )
+        )
+    finally:
+        await connection.close()
+
+
+async def _clear(admin_dsn: str, stack_name: str, workspace_id: UUID) -> None:
+    """Takes away what acts that were broken off left behind; nobody has served it yet."""
+    for part, metadata in FILLED.items():
+        async with as_owner(admin_dsn, stack_name, part) as session:
+            for table in reversed(metadata.sorted_tables):
+                if "workspace_id" in table.c and table.name != "workspace":
+                    await session.execute(delete(table).where(table.c.workspace_id == workspace_id))
