@@ -3,7 +3,7 @@
 import heapq
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -33,8 +33,9 @@ from chassis.settings import Settings
 from deploy.credentials import DEMO_ROLES, Credentials
 from gateway.identity.rules import scopes_of
 from gateway.identity.tokens import Signer
-from services.goals.goal.actions import evaluate_due_goals
-from services.metrics.change.actions import tell_changes
+from services.goals.campaign.actions import FOLLOW_DATES
+from services.goals.goal.actions import EVALUATE
+from services.metrics.change.actions import TELL_CHANGES
 
 APPS: dict[str, FastAPI] = {
     "gateway": gateway.app.app,
@@ -96,17 +97,12 @@ async def plant(
     async with _stage(made, settings_of, home_of, now) as stage:
         # The workspace was announced today; only from then on is there a yesterday.
         await _settle(stage)
-        ticks, told = _ticks(anchor), 0
-        tick = next(ticks)
+        told = 0
         for act in _acts(anchor, size):
-            while tick <= act.at:
-                stage.now = tick
-                await _settle(stage)
-                if tick.year != told:
-                    told = tick.year
-                    say(f"demo workspace: {told}")
-                tick = next(ticks)
             stage.now = act.at
+            if act.at.year != told:
+                told = act.at.year
+                say(f"demo workspace: {told}")
             await act.do(stage)
         stage.now = now
         await _settle(stage)
@@ -119,25 +115,32 @@ def _acts(anchor: date, size: float) -> Iterator[Act]:
         services.budget.seed.acts(anchor, campaigns),
         services.assets.seed.acts(anchor, campaigns),
         services.metrics.seed.acts(anchor, campaigns, size),
+        _by_itself(anchor, campaigns),
         key=lambda act: act.at,
     )
 
 
-def _ticks(anchor: date) -> Iterator[datetime]:
-    """When everybody has heard all news and goals are looked at: twice a month, soon after midnight."""
-    yield hour(month(anchor, -24) - timedelta(days=5), 3)
-    for after in range(-24, 2):
-        first = month(anchor, after)
-        yield hour(first, 3)
-        yield hour(first + timedelta(days=14), 3)
+def _by_itself(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
+    """Soon after midnight: what follows from a day's date, and twice a month all that services do unasked."""
+    firsts = [month(anchor, after) for after in range(-24, 1)]
+    settling = {firsts[0] - timedelta(days=5), *firsts, *(first + timedelta(days=14) for first in firsts)}
+    dates = {date.fromisoformat(each["flight"][edge]) for each in campaigns for edge in ("start", "end")}
+    for day in sorted(settling | dates):
+        if day <= anchor:
+            yield Act(hour(day, 0.1), _settle if day in settling else _follow_dates)
+
+
+async def _follow_dates(_: Stage) -> None:
+    await FOLLOW_DATES.run(APPS["goals"])
 
 
 async def _settle(stage: Stage) -> None:
-    """What runs by itself in a service, up to the hour."""
+    """All news are heard, and what goals does about the hour is done."""
     await stage.catch_up()
     while await _deliver() or await _told():
         pass
-    await evaluate_due_goals(APPS["goals"])
+    for job in (FOLLOW_DATES, EVALUATE):
+        await job.run(APPS["goals"])
 
 
 async def _deliver() -> int:
@@ -149,7 +152,7 @@ async def _deliver() -> int:
 
 
 async def _told() -> int:
-    await tell_changes(APPS["metrics"])
+    await TELL_CHANGES.run(APPS["metrics"])
     return await _deliver()
 
 
