@@ -121,9 +121,9 @@ def _acts(anchor: date, size: float) -> Iterator[Act]:
 
 
 def _by_itself(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
-    """Soon after midnight: what follows from a day's date, and twice a month all that services do unasked."""
+    """Soon after midnight: what follows from a day's date, and once a month all that services do unasked."""
     firsts = [month(anchor, after) for after in range(-24, 1)]
-    settling = {firsts[0] - timedelta(days=5), *firsts, *(first + timedelta(days=14) for first in firsts)}
+    settling = {firsts[0] - timedelta(days=5), *firsts}
     dates = {date.fromisoformat(each["flight"][edge]) for each in campaigns for edge in ("start", "end")}
     for day in sorted(settling | dates):
         if day <= anchor:
@@ -137,23 +137,25 @@ async def _follow_dates(_: Stage) -> None:
 async def _settle(stage: Stage) -> None:
     """All news are heard, and what goals does about the hour is done."""
     await stage.catch_up()
-    while await _deliver() or await _told():
-        pass
+    await _deliver()
+    await TELL_CHANGES.run(APPS["metrics"])
+    await _deliver()
     for job in (FOLLOW_DATES, EVALUATE):
         await job.run(APPS["goals"])
 
 
-async def _deliver() -> int:
-    return sum([
-        await app.state.relay.deliver(subscriber)
-        for app in APPS.values()
-        for subscriber in app.state.settings.subscribers
-    ])  # fmt: skip
-
-
-async def _told() -> int:
-    await TELL_CHANGES.run(APPS["metrics"])
-    return await _deliver()
+async def _deliver() -> None:
+    """Until nobody has anything to tell, what was told has made nobody tell anything, and so on."""
+    waiting = [(app.state.relay, subscriber) for app in APPS.values() for subscriber in app.state.settings.subscribers]
+    while waiting:
+        heard = [subscriber for relay, subscriber in waiting if await relay.deliver(subscriber)]
+        # Only who heard something can have something new to tell, and only to whom more may wait.
+        waiting = [
+            (app.state.relay, subscriber)
+            for name, app in APPS.items()
+            for subscriber in app.state.settings.subscribers
+            if name in heard or subscriber in heard
+        ]
 
 
 @asynccontextmanager

@@ -115,7 +115,7 @@ def started_over(home: Path, database: dict[str, str], demo: str = "none") -> It
         )  # fmt: skip
     said = Path(log.name)
     try:
-        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 60)
+        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 180)
         assert process.poll() is None, said.read_text(errors="replace")[-3000:]
         with ExitStack() as clients:
             yield Running(home, port, clients)
