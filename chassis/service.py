@@ -57,6 +57,7 @@ def create_service(
         if constraint.name and isinstance(constraint, ColumnCollectionConstraint)
     }
     app.state.clock = system_clock
+    app.state.jobs = tuple(jobs)
     limits = body_limits or {}
 
     def body_limit(path: str) -> int:

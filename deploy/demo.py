@@ -13,7 +13,6 @@ from uuid import UUID
 import asyncpg
 import httpx
 from fastapi import FastAPI
-from pydantic import SecretStr
 from sqlalchemy import MetaData, delete, event
 
 import gateway.app
@@ -26,16 +25,10 @@ import services.goals.seed
 import services.metrics.app
 import services.metrics.seed
 from chassis import stack
-from chassis.db import as_owner
+from chassis.db import as_owner, system_clock
 from chassis.demo import ZONE, Act, Stage, hour, month
-from chassis.identity import Verifier
 from chassis.settings import Settings
 from deploy.credentials import DEMO_ROLES, Credentials
-from gateway.identity.rules import scopes_of
-from gateway.identity.tokens import Signer
-from services.goals.campaign.actions import FOLLOW_DATES
-from services.goals.goal.actions import EVALUATE
-from services.metrics.change.actions import TELL_CHANGES
 
 APPS: dict[str, FastAPI] = {
     "gateway": gateway.app.app,
@@ -121,27 +114,23 @@ def _acts(anchor: date, size: float) -> Iterator[Act]:
 
 
 def _by_itself(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
-    """Soon after midnight: what follows from a day's date, and once a month all that services do unasked."""
+    """What services do unasked: soon after each midnight with which a flight begins or ends, and a few days into each
+    month, when the last one's numbers are all there."""
+    edges = [date.fromisoformat(each["flight"][edge]) for each in campaigns for edge in ("start", "end")]
     firsts = [month(anchor, after) for after in range(-24, 1)]
-    settling = {firsts[0] - timedelta(days=5), *firsts}
-    dates = {date.fromisoformat(each["flight"][edge]) for each in campaigns for edge in ("start", "end")}
-    for day in sorted(settling | dates):
+    for day in sorted({firsts[0] - timedelta(days=5), *edges, *(first + timedelta(days=4) for first in firsts)}):
         if day <= anchor:
-            yield Act(hour(day, 0.1), _settle if day in settling else _follow_dates)
-
-
-async def _follow_dates(_: Stage) -> None:
-    await FOLLOW_DATES.run(APPS["goals"])
+            yield Act(hour(day, 0.1), _settle)
 
 
 async def _settle(stage: Stage) -> None:
-    """All news are heard, and what goals does about the hour is done."""
+    """All news are heard, and what follows from them and from the hour is done."""
     await stage.catch_up()
     await _deliver()
-    await TELL_CHANGES.run(APPS["metrics"])
+    for app in APPS.values():
+        for job in app.state.jobs:
+            await job.run(app)
     await _deliver()
-    for job in (FOLLOW_DATES, EVALUATE):
-        await job.run(APPS["goals"])
 
 
 async def _deliver() -> None:
@@ -167,25 +156,24 @@ async def _stage(
     # A line for each of some thousand requests would tell nobody anything.
     logging.disable(logging.INFO)
     urls = {name: f"http://{name}" for name in APPS}
-    signer = Signer(SecretStr(settings_of(stack.parts()["gateway"])["MOPS_SIGNING_KEYS"]), urls["gateway"])
     async with AsyncExitStack() as opened:
         mounts = {url: httpx.ASGITransport(APPS[name]) for name, url in urls.items()}
         http = await opened.enter_async_context(httpx.AsyncClient(mounts=mounts, timeout=60))
-        stage = Stage(http, urls, {role: _authorization(made, role, signer, now) for role in DEMO_ROLES})
+        stage = Stage(http, urls, {})
         stage.now = now
         for name, app in APPS.items():
             own = {key.removeprefix("MOPS_").lower(): value for key, value in settings_of(stack.parts()[name]).items()}
             app.state.settings = Settings.model_validate(
                 {**own, "urls": urls, "public_urls": urls, "home": home_of(name), "read_seconds": 30}
             )
-            app.state.clock = lambda: stage.now
+            # Tokens are today's: the gateway issues them, and a service checks them, by the real clock.
+            app.state.clock = system_clock if name == "gateway" else lambda: stage.now
             app.state.http = http
             app.state.background = False
-            app.state.verifier = Verifier(urls["gateway"], http, lambda: stage.now.timestamp())
-            app.state.verifier.trust(signer.public())
             await opened.enter_async_context(app.router.lifespan_context(app))
             # If power fails it is all done anew, so no commit need wait for the disk.
             event.listen(app.state.database.engine.sync_engine, "connect", _in_no_hurry_for_the_disk)
+        stage.roles = {role: await _authorization(made, role, stage) for role in DEMO_ROLES}
         yield stage
 
 
@@ -196,15 +184,15 @@ def _in_no_hurry_for_the_disk(connection: Any, _: Any) -> None:
     connection.commit()
 
 
-def _authorization(made: Credentials, role: str, signer: Signer, now: datetime) -> dict[str, str]:
-    """A token for all these years, of the client that clients.json names."""
+async def _authorization(made: Credentials, role: str, stage: Stage) -> dict[str, str]:
+    """The header of a token that the client of clients.json is given for its secret."""
     client = made.clients[f"demo-{role}"]
-    name, began = client["client_id"], now - timedelta(days=1000)
-    token = signer.sign(
-        f"client:{name}", name, UUID(client["workspace_id"]), client["roles"], sorted(scopes_of(client["roles"])),
-        began, now - began + timedelta(days=1),
-    )  # fmt: skip
-    return {"Authorization": f"Bearer {token}"}
+    answer = await stage.http.post(
+        f"{stage.urls['gateway']}/oauth/token",
+        data={"grant_type": "client_credentials"},
+        auth=(client["client_id"], client["client_secret"]),
+    )
+    return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
 
 
 async def _mark(admin_dsn: str) -> str | None:
