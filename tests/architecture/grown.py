@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.architecture.test_tree import ROOT, tracked
 
 PAGE = (ROOT / "docs" / "a-new-slice.md").read_text()
-BLOCK = re.compile(r"^`([^`\n]+)`(?:, before `([^`\n]+)`)?\n\n```\w+\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^`([^`\n]+)`(?:, before `([^`\n]+)`)?\n\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grown")
     new = grow(folder)
-    assert {path.name for path in new} >= {"rules.py", "models.py", "store.py", "api.py"}
+    assert {path.name for path in new} >= {"rules.py", "models.py", "api.py"}
     run(folder, sys.executable, "-m", "deploy.contracts")
     return folder
 
