@@ -98,6 +98,7 @@ class Account:
     name: str
     system: Sendgrid | Standard
     waiting: list[Json] = field(default_factory=list)
+    since: int = 0
     posts: int = 0
 
     async def connect(self, stage: Stage) -> None:
@@ -140,14 +141,18 @@ def acts(anchor: date, campaigns: Campaigns, size: float) -> Iterator[Act]:
     first = month(anchor, -24)
     for account in (letters, agency, onboarding):
         yield Act(hour(first - timedelta(days=10), 10), account.connect)
-    last = 0
+    # A post a day for each would take longer than anybody waits for a demo.
+    patience, last = (4 if size >= 1 else 20) * 86_400, 0
     for at, account, event in _events(anchor, _sends(anchor, campaigns, letters, agency, onboarding), size):
+        if not account.waiting:
+            account.since = at
         account.waiting.append(event)
         last = at
-        if len(account.waiting) == POST:
+        if len(account.waiting) == POST or at - account.since > patience:
             yield account.post(at)
     for account in (letters, agency, onboarding):
-        yield account.post(last)
+        if account.waiting:
+            yield account.post(last)
 
 
 def _sends(anchor: date, campaigns: Campaigns, letters: Account, agency: Account, onboarding: Account) -> list[Send]:
