@@ -89,7 +89,7 @@ async def plant(
     anchor = now.astimezone(ZONE).date()
     async with _stage(made, settings_of, home_of, now) as stage:
         # The workspace was announced today; only from then on is there a yesterday.
-        await _settle(stage)
+        await _deliver()
         told = 0
         for act in _acts(anchor, size):
             stage.now = act.at
@@ -128,8 +128,7 @@ async def _settle(stage: Stage) -> None:
     await stage.catch_up()
     await _deliver()
     for app in APPS.values():
-        for job in app.state.jobs:
-            await job.run(app)
+        await app.state.runner.run_due()
     await _deliver()
 
 

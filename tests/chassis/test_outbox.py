@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database
 from chassis.fields import new_id
-from chassis.outbox import Incoming, record
+from chassis.inbox import Incoming
+from chassis.outbox import record
 from chassis.testing import Clock, TestStack
 from services.goals.campaign.models import CampaignCreated
 from tests.conftest import Connect, Deliver, Workspace
