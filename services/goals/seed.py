@@ -150,6 +150,10 @@ def _goals(anchor: date, planned: Sequence[Mapping[str, Any]]) -> list[Act]:
             body["baseline"] = {"from": baseline[0].isoformat(), "to": baseline[1].isoformat()}
         when = at or max(window[0] - timedelta(days=5), month(anchor, -24) + timedelta(days=1))
         found.append(Act(hour(when, 14), _set(body, objective, slugs, active, part)))
+        # What ended this quarter still waits for its review.
+        looked_back = window[1] + timedelta(days=21)
+        if active and looked_back < anchor - timedelta(days=60):
+            found.append(Act(hour(looked_back, 16), _look_back(title)))
 
     def year_ago(span: tuple[date, date]) -> tuple[date, date]:
         return month(span[0], -12), month(span[1], -12)
@@ -180,6 +184,12 @@ def _goals(anchor: date, planned: Sequence[Mapping[str, Any]]) -> list[Act]:
         "Half of those who get our mail look at it", "email.open_rate", "keep_above", {}, this, 3, at=lately, part=0.85
     )
     goal("One click for each four who look", "email.ctr", "keep_above", {}, this, 5, at=lately, part=0.6)
+    goal("Bounces below half a percent", "email.bounce_rate", "keep_below", {"value": 0.5}, last, 4)
+    reason = "The old list can't be that clean; we ask for 2 % instead."
+    found.append(_close(month(now, -7), "Bounces below half a percent", reason))
+    goal("A thousand clicks by Christmas cards", "email.total_clicks", "reach", {"value": 1000}, this, 0, active=False,
+         at=lately)  # fmt: skip
+    found.append(_close(anchor - timedelta(days=1), "A thousand clicks by Christmas cards", "Cards have no links."))
     ahead = (month(now, 1), month(now, 4))
     goal("Total clicks of the next quarter", "email.total_clicks", "increase", {"change_percent": "20"}, ahead, 0,
          baseline=year_ago(ahead), active=False, at=lately)  # fmt: skip
@@ -195,10 +205,43 @@ def _set(body: Json, objective: int, slugs: Sequence[str], active: bool, part: f
         if part:
             asked["target"] = {"value": await _value_over(stage, body, part)}
         goal = await stage.ask("specialist", "POST", "goals", "/v1/goals", json=asked)
+        stage.ids[f"goal:{body['title']}"] = goal["id"]
         if active:
-            await stage.ask("manager", "POST", "goals", f"/v1/goals/{goal['id']}/activate")
+            await _activate(stage, goal["id"])
 
     return do
+
+
+async def _activate(stage: Stage, goal_id: str) -> None:
+    """Lets a goal begin: on a manager's word where history says that it can't be reached."""
+    smart = await stage.ask("specialist", "GET", "goals", f"/v1/goals/{goal_id}/smart")
+    for letter in smart["letters"]:
+        if letter["verdict"] == "fail":
+            reason = {"letter": letter["letter"], "reason": "We know that it is more than we ever did."}
+            await stage.ask("manager", "POST", "goals", f"/v1/goals/{goal_id}/override", json=reason)
+    await stage.ask("manager", "POST", "goals", f"/v1/goals/{goal_id}/activate")
+
+
+def _look_back(title: str) -> Any:
+    async def do(stage: Stage) -> None:
+        goal = await stage.ask("specialist", "GET", "goals", f"/v1/goals/{stage.ids[f'goal:{title}']}")
+        learned = {
+            "achieved": ("What we sent early in the week did most of it.", "Mondays and Tuesdays come first."),
+            "missed": ("Half of those we wrote to never read.", "Win back first, then write to the rest."),
+        }  # fmt: skip
+        if goal["state"] in learned:
+            review = dict(zip(("learned", "changes"), learned[goal["state"]], strict=True))
+            await stage.ask("manager", "POST", "goals", f"/v1/goals/{goal['id']}/review", json=review)
+
+    return do
+
+
+def _close(day: date, title: str, reason: str) -> Act:
+    async def do(stage: Stage) -> None:
+        path = f"/v1/goals/{stage.ids[f'goal:{title}']}/cancel"
+        await stage.ask("manager", "POST", "goals", path, json={"reason": reason})
+
+    return Act(hour(day, 15), do)
 
 
 async def _value_over(stage: Stage, body: Json, part: float) -> float:
