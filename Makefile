@@ -52,6 +52,9 @@ check: install-dev
 	$(BIN)/lint-imports --no-cache
 	$(PY) -m deploy.contracts --check
 
+bench-%: install-dev
+	$(PY) -m bench.$*
+
 contracts: install
 	@exec $(PY) -m deploy.contracts
 

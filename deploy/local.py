@@ -5,7 +5,6 @@ import contextlib
 import errno
 import gc
 import importlib
-import json
 import os
 import signal
 import socket
@@ -120,16 +119,13 @@ def environment(part: stack.Part, made: Credentials, admin_dsn: str, home: Home,
 def private(part: stack.Part, made: Credentials, admin_dsn: str) -> dict[str, str]:
     """Who a part is and its secrets, and nothing of the others' secrets."""
     login = roles.login_of(made.stack, part.schema)
-    own = {
+    return {
         "MOPS_PART": part.name,
         "MOPS_DATABASE_URL": dsn.with_login(admin_dsn, login, made.database[part.schema]),
         "MOPS_WORKER_ROLE": roles.worker_of(made.stack, part.schema),
         "MOPS_SERVICE_SECRET": made.service_secrets[part.name],
         "MOPS_SECRET_KEY": made.secret_key,
     }
-    if part.name == "gateway":
-        own["MOPS_SIGNING_KEYS"] = json.dumps(made.signing_keys)
-    return own
 
 
 def serve(part: stack.Part, address: Address, variables: dict[str, str]) -> int:

@@ -135,14 +135,14 @@ class Send:
 
 
 def acts(anchor: date, campaigns: Campaigns, size: float) -> Iterator[Act]:
-    """The team's accounts, and all that they posted until the morning of `anchor`. `size` 1 is 220,000 events."""
+    """The team's accounts, and all that they posted until the morning of `anchor`. `size` 1 is 210,000 events."""
     letters, agency = Account("Newsletter", Sendgrid()), Account("Campaign mailings", Sendgrid())
     onboarding = Account("Onboarding automation", Standard())
     first = month(anchor, -24)
     for account in (letters, agency, onboarding):
         yield Act(hour(first - timedelta(days=10), 10), account.connect)
     # A post a day for each would take longer than anybody waits for a demo.
-    patience, last = (4 if size >= 1 else 20) * 86_400, 0
+    patience, last = (7 if size >= 1 else 30) * 86_400, 0
     for at, account, event in _events(anchor, _sends(anchor, campaigns, letters, agency, onboarding), size):
         if not account.waiting:
             account.since = at
@@ -169,10 +169,10 @@ def _sends(anchor: date, campaigns: Campaigns, letters: Account, agency: Account
         if "onboarding" in slug:
             found += [Send(hour(start + timedelta(n), 7), onboarding, slug, 0.0012, appeal) for n in range(days)]
         elif days > 200:
-            found += [Send(hour(start + timedelta(n), 9.5), letters, slug, 0.12, appeal) for n in range(5, days, 14)]
+            found += [Send(hour(start + timedelta(n), 9.5), letters, slug, 0.11, appeal) for n in range(5, days, 14)]
         else:
             waves = [start + timedelta(days=round(days * part)) for part in (0.05, 0.35, 0.7)]
-            found += [Send(hour(day, rng.choice((8, 9, 10, 15))), agency, slug, 0.06, appeal) for day in waves]
+            found += [Send(hour(day, rng.choice((8, 9, 10, 15))), agency, slug, 0.055, appeal) for day in waves]
     # Whoever signs in is written to by no campaign at all.
     first = month(anchor, -24)
     days = (anchor - first).days
