@@ -19,10 +19,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from pydantic import SecretStr
 
 from chassis import migrate
-from chassis.identity import Verifier
 from chassis.settings import Settings
 from chassis.stack import parts
 from chassis.telemetry import Tracing, http_client
+from chassis.tokens import Verifier
 from deploy.postgres import cluster, databases, dsn, roles
 
 START = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -76,6 +76,7 @@ class TestStack:
             worker_role=f"{self.name}_{part}_worker",
             database_pool=5,
             urls={name: f"http://{name}" for name in parts()},
+            public_urls={name: f"http://{name}" for name in parts()},
             home=self.home,
             # A busy machine is no frozen service; tests of frozen ones wait less.
             read_seconds=30,

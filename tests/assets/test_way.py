@@ -11,17 +11,15 @@ from sqlalchemy.exc import ProgrammingError
 
 from chassis.db import Database
 from chassis.errors import Conflict
-from gateway.identity.tokens import Signer
+from gateway.identity.token.signing import Grant, access_token
 from services.assets.asset.rules import AssetAction, AssetKind, AssetState, fits_kind, next_state
 from tests.assets.uploads import PNG, replace, upload
 from tests.conftest import Workspace
 
 
 def as_somebody(app: FastAPI, workspace: Workspace, name: str, *scopes: str) -> httpx.AsyncClient:
-    settings = workspace.stack.settings("gateway")
-    signer = Signer(settings.signing_keys, "http://gateway")
-    now = workspace.stack.clock.now
-    token = signer.sign(f"client:{name}", name, workspace.id, [], sorted(scopes), now, timedelta(days=1))
+    grant = Grant(f"client:{name}", name, workspace.id, [], sorted(scopes), timedelta(days=1))
+    token = access_token(grant, workspace.stack.key, "http://gateway", workspace.stack.clock.now)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://assets", headers={"Authorization": f"Bearer {token}"}
     )

@@ -110,17 +110,17 @@ def database_of_its_own(home: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def started(home: Path) -> Iterator[Running]:
-    with database_of_its_own(home) as database, started_over(home, database) as stack:
+def started(home: Path, demo: str = "none") -> Iterator[Running]:
+    with database_of_its_own(home) as database, started_over(home, database, demo) as stack:
         yield stack
 
 
 @contextmanager
-def started_over(home: Path, database: dict[str, str]) -> Iterator[Running]:
+def started_over(home: Path, database: dict[str, str], demo: str = "none") -> Iterator[Running]:
     port = free_ports(len(parts()))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MOPS_", "PYTEST_"))}
     environment |= {"MOPS_HOME": str(home), "MOPS_PORT": str(port), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    environment |= database
+    environment |= {"MOPS_DEMO": demo} | database
     with (home.parent / f"{home.name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "deploy.local"],
@@ -128,7 +128,7 @@ def started_over(home: Path, database: dict[str, str]) -> Iterator[Running]:
         )  # fmt: skip
     said = Path(log.name)
     try:
-        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 60)
+        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 180)
         assert process.poll() is None, said.read_text(errors="replace")[-3000:]
         with ExitStack() as clients:
             yield Running(home, port, clients)
