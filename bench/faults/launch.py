@@ -1,0 +1,75 @@
+"""Decides how the stack under fire differs from `make up`: crash points, counted effects, shorter waits, a bug."""
+
+import asyncio
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from bench.faults import bugs, points
+from chassis import outbox, service, stack
+from deploy import child, local
+
+BUG = "FAULTS_BUG"
+# How long a process must have lived to be started again at once, and how long the events that a dead relay had taken
+# wait: shorter, or a run of a thousand deaths would mostly wait. Their order is the product's: a post ends before its
+# lease does.
+HEALTHY_AFTER = 0.5
+POST_SECONDS, LEASE = 4, timedelta(seconds=5)
+
+
+def admin_file(home: Path) -> Path:
+    return home / "crash" / "admin"
+
+
+def main() -> int:
+    serve, prepare = local.serve, local.prepare
+
+    def serve_under_fire(part: stack.Part, address: local.Address, variables: dict[str, str]) -> int:
+        become(part.name, Path(variables["MOPS_HOME"]), os.environ.get(BUG, ""))
+        return serve(part, address, variables)
+
+    def prepare_probes(admin_dsn: str, *rest: Any) -> int:
+        code = prepare(admin_dsn, *rest)
+        if code == 0:
+            asyncio.run(_make_probes(admin_dsn))
+            file = admin_file(Path(os.environ["MOPS_HOME"]))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            file.write_text(admin_dsn)
+        return code
+
+    local.serve, local.prepare = serve_under_fire, prepare_probes
+    child.HEALTHY_AFTER = HEALTHY_AFTER
+    return local.main()
+
+
+def become(part: str, home: Path, bug: str) -> None:
+    """Prepares this process, before any app is imported, to be a part under fire."""
+    outbox.POST_SECONDS, outbox.LEASE = POST_SECONDS, LEASE
+    create = service.create_service
+
+    def create_counting(*arguments: Any, **named: Any) -> Any:
+        app = create(*arguments, **named)
+        app.state.consumes = points.count_effects(part, app.state.consumes)
+        return app
+
+    service.create_service = create_counting
+    if bug:
+        bugs.install(bug, part)
+    points.install(part, home)
+
+
+async def _make_probes(admin_dsn: str) -> None:
+    connection = await asyncpg.connect(admin_dsn)
+    try:
+        await connection.execute(points.EFFECTS)
+    finally:
+        await connection.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
