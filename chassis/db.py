@@ -1,7 +1,7 @@
 """Decides what a transaction is: whose rows it sees, and that it is committed here and nowhere else."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import Field, SQLModel
 
 from chassis import tables
+from chassis.audit import AuditedSession
 from chassis.errors import NotFound, Unavailable
 from chassis.fields import new_id
 from chassis.idempotency import claim
-from chassis.identity import CurrentPrincipal
+from chassis.identity import CurrentPrincipal, Principal
 from chassis.settings import Settings
 
 NAMES = {
@@ -93,7 +94,7 @@ async def get_row(session: AsyncSession, model: type[RowType], row_id: UUID, *, 
 class Database:
     """One pool of one login role, and the three kinds of transaction that it is used for."""
 
-    def __init__(self, url: SecretStr, worker_role: str, pool: int) -> None:
+    def __init__(self, url: SecretStr, worker_role: str, pool: int, part: str, clock: Callable[[], datetime]) -> None:
         address = make_url(url.get_secret_value()).set(drivername="postgresql+asyncpg")
         # Compiling to machine code never pays on reads as short as these.
         self.engine = create_async_engine(
@@ -107,6 +108,9 @@ class Database:
             hide_parameters=True,
         )
         self.worker_role = worker_role
+        self.clock = clock
+        # Who acts where nobody calls.
+        self.actor = f"system:{part}"
         self.known_workspaces: set[UUID] = set()
         self.subscribers: list[str] = []
         self.after_commit: Callable[[], None] = lambda: None
@@ -116,8 +120,10 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncSession]:
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            session.info["subscribers"] = self.subscribers
+        async with AsyncSession(self.engine, expire_on_commit=False, sync_session_class=AuditedSession) as session:
+            session.info.update(
+                subscribers=self.subscribers, clock=self.clock, actor=self.actor, operation="", request_id=""
+            )
             async with session.begin():
                 yield session
             if session.info.get("recorded"):
@@ -131,9 +137,12 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def known_tenant(self, workspace_id: UUID) -> AsyncIterator[AsyncSession]:
-        """The same, for a caller's workspace: Unavailable until the event that announces it has arrived."""
+    async def caller(self, who: Principal, operation: str = "", request_id: str = "") -> AsyncIterator[AsyncSession]:
+        """The same, for a caller's workspace and in their name: Unavailable until the event that announces the
+        workspace has arrived."""
+        workspace_id = who.workspace_id
         async with self.tenant(workspace_id) as session:
+            session.info.update(actor=who.subject, operation=operation, request_id=request_id)
             if workspace_id not in self.known_workspaces:
                 known = text("SELECT 1 FROM workspace WHERE workspace_id = :id")
                 if not await session.scalar(known, {"id": workspace_id}):
@@ -163,9 +172,14 @@ async def as_owner(admin_dsn: str, stack: str, part: str) -> AsyncIterator[Async
         await engine.dispose()
 
 
-async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterator[AsyncSession]:
+def calling(request: Request, principal: Principal) -> AbstractAsyncContextManager[AsyncSession]:
+    """A transaction for this request, where a handler opens its own."""
     database: Database = request.app.state.database
-    async with database.known_tenant(principal.workspace_id) as session:
+    return database.caller(principal, request.scope["route"].name, request.state.request_id)
+
+
+async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterator[AsyncSession]:
+    async with calling(request, principal) as session:
         await claim(request, session, principal.subject, request.app.state.clock())
         yield session
 

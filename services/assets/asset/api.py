@@ -12,7 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from chassis.db import Database, Now, Session
+from chassis.db import Now, Session, calling
 from chassis.errors import Invalid
 from chassis.identity import CurrentPrincipal, scope
 from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
@@ -74,8 +74,7 @@ async def create_asset(request: Request, who: CurrentPrincipal, now: Now) -> Ass
             "created_at": now,
         }
     )
-    database: Database = request.app.state.database
-    async with database.known_tenant(who.workspace_id) as session:
+    async with calling(request, who) as session:
         await store.add_asset(session, asset, create.campaign_id)
         (read,) = await _read(request, session, [asset])
     return read

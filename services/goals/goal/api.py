@@ -8,11 +8,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Database, Now, Session, workspace_of, zone_of
+from chassis.db import Now, Session, calling, workspace_of, zone_of
 from chassis.errors import Conflict, FieldError, NotFound, Unavailable
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
-from chassis.identity import CurrentPrincipal, scope
+from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.outbox import record
 from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
 from services.goals.events import GoalActivated, GoalCreated
@@ -92,8 +92,7 @@ async def list_goals(
 
 async def _look(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> tuple[list[Subject], Answers]:
     """Asks about a goal before the route's own transaction opens, so that none is open while others are asked."""
-    database: Database = request.app.state.database
-    async with database.known_tenant(who.workspace_id) as session:
+    async with calling(request, who) as session:
         subjects = await read_subjects(session, [await store.get_goal(session, id)], now)
     return subjects, await ask(request.app.state.upstream, who.workspace_id, subjects)
 
@@ -136,7 +135,7 @@ async def evaluate_goal(id: UUID, looked: Looked, request: Request, session: Ses
 @router.get("/v1/goals/{id}/smart", dependencies=[scope("goals:read")])
 async def get_smart(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> SmartRead:
     """The goal's verdicts: specific, measurable, achievable, realistic, time-bound."""
-    found = await _smart(request, who.workspace_id, [id], now)
+    found = await _smart(request, who, [id], now)
     if not found:
         raise NotFound(f"no goal {id}")
     return found[0]
@@ -145,7 +144,7 @@ async def get_smart(id: UUID, request: Request, who: CurrentPrincipal, now: Now)
 @router.get("/v1/smart", dependencies=[scope("goals:read")])
 async def list_smart(goal_id: GoalIds, request: Request, who: CurrentPrincipal, now: Now) -> Page[SmartRead]:
     """The verdicts of many goals; goals that don't exist are left out."""
-    return Page(items=await _smart(request, who.workspace_id, goal_id, now))
+    return Page(items=await _smart(request, who, goal_id, now))
 
 
 @router.get("/v1/goals/{id}/progress", dependencies=[scope("goals:read")])
@@ -166,20 +165,19 @@ async def list_progress(
     return Page(items=await _progress(session, request, goals, found, now, as_of))
 
 
-async def _smart(request: Request, workspace_id: UUID, goal_ids: list[UUID], now: datetime) -> list[SmartRead]:
+async def _smart(request: Request, who: Principal, goal_ids: list[UUID], now: datetime) -> list[SmartRead]:
     """Stored verdicts. A goal that was never evaluated is judged now; without metrics, as far as that goes."""
-    database: Database = request.app.state.database
-    async with database.known_tenant(workspace_id) as session:
+    async with calling(request, who) as session:
         goals = await store.get_goals(session, goal_ids)
         found = await store.latest_evaluations(session, [goal.id for goal in goals])
         new = await read_subjects(session, [goal for goal in goals if goal.id not in found], now)
     if new:
         try:
-            answers = await ask(request.app.state.upstream, workspace_id, new)
+            answers = await ask(request.app.state.upstream, who.workspace_id, new)
         except Unavailable:
             found |= {subject.goal.id: find(subject, AWAY, now) for subject in new}
         else:
-            async with database.tenant(workspace_id) as session:
+            async with calling(request, who) as session:
                 found |= await keep(session, new, answers, now)
     return [
         SmartRead(
