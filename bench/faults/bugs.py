@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 
+def _replace(owner: Any, name: str, by: Any) -> None:
+    setattr(owner, name, by)
+
+
 @dataclass(frozen=True)
 class Bug:
     """What is broken, how, and where a process has to die for it to show (part, point); nowhere if load is enough."""
@@ -23,7 +27,7 @@ def _answer_before_commit() -> None:
 
     from chassis import db
 
-    db.Session = Annotated[AsyncSession, Depends(db._session)]  # type: ignore[misc]
+    _replace(db, "Session", Annotated[AsyncSession, Depends(db._session)])
 
 
 def _key_apart() -> None:
@@ -57,13 +61,13 @@ def _key_apart() -> None:
         later.add(task)
         task.add_done_callback(later.discard)
 
-    idempotency.Claim.keep = keep  # type: ignore[method-assign]
+    _replace(idempotency.Claim, "keep", keep)
 
 
 def _events_by_chance() -> None:
     from services.metrics.event import rules
 
-    rules.identity = lambda *_: os.urandom(32)
+    _replace(rules, "identity", lambda *_: os.urandom(32))
 
 
 def _acknowledged_unstored() -> None:
@@ -75,9 +79,11 @@ def _acknowledged_unstored() -> None:
     async def store_later(self: Flusher, *arguments: Any) -> None:
         task = asyncio.create_task(store(self, *arguments))
         running.add(task)
-        task.add_done_callback(lambda done: running.discard(done) or done.exception())
+        task.add_done_callback(running.discard)
+        # Nobody is left to be told.
+        task.add_done_callback(asyncio.Future.exception)
 
-    Flusher.store = store_later  # type: ignore[method-assign]
+    _replace(Flusher, "store", store_later)
 
 
 def _settled_before_posted() -> None:
@@ -90,7 +96,7 @@ def _settled_before_posted() -> None:
             await self._post(subscriber, [self._event(row) for row in waiting])
         return len(waiting)
 
-    Relay.deliver = deliver  # type: ignore[method-assign]
+    _replace(Relay, "deliver", deliver)
 
 
 def _inbox_forgets() -> None:
@@ -102,7 +108,7 @@ def _inbox_forgets() -> None:
         await first_time(*arguments)
         return True
 
-    outbox._first_time = always
+    _replace(outbox, "_first_time", always)
 
 
 def _balance_unlocked() -> None:
@@ -113,7 +119,7 @@ def _balance_unlocked() -> None:
     async def read_balance(session: Any, line_id: Any) -> Any:
         return await session.get(Balance, (workspace_of(session), line_id), populate_existing=True)
 
-    store.lock_balance = read_balance
+    _replace(store, "lock_balance", read_balance)
 
 
 BUGS: dict[str, Bug] = {

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ class Chaos:
     def pid(self, part: str) -> int:
         return int((self.home / "run" / f"{part}.pid").read_text())
 
-    async def run(self, faults: list[Fault]) -> None:
+    async def run(self, faults: Sequence[Fault]) -> None:
         began = self.load.done
         await asyncio.gather(*(self._strike(fault, began) for fault in faults))
         await self.all_ready()

@@ -26,14 +26,16 @@ def admin_file(home: Path) -> Path:
 
 
 def main() -> int:
-    serve, prepare = local.serve, local.prepare
+    here: Any = local
+    serve, prepare = here.serve, here.prepare
 
     def serve_under_fire(part: stack.Part, address: local.Address, variables: dict[str, str]) -> int:
         become(part.name, Path(variables["MOPS_HOME"]), os.environ.get(BUG, ""))
-        return serve(part, address, variables)
+        code: int = serve(part, address, variables)
+        return code
 
     def prepare_probes(admin_dsn: str, *rest: Any) -> int:
-        code = prepare(admin_dsn, *rest)
+        code: int = prepare(admin_dsn, *rest)
         if code == 0:
             asyncio.run(_make_probes(admin_dsn))
             file = admin_file(Path(os.environ["MOPS_HOME"]))
@@ -42,7 +44,7 @@ def main() -> int:
             file.write_text(admin_dsn)
         return code
 
-    local.serve, local.prepare = serve_under_fire, prepare_probes
+    here.serve, here.prepare = serve_under_fire, prepare_probes
     child.HEALTHY_AFTER = HEALTHY_AFTER
     return local.main()
 
@@ -50,14 +52,15 @@ def main() -> int:
 def become(part: str, home: Path, bug: str) -> None:
     """Prepares this process, before any app is imported, to be a part under fire."""
     outbox.POST_SECONDS, outbox.LEASE = POST_SECONDS, LEASE
-    create = service.create_service
+    making: Any = service
+    create = making.create_service
 
     def create_counting(*arguments: Any, **named: Any) -> Any:
         app = create(*arguments, **named)
         app.state.consumes = points.count_effects(part, app.state.consumes)
         return app
 
-    service.create_service = create_counting
+    making.create_service = create_counting
     if bug:
         bugs.install(bug, part)
     points.install(part, home)

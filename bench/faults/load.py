@@ -141,11 +141,15 @@ class Load:
 
     async def authenticate(self) -> None:
         who = json.loads((self.home / "clients.json").read_text())["other-admin"]
-        auth = aiohttp.BasicAuth(who["client_id"], who["client_secret"])
-        form = {"grant_type": "client_credentials"}
-        async with self.http.post(f"{self.url('gateway')}/oauth/token", data=form, auth=auth) as answer:
-            answer.raise_for_status()
-            self.token = (await answer.json())["access_token"]
+        status, self.token = await self.grant(who["client_id"], who["client_secret"])
+        if status != 200:
+            raise RuntimeError(f"/oauth/token answers {status}")
+
+    async def grant(self, client_id: str, secret: str) -> tuple[int, str]:
+        """What /oauth/token answers a client: status, and its token or nothing."""
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        async with self.http.post(f"{self.url('gateway')}/oauth/token", data=form) as answer:
+            return answer.status, (await answer.json()).get("access_token", "")
 
     @property
     def workspace(self) -> UUID:
@@ -208,11 +212,12 @@ class Worker:
         self.posted: list[tuple[Source, list[Happening]]] = []
         self.drafts: list[str] = []
         self.revocable: list[str] = []
+        self.versions: dict[str, int] = {}  # of its own lines, which nobody else edits
         self.parts_of_day: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (24, self.post_events), (10, self.post_again), (12, self.create_campaign), (7, self.create_objective),
-            (4, self.create_goal), (4, self.activate_goal), (8, self.create_line), (26, self.allot),
-            (6, self.upload), (5, self.create_client), (2, self.revoke_client), (1, self.create_source),
-            (6, self.read),
+            (4, self.create_goal), (4, self.activate_goal), (8, self.create_line), (24, self.allot),
+            (8, self.edit_line), (6, self.upload), (5, self.create_client), (2, self.revoke_client),
+            (1, self.create_source), (6, self.read),
         ]  # fmt: skip
 
     def name(self, kind: str) -> str:
@@ -391,6 +396,24 @@ class Worker:
         }  # fmt: skip
         answer = await self.write("line", name, "budget", "/v1/lines", body, ("createLine", "LineCreateInput", "line"))
         self.load.lines.append(answer["id"])
+        self.versions[answer["id"]] = 1
+
+    async def edit_line(self) -> None:
+        """Against the version last seen; whoever gave up has seen none, and leaves the line alone from then on."""
+        if not self.versions:
+            return
+        line_id, version = self.versions.popitem()
+        department, headers = self.name("edit"), {"If-Match": f'"{version}"'}
+        self.known.sent("edit", department)
+        key = f"{self.load.seed}/edit/{department}"
+        answer = await self.call(
+            "budget", "PATCH", f"/v1/lines/{line_id}", json={"department": department},
+            headers={**headers, "Idempotency-Key": key}, again=self.rng.random() > 0.04,
+        )  # fmt: skip
+        self.known.told("edit", department, line_id)
+        if (answer["department"], answer["version"]) != (department, version + 1):
+            self.known.wrong.append(f"line {line_id}, edited at version {version}, answers with {answer}")
+        self.versions[line_id] = answer["version"]
 
     async def allot(self) -> None:
         """Half of it on one line, which all want at once."""

@@ -19,19 +19,25 @@ from bench.faults.load import YEAR, Load
 from chassis.stack import parts
 
 SETTLES_WITHIN = 90.0
-# Where the names of each kind of write stand: one row for each that happened.
-NAMES = {
-    "campaign": "SELECT slug FROM goals.campaign WHERE workspace_id = $1",
-    "objective": "SELECT name FROM goals.objective WHERE workspace_id = $1",
-    "goal": "SELECT title FROM goals.goal WHERE workspace_id = $1",
-    "activation": "SELECT title FROM goals.goal WHERE workspace_id = $1 AND state = 'active'",
-    "source": "SELECT name FROM metrics.source WHERE workspace_id = $1",
-    "line": "SELECT name FROM budget.line WHERE workspace_id = $1",
-    "entry": "SELECT reason FROM budget.entry WHERE workspace_id = $1",
-    "asset": "SELECT title FROM assets.asset WHERE workspace_id = $1",
-    "client": "SELECT name FROM gateway.api_client WHERE workspace_id = $1 AND name <> 'other-admin'",
-    "revocation": "SELECT name FROM gateway.api_client WHERE workspace_id = $1 AND revoked_at IS NOT NULL",
+# Where what each kind of write leaves stands, and under which id: one row for each that happened.
+ROWS = {
+    "campaign": "SELECT slug, id FROM goals.campaign WHERE workspace_id = $1",
+    "objective": "SELECT name, id FROM goals.objective WHERE workspace_id = $1",
+    "goal": "SELECT title, id FROM goals.goal WHERE workspace_id = $1",
+    "activation": "SELECT title, id FROM goals.goal WHERE workspace_id = $1 AND state = 'active'",
+    "source": "SELECT name, id FROM metrics.source WHERE workspace_id = $1",
+    "line": "SELECT name, id FROM budget.line WHERE workspace_id = $1",
+    "edit": """SELECT change ->> 'new', row_id FROM budget.audit, jsonb_array_elements(changes) AS change
+               WHERE workspace_id = $1 AND kind = 'line' AND action = 'changed'
+               AND change ->> 'field' = 'department'""",
+    "entry": "SELECT reason, NULL FROM budget.entry WHERE workspace_id = $1",
+    "asset": "SELECT title, id FROM assets.asset WHERE workspace_id = $1",
+    "client": "SELECT name, id FROM gateway.api_client WHERE workspace_id = $1 AND name <> 'other-admin'",
+    "revocation": "SELECT name, id FROM gateway.api_client WHERE workspace_id = $1 AND revoked_at IS NOT NULL",
 }
+# Of which the audit log tells that they were made.
+MADE = {"campaign": "goals", "objective": "goals", "goal": "goals", "source": "metrics", "line": "budget",
+        "asset": "assets", "client": "gateway"}  # fmt: skip
 # What each write of a kind publishes, once: type, and which of the event's fields names it in which table.
 PUBLISHED = {
     "goals.campaign.created": "SELECT id FROM goals.campaign WHERE workspace_id = $1",
@@ -119,14 +125,28 @@ class Oracle:
             await asyncio.sleep(0.1)
 
     async def _writes(self) -> None:
-        for kind, query in NAMES.items():
-            found = Counter(name for (name,) in await self._rows(query, self.workspace))
+        for kind, query in ROWS.items():
+            rows = await self._rows(query, self.workspace)
+            found = Counter(name for name, _ in rows)
             known = self.known.of(kind)
             # What was sent and never answered may have happened, once.
             maybe = known.sent - known.told.keys()
-            expected = dict.fromkeys(known.told, 1) | {name: found[name] and 1 for name in maybe}
+            expected = dict.fromkeys(known.told, 1) | {name: min(found[name], 1) for name in maybe}
             self.verdict.compare(kind, expected, found)
-            self.verdict.facts[kind] = sum(found.values())
+            self.verdict.facts[kind] = len(rows)
+            ids = {(name, str(row_id)) for name, row_id in rows if row_id}
+            self.verdict.wrong += [
+                f"{kind} {name} was told to be {row_id}" for name, row_id in known.told.items()
+                if row_id and name in found and (name, row_id) not in ids
+            ]  # fmt: skip
+            if kind in MADE:
+                audited = await self._rows(
+                    f"SELECT row_id FROM {MADE[kind]}.audit"
+                    " WHERE workspace_id = $1 AND action = 'created' AND kind = $2",
+                    self.workspace, {"client": "api_client"}.get(kind, kind),
+                )  # fmt: skip
+                made = {row_id: 1 for _, row_id in rows}
+                self.verdict.compare(f"audit of {kind}", made, Counter(row_id for (row_id,) in audited))
 
     async def _published(self) -> None:
         for kind, query in PUBLISHED.items():
@@ -182,6 +202,11 @@ class Oracle:
             sums[str(line_id)] += allotted
             if (str(line_id), allotted) != self.known.amounts.get(reason):
                 self.verdict.wrong.append(f"entry {reason} is {allotted} on {line_id}: not what was sent")
+        edits = Counter(self.known.of("edit").told.values())
+        for line_id, version in await self._rows("SELECT id, version FROM budget.line WHERE workspace_id = $1",
+                                                 self.workspace):  # fmt: skip
+            if version < 1 + edits[str(line_id)]:
+                self.verdict.lost.append(f"line {line_id}: version {version} after {edits[str(line_id)]} edits")
         for line_id, allotted in await self._rows(
             "SELECT id, allotted FROM budget.balance WHERE workspace_id = $1", self.workspace
         ):
@@ -264,8 +289,6 @@ class Oracle:
             told = name in self.known.of("revocation").told
             if asked and not told:
                 continue
-            form = {"grant_type": "client_credentials"}
-            auth = aiohttp.BasicAuth(client_id, secret)
-            async with self.load.http.post(f"{self.load.url('gateway')}/oauth/token", data=form, auth=auth) as answer:
-                if (answer.status == 200) == told:
-                    self.verdict.lost.append(f"client {name}: /oauth/token answers {answer.status}")
+            status, _ = await self.load.grant(client_id, secret)
+            if (status == 200) == told:
+                self.verdict.lost.append(f"client {name}: /oauth/token answers {status}")

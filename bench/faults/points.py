@@ -118,7 +118,7 @@ def _install_requests() -> None:
         with doing(kind):
             await serve(self, scope, receive, sending)
 
-    Edge.__call__ = serve_passing  # type: ignore[method-assign]
+    _replace(Edge, "__call__", serve_passing)
 
 
 def _install_chassis() -> None:
@@ -137,8 +137,8 @@ def _install_chassis() -> None:
         with doing("job"):
             return await run_once(*arguments, **named)
 
-    Relay._post = post_passing  # type: ignore[method-assign]
-    jobs.run_once = run_passing
+    _replace(Relay, "_post", post_passing)
+    _replace(jobs, "run_once", run_passing)
 
 
 def _install_flushes() -> None:
@@ -150,20 +150,24 @@ def _install_flushes() -> None:
         with doing("flush"):
             return await attempt(self, *arguments)
 
-    Flusher._try = attempt_passing  # type: ignore[method-assign]
+    _replace(Flusher, "_try", attempt_passing)
 
 
 def _install_uploads() -> None:
-    from services.assets.asset import objects
+    import obstore
 
-    sync: Callable[..., Any] = objects._sync
+    rename = obstore.rename_async
 
-    def sync_passing(path: Path, root: Path) -> Any:
-        done = sync(path, root)
-        passing("upload.staged" if "incoming" in path.parts else "upload.kept")
-        return done
+    async def rename_passing(*arguments: Any, **named: Any) -> None:
+        passing("upload.staged")
+        await rename(*arguments, **named)
+        passing("upload.kept")
 
-    objects._sync = sync_passing
+    _replace(obstore, "rename_async", rename_passing)
+
+
+def _replace(owner: Any, name: str, by: Any) -> None:
+    setattr(owner, name, by)
 
 
 Handler = Callable[[Any, Any], Awaitable[None]]
