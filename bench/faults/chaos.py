@@ -20,7 +20,7 @@ from chassis.stack import parts
 POSTGRES = "postgres"
 SPREAD = 40  # operations within which a round's faults strike
 FREEZE_SECONDS = 2.0
-BACK_WITHIN = 60.0
+BACK_WITHIN = 120.0
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,19 @@ def attempt(
     rounds: Sequence[Sequence[Fault]], say: Say, *, seed: int, bug: str = "", check_every: int = CHECK_EVERY,
     workers: int = WORKERS,
 ) -> Outcome:  # fmt: skip
-    """One run on a stack of its own, which is gone afterwards unless it went red."""
+    """One run on a stack of its own, which is gone afterwards unless it went red without a seeded bug."""
     folder = Path(tempfile.mkdtemp(prefix="mops-faults-"))
+    kept = not bug
     try:
         with started(folder / "home", "bench.faults.launch", **({BUG: bug} if bug else {})) as stack:
-            return asyncio.run(under_fire(stack, rounds, say, seed=seed, check_every=check_every, workers=workers))
+            outcome = asyncio.run(under_fire(stack, rounds, say, seed=seed, check_every=check_every, workers=workers))
+        kept = kept and not outcome.verdict.sound
+        return outcome
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if kept:
+            say(f"what the stack said and left is in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def under_fire(

@@ -51,4 +51,4 @@ def test_nothing_acknowledged_is_lost_or_doubled_whatever_dies() -> None:
 
 @pytest.mark.parametrize("name", ["key-apart"])
 def test_a_seeded_bug_turns_the_run_red(name: str) -> None:
-    assert not attempt(rounds_for(BUGS[name]), print, seed=1, bug=name).verdict.sound
+    assert not attempt(rounds_for(BUGS[name])[:1], print, seed=1, bug=name).verdict.sound
