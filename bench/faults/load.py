@@ -23,7 +23,7 @@ from tests.stack.sendgrid import Account
 
 YEAR = datetime.now(BERLIN).year - 1
 PATIENCE = aiohttp.ClientTimeout(total=12)
-PAUSE = 0.05
+PAUSE = 0.1
 # Both names of a type: SendGrid's and ours.
 SENDGRID = {"open": "opened", "click": "clicked", "delivered": "delivered", "processed": "queued", "bounce": "bounced"}
 SLUGS = 40
