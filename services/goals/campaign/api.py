@@ -1,60 +1,174 @@
 """Decides what callers can do with campaigns."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Now, Session, workspace_of
+from chassis.editing import IfMatch, Match, edited
+from chassis.fields import Interval
 from chassis.idempotency import IdempotentRoute
-from chassis.identity import CurrentPrincipal, scope
+from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.outbox import record
-from chassis.paging import Ids, Listing, Page, listing, page
+from chassis.paging import MOST, Ids, Listing, Page, listing, page
 from services.goals.campaign import store
-from services.goals.campaign.models import Campaign, CampaignCreate, CampaignRead
-from services.goals.campaign.rules import CampaignState
-from services.goals.events import CampaignCreated
+from services.goals.campaign.actions import bring_to, follow_dates
+from services.goals.campaign.models import (
+    Campaign,
+    CampaignCancel,
+    CampaignChanged,
+    CampaignCreate,
+    CampaignCreated,
+    CampaignPatch,
+    CampaignPause,
+    CampaignRead,
+)
+from services.goals.campaign.rules import (
+    DATED,
+    CampaignState,
+    CampaignVerb,
+    assert_ahead,
+    assert_editable,
+    assert_movable,
+    assert_serves,
+    moved,
+)
 from services.goals.goal.store import goals_of
 
 router = APIRouter(route_class=IdempotentRoute, tags=["campaigns"])
 
 
+async def _read(session: AsyncSession, campaigns: Sequence[Campaign]) -> list[CampaignRead]:
+    goal_ids = await goals_of(session, [campaign.id for campaign in campaigns])
+    confirmed = await store.confirmations_of(session, campaigns)
+    return [CampaignRead.of(each, goal_ids[each.id], confirmed[each.id]) for each in campaigns]
+
+
 @router.post("/v1/campaigns", status_code=201, dependencies=[scope("goals:write")])
 async def create_campaign(create: CampaignCreate, session: Session, who: CurrentPrincipal, now: Now) -> CampaignRead:
     """Starts a campaign as an idea. E-mail events tagged with its slug count for it from now on, earlier ones too."""
-    campaign = Campaign.model_validate(
-        {
-            **create.model_dump(exclude={"flight", "owner"}),
-            "workspace_id": workspace_of(session),
-            "flight_start": create.flight.start,
-            "flight_end": create.flight.end,
-            "owner": create.owner or who.subject,
-            "state": CampaignState.IDEA,
-            "created_at": now,
-        }
-    )
+    row = {**create.columns(who.subject), "workspace_id": workspace_of(session), "created_at": now}
+    campaign = Campaign.model_validate({**row, "state": CampaignState.IDEA})
     await store.add_campaign(session, campaign)
     event = CampaignCreated(campaign_id=campaign.id, slug=campaign.slug, name=campaign.name)
     await record(session, event, campaign.id, now)
-    return CampaignRead.of(campaign, [])
+    return CampaignRead.of(campaign, [], [])
 
 
 @router.get("/v1/campaigns/{id}", dependencies=[scope("goals:read")])
 async def get_campaign(id: UUID, session: Session) -> CampaignRead:
     """One campaign."""
-    campaign = await store.get_campaign(session, id)
-    return CampaignRead.of(campaign, (await goals_of(session, [id]))[id])
+    (read,) = await _read(session, [await store.get_campaign(session, id)])
+    return read
 
 
 @router.get("/v1/campaigns", dependencies=[scope("goals:read")])
 async def list_campaigns(
     session: Session,
     id: Ids = [],
-    slug: Annotated[list[str], Query(max_length=200)] = [],
+    slug: Annotated[list[str], Query(max_length=MOST)] = [],
     state: Annotated[list[CampaignState], Query()] = [],
-    asked: Listing = listing("name", "flight_start", "created_at"),
+    owner: Annotated[list[str], Query(max_length=MOST)] = [],
+    asked: Listing = listing("name", "flight_start", "flight_end", "created_at"),
 ) -> Page[CampaignRead]:
     """Campaigns, the oldest first unless sorted otherwise."""
-    rows, next_cursor = await page(session, Campaign, store.select_campaigns(id, slug, state), asked)
-    goal_ids = await goals_of(session, [row.id for row in rows])
-    return Page(items=[CampaignRead.of(row, goal_ids[row.id]) for row in rows], next_cursor=next_cursor)
+    rows, next_cursor = await page(session, Campaign, store.select_campaigns(id, slug, state, owner), asked)
+    return Page(items=await _read(session, rows), next_cursor=next_cursor)
+
+
+@router.patch("/v1/campaigns/{id}", dependencies=[scope("goals:write")])
+async def update_campaign(
+    id: UUID, patch: CampaignPatch, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> CampaignRead:
+    """Changes what is sent and leaves the rest. When the flight moves, all that hangs on it is told, and a campaign
+    that is approved goes live if the day has come. 409 `closed` once it is over."""
+    campaign = await store.get_campaign(session, id, lock=True)
+    if_match.check(campaign)
+    assert_editable(campaign.state)
+    (read,) = await _read(session, [campaign])
+    today, before = await store.today_of(session, now), campaign.flight
+    campaign.sqlmodel_update(edited(CampaignCreate, read, patch).columns(who.subject))
+    assert_movable(campaign.state, before, campaign.flight, today)
+    if session.is_modified(campaign):
+        await session.flush()
+        flight = Interval(start=campaign.flight_start, end=campaign.flight_end)
+        moved_to = flight if campaign.flight != before else None
+        await record(session, CampaignChanged(campaign_id=id, name=campaign.name, flight=moved_to), id, now)
+        await follow_dates(session, campaign, who.subject, now)
+    (read,) = await _read(session, [campaign])
+    return read
+
+
+async def _move(
+    session: AsyncSession, campaign_id: UUID, verb: CampaignVerb, if_match: Match, who: Principal, now: datetime,
+    reason: str | None = None,
+) -> CampaignRead:  # fmt: skip
+    campaign = await store.get_campaign(session, campaign_id, lock=True)
+    if_match.check(campaign)
+    state = moved(campaign.state, verb)
+    if state is CampaignState.PLANNED:
+        assert_serves(len((await goals_of(session, [campaign_id]))[campaign_id]))
+    if state in DATED:
+        assert_ahead(campaign.flight, await store.today_of(session, now))
+    await bring_to(session, campaign, state, who.subject, now, reason)
+    await follow_dates(session, campaign, who.subject, now)
+    (read,) = await _read(session, [campaign])
+    return read
+
+
+@router.post("/v1/campaigns/{id}/plan", dependencies=[scope("goals:write")])
+async def plan_campaign(id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now) -> CampaignRead:
+    """Makes an idea a plan. 409 `no_goal` unless a goal is measured over it."""
+    return await _move(session, id, CampaignVerb.PLAN, if_match, who, now)
+
+
+@router.post("/v1/campaigns/{id}/approve", dependencies=[scope("goals:approve")])
+async def approve_campaign(
+    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> CampaignRead:
+    """Approves a plan. It goes live when its flight starts: at once, if it has. 409 `flight_over` if it has ended."""
+    return await _move(session, id, CampaignVerb.APPROVE, if_match, who, now)
+
+
+@router.post("/v1/campaigns/{id}/pause", dependencies=[scope("goals:write")])
+async def pause_campaign(
+    id: UUID, pause: CampaignPause, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> CampaignRead:
+    """Halts a live campaign, until it is resumed or its flight ends."""
+    return await _move(session, id, CampaignVerb.PAUSE, if_match, who, now, pause.reason)
+
+
+@router.post("/v1/campaigns/{id}/resume", dependencies=[scope("goals:write")])
+async def resume_campaign(
+    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> CampaignRead:
+    """Lets a paused campaign go on."""
+    return await _move(session, id, CampaignVerb.RESUME, if_match, who, now)
+
+
+@router.post("/v1/campaigns/{id}/complete", dependencies=[scope("goals:write")])
+async def complete_campaign(
+    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> CampaignRead:
+    """Ends a campaign before its flight does."""
+    return await _move(session, id, CampaignVerb.COMPLETE, if_match, who, now)
+
+
+@router.post("/v1/campaigns/{id}/archive", dependencies=[scope("goals:write")])
+async def archive_campaign(
+    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> CampaignRead:
+    """Puts a completed campaign away."""
+    return await _move(session, id, CampaignVerb.ARCHIVE, if_match, who, now)
+
+
+@router.post("/v1/campaigns/{id}/cancel", dependencies=[scope("goals:approve")])
+async def cancel_campaign(
+    id: UUID, cancel: CampaignCancel, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> CampaignRead:
+    """Gives a campaign up, for good. What other parts hold for it they release; `confirmations` shows which have."""
+    return await _move(session, id, CampaignVerb.CANCEL, if_match, who, now, cancel.reason)
