@@ -6,7 +6,7 @@ import sys
 
 from bench.faults import run
 from bench.faults.bugs import BUGS
-from bench.faults.chaos import POSTGRES, plan
+from bench.faults.chaos import DEATHS, POSTGRES, plan
 from bench.faults.launch import HEALTHY_AFTER, LEASE
 from chassis.stack import parts
 
@@ -38,7 +38,7 @@ def main() -> int:
         f" not passed in time, killed elsewhere: {outcome.chaos.not_passed}")  # fmt: skip
     say(f"answers: {dict(sorted(outcome.load.known.answers.items()))}")
     acknowledged = outcome.load.known.writes + len(outcome.load.known.events)
-    planned = sum(fault.kind in ("kill", "quit") for faults in rounds for fault in faults)
+    planned = sum(fault.kind in DEATHS for faults in rounds for fault in faults)
     done = sum(count for part, count in outcome.chaos.struck.items() if part in everything)
     say(f"{done} deaths, {acknowledged} acknowledged writes and events in {outcome.seconds:.0f} s:"
         f" {done / outcome.seconds * 60:.0f} deaths a minute")  # fmt: skip

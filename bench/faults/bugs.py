@@ -38,7 +38,8 @@ def _key_apart() -> None:
     later: set[Any] = set()
 
     async def keep(self: idempotency.Claim, response: Any) -> None:
-        await self.session.execute(text(f"DELETE FROM idempotency WHERE {idempotency._KEY}"), self.row)
+        taken = text(f"DELETE FROM idempotency WHERE {idempotency._KEY} RETURNING fingerprint")
+        fingerprint = await self.session.scalar(taken, self.row)
         engine, row = self.session.bind, self.row
         answer = self.sealer.seal(bytes(response.body), self.place)
 
@@ -52,9 +53,9 @@ def _key_apart() -> None:
                 await session.execute(
                     text("""INSERT INTO idempotency (workspace_id, subject, operation, key, fingerprint, created_at,
                                 status, answer)
-                            VALUES (:workspace, :subject, :operation, :key, '', now(), :status, :answer)
+                            VALUES (:workspace, :subject, :operation, :key, :print, now(), :status, :answer)
                             ON CONFLICT DO NOTHING"""),
-                    {**row, "status": response.status_code, "answer": answer},
+                    {**row, "print": fingerprint, "status": response.status_code, "answer": answer},
                 )
 
         task = asyncio.create_task(store())

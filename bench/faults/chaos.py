@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 
 from bench.faults import points
 from bench.faults.load import Load
@@ -20,6 +21,7 @@ from chassis.stack import parts
 POSTGRES = "postgres"
 SPREAD = 40  # operations within which a round's faults strike
 FREEZE_SECONDS = 2.0
+DEATHS = ("kill", "quit")
 BACK_WITHIN = 120.0
 
 
@@ -29,7 +31,7 @@ class Fault:
     it next passes that, after `skip` passes."""
 
     part: str
-    kind: str  # "kill", "quit" (Postgres's immediate shutdown), "restart", "freeze"
+    kind: str  # "kill", "quit" (Postgres's immediate shutdown), "restart", "freeze", "backend" (one of Postgres's own)
     after: int
     point: str = ""
     skip: int = 0
@@ -55,6 +57,8 @@ def plan(seed: int, kills: int, postgres: int, only: list[str]) -> list[list[Fau
             # A round of its own, so that no death hides what becomes of those who wait.
             frozen, asked = rng.choice(list(turns)), rng.choice(list(turns))
             rounds.append([Fault(frozen, "freeze", rng.randrange(SPREAD)), Fault(asked, "restart", SPREAD)])
+            if POSTGRES in only:
+                rounds[-1].append(Fault(POSTGRES, "backend", 2 * SPREAD))
     return rounds
 
 
@@ -85,12 +89,17 @@ class Chaos:
             await self._freeze(pid)
         elif fault.point:
             await self._die_at(fault, pid)
+        elif fault.kind == "backend":
+            # Postgres then ends all others, and goes through its log as after a crash of its own.
+            backends = [each for each in psutil.Process(pid).children() if "[local]" in " ".join(each.cmdline())]
+            if backends:
+                backends[0].kill()
         else:
             signals = {"kill": signal.SIGKILL, "quit": signal.SIGQUIT, "restart": signal.SIGTERM}
             os.kill(pid, signals[fault.kind])
-        if fault.kind != "freeze":
+        if fault.kind not in ("freeze", "backend"):
             await self._back(fault.part, pid)
-        self.struck[f"{fault.part} {fault.kind}" if fault.kind in ("freeze", "restart") else fault.part] += 1
+        self.struck[fault.part if fault.kind in DEATHS else f"{fault.part} {fault.kind}"] += 1
 
     async def _die_at(self, fault: Fault, pid: int) -> None:
         points.arm(self.home, fault.part, fault.point, fault.skip)

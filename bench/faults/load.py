@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import io
 import json
 import random
 import time
@@ -212,12 +213,14 @@ class Worker:
         self.posted: list[tuple[Source, list[Happening]]] = []
         self.drafts: list[str] = []
         self.revocable: list[str] = []
-        self.versions: dict[str, int] = {}  # of its own lines, which nobody else edits
+        # Of its own rows, which nobody else edits: id -> the version last seen.
+        self.campaigns: dict[str, int] = {}
+        self.lines: dict[str, int] = {}
         self.parts_of_day: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (24, self.post_events), (10, self.post_again), (12, self.create_campaign), (7, self.create_objective),
             (4, self.create_goal), (4, self.activate_goal), (8, self.create_line), (24, self.allot),
-            (8, self.edit_line), (6, self.upload), (5, self.create_client), (2, self.revoke_client),
-            (1, self.create_source), (6, self.read),
+            (8, self.edit_line), (6, self.edit_campaign), (4, self.cancel_campaign), (6, self.upload),
+            (5, self.create_client), (2, self.revoke_client), (1, self.create_source), (6, self.read),
         ]  # fmt: skip
 
     def name(self, kind: str) -> str:
@@ -310,6 +313,37 @@ class Worker:
         graph = ("createCampaign", "CampaignCreateInput", "campaign")
         answer = await self.write("campaign", slug, "goals", "/v1/campaigns", body, graph)
         await self.see("goals", "campaigns", answer["id"])
+        if slug not in self.load.slugs:
+            self.campaigns[answer["id"]] = 1
+
+    async def edit_campaign(self) -> None:
+        await self.edit("rename", "goals", "/v1/campaigns", "name", self.campaigns)
+
+    async def edit_line(self) -> None:
+        await self.edit("edit", "budget", "/v1/lines", "department", self.lines)
+
+    async def edit(self, kind: str, part: str, path: str, field: str, versions: dict[str, int]) -> None:
+        """Against the version last seen; whoever gave up has seen none, and leaves the row alone from then on."""
+        if not versions:
+            return
+        row_id, version = versions.popitem()
+        value = self.name(kind)
+        self.known.sent(kind, value)
+        headers = {"If-Match": f'"{version}"', "Idempotency-Key": f"{self.load.seed}/{kind}/{value}"}
+        answer = await self.call(
+            part, "PATCH", f"{path}/{row_id}", json={field: value}, headers=headers, again=self.rng.random() > 0.04
+        )
+        self.known.told(kind, value, row_id)
+        if (answer[field], answer["version"]) != (value, version + 1):
+            self.known.wrong.append(f"{kind} {value} of {row_id} at version {version} is answered with {answer}")
+        versions[row_id] = answer["version"]
+
+    async def cancel_campaign(self) -> None:
+        """Budget hears of it and lets go of what it holds, and goals of that."""
+        if self.campaigns:
+            campaign_id, _ = self.campaigns.popitem()
+            path = f"/v1/campaigns/{campaign_id}/cancel"
+            await self.write("cancellation", campaign_id, "goals", path, {"reason": "no money"})
 
     async def create_objective(self) -> None:
         name = self.name("objective")
@@ -396,24 +430,7 @@ class Worker:
         }  # fmt: skip
         answer = await self.write("line", name, "budget", "/v1/lines", body, ("createLine", "LineCreateInput", "line"))
         self.load.lines.append(answer["id"])
-        self.versions[answer["id"]] = 1
-
-    async def edit_line(self) -> None:
-        """Against the version last seen; whoever gave up has seen none, and leaves the line alone from then on."""
-        if not self.versions:
-            return
-        line_id, version = self.versions.popitem()
-        department, headers = self.name("edit"), {"If-Match": f'"{version}"'}
-        self.known.sent("edit", department)
-        key = f"{self.load.seed}/edit/{department}"
-        answer = await self.call(
-            "budget", "PATCH", f"/v1/lines/{line_id}", json={"department": department},
-            headers={**headers, "Idempotency-Key": key}, again=self.rng.random() > 0.04,
-        )  # fmt: skip
-        self.known.told("edit", department, line_id)
-        if (answer["department"], answer["version"]) != (department, version + 1):
-            self.known.wrong.append(f"line {line_id}, edited at version {version}, answers with {answer}")
-        self.versions[line_id] = answer["version"]
+        self.lines[answer["id"]] = 1
 
     async def allot(self) -> None:
         """Half of it on one line, which all want at once."""
@@ -432,7 +449,7 @@ class Worker:
             title = self.name("asset")
             form = aiohttp.FormData({"title": title, "kind": "logo"})
             form.add_field("campaign_id", self.known.of("campaign").told["tagged-2"])
-            form.add_field("file", content, filename="logo.png", content_type="image/png")
+            form.add_field("file", io.BytesIO(content), filename="logo.png", content_type="image/png")
             self.known.sent("asset", title)
             self.known.bytes[title] = hashlib.sha256(content).hexdigest()
             with suppress(GaveUp):

@@ -19,6 +19,9 @@ from bench.faults.load import YEAR, Load
 from chassis.stack import parts
 
 SETTLES_WITHIN = 90.0
+# Each change of a field, from the audit log.
+CHANGED = """SELECT change ->> 'new', row_id FROM {}.audit, jsonb_array_elements(changes) AS change
+             WHERE workspace_id = $1 AND action = 'changed' AND kind = '{}' AND change ->> 'field' = '{}'"""
 # Where what each kind of write leaves stands, and under which id: one row for each that happened.
 ROWS = {
     "campaign": "SELECT slug, id FROM goals.campaign WHERE workspace_id = $1",
@@ -27,9 +30,9 @@ ROWS = {
     "activation": "SELECT title, id FROM goals.goal WHERE workspace_id = $1 AND state = 'active'",
     "source": "SELECT name, id FROM metrics.source WHERE workspace_id = $1",
     "line": "SELECT name, id FROM budget.line WHERE workspace_id = $1",
-    "edit": """SELECT change ->> 'new', row_id FROM budget.audit, jsonb_array_elements(changes) AS change
-               WHERE workspace_id = $1 AND kind = 'line' AND action = 'changed'
-               AND change ->> 'field' = 'department'""",
+    "cancellation": "SELECT id::text, id FROM goals.campaign WHERE workspace_id = $1 AND state = 'cancelled'",
+    "rename": CHANGED.format("goals", "campaign", "name"),
+    "edit": CHANGED.format("budget", "line", "department"),
     "entry": "SELECT reason, NULL FROM budget.entry WHERE workspace_id = $1",
     "asset": "SELECT title, id FROM assets.asset WHERE workspace_id = $1",
     "client": "SELECT name, id FROM gateway.api_client WHERE workspace_id = $1 AND name <> 'other-admin'",
@@ -38,9 +41,13 @@ ROWS = {
 # Of which the audit log tells that they were made.
 MADE = {"campaign": "goals", "objective": "goals", "goal": "goals", "source": "metrics", "line": "budget",
         "asset": "assets", "client": "gateway"}  # fmt: skip
-# What each write of a kind publishes, once: type, and which of the event's fields names it in which table.
+CANCELLED = "SELECT id FROM goals.campaign WHERE workspace_id = $1 AND state = 'cancelled'"
+# The subjects of what is published, each as often as it should be.
 PUBLISHED = {
     "goals.campaign.created": "SELECT id FROM goals.campaign WHERE workspace_id = $1",
+    "goals.campaign.changed": f"SELECT row_id FROM ({CHANGED.format('goals', 'campaign', 'name')}) AS renamed",
+    "goals.campaign.cancelled": CANCELLED,
+    "budget.campaign.released": CANCELLED,
     "goals.goal.created": "SELECT id FROM goals.goal WHERE workspace_id = $1",
     "goals.goal.activated": "SELECT id FROM goals.goal WHERE workspace_id = $1 AND state = 'active'",
 }
@@ -150,7 +157,7 @@ class Oracle:
 
     async def _published(self) -> None:
         for kind, query in PUBLISHED.items():
-            expected = {str(row_id): 1 for (row_id,) in await self._rows(query, self.workspace)}
+            expected = Counter(str(row_id) for (row_id,) in await self._rows(query, self.workspace))
             part = kind.partition(".")[0]
             told = await self._rows(
                 f"SELECT subject FROM {part}.outbox WHERE workspace_id = $1 AND type = $2", self.workspace, kind
@@ -176,6 +183,12 @@ class Oracle:
         self.verdict.compare(
             "campaign in metrics", own, Counter(map(tuple, await self._rows(query.format("metrics"), self.workspace)))
         )
+
+        confirmed = await self._rows(
+            "SELECT campaign_id FROM goals.campaign_confirmation WHERE workspace_id = $1", self.workspace
+        )
+        cancelled = await self._rows(CANCELLED, self.workspace)
+        self.verdict.compare("confirmed cancellation", Counter(map(tuple, cancelled)), Counter(map(tuple, confirmed)))
 
     async def _events(self) -> None:
         rows = await self._rows(

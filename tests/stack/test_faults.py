@@ -21,6 +21,7 @@ ROUNDS = [
         Fault("goals", "freeze", 5),
         Fault("metrics", "kill", 25),
         Fault("budget", "restart", 30),
+        Fault(POSTGRES, "backend", 60),
     ],
     [
         Fault("gateway", "kill", 0, "write.before_answer"),
