@@ -8,7 +8,6 @@ import io
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
@@ -40,6 +39,10 @@ query Read($slug: String!) {
 
 class GaveUp(Exception):
     """The sender didn't wait for an answer, nor send again: nobody knows what became of it."""
+
+
+class Refused(GaveUp):
+    """What was sent is said to be wrong, and never is."""
 
 
 class Source:
@@ -92,14 +95,10 @@ class Load:
         self.home, self.port, self.seed = home, port, seed
         self.known = Known()
         self.done = 0
-        self.tries = 0
-        self.in_flight: Counter[str] = Counter()
-        self.stopping = False
         self.token = ""
-        self._waiting: list[tuple[int, asyncio.Event]] = []
         self._going = asyncio.Event()
+        self._move = asyncio.Event()
         self._idle = 0
-        self._resting = asyncio.Event()
         self._workers: list[asyncio.Task[None]] = []
         self.http: aiohttp.ClientSession
         # What workers share: campaigns that events are tagged with, some of which aren't born yet; contended lines.
@@ -159,42 +158,37 @@ class Load:
     async def rest(self) -> None:
         """Until every worker has finished what it was at, and was told of it."""
         self._going.clear()
-        self._resting.clear()
-        while self._idle < len(self._workers):
-            self.raise_broken()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._resting.wait(), 1)
+        await self._until(lambda: self._idle == len(self._workers))
 
     def go_on(self) -> None:
         self._going.set()
 
+    async def reached(self, target: int) -> None:
+        """Until so many operations are done."""
+        await self._until(lambda: self.done >= target)
+
     async def turn(self) -> None:
+        """A worker's, between two operations."""
         if not self._going.is_set():
             self._idle += 1
-            self._resting.set()
-            try:
-                await self._going.wait()
-            finally:
-                self._idle -= 1
-                self._resting.clear()
+            self._moved()
+            await self._going.wait()
+            self._idle -= 1
 
     def finished(self) -> None:
         self.done += 1
-        for target, reached in self._waiting:
-            if self.done >= target:
-                reached.set()
-        self._waiting = [(target, reached) for target, reached in self._waiting if target > self.done]
+        self._moved()
 
-    async def reached(self, target: int) -> None:
-        """Until so many operations are done."""
+    def _moved(self) -> None:
+        self._move.set()
+        self._move = asyncio.Event()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
         self.raise_broken()
-        if self.done < target:
-            reached = asyncio.Event()
-            self._waiting.append((target, reached))
-            while not reached.is_set():
-                self.raise_broken()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(reached.wait(), 1)
+        while not condition():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._move.wait(), 1)
+            self.raise_broken()
 
     def raise_broken(self) -> None:
         for worker in self._workers:
@@ -216,7 +210,7 @@ class Worker:
         # Of its own rows, which nobody else edits: id -> the version last seen.
         self.campaigns: dict[str, int] = {}
         self.lines: dict[str, int] = {}
-        self.parts_of_day: list[tuple[int, Callable[[], Awaitable[None]]]] = [
+        self.acts: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (24, self.post_events), (10, self.post_again), (12, self.create_campaign), (7, self.create_objective),
             (4, self.create_goal), (4, self.activate_goal), (8, self.create_line), (24, self.allot),
             (8, self.edit_line), (6, self.edit_campaign), (4, self.cancel_campaign), (6, self.upload),
@@ -228,10 +222,10 @@ class Worker:
         return f"{kind}-{self.number}-{self.made}"
 
     async def work(self) -> None:
-        weights = [weight for weight, _ in self.parts_of_day]
+        weights = [weight for weight, _ in self.acts]
         while True:
             await self.load.turn()
-            (_, act), *_ = self.rng.choices(self.parts_of_day, weights)
+            (_, act), *_ = self.rng.choices(self.acts, weights)
             with suppress(GaveUp):
                 await act()
             self.load.finished()
@@ -244,21 +238,17 @@ class Worker:
         load = self.load
         headers = {"Authorization": f"Bearer {load.token}", **request.pop("headers", {})}
         while True:
-            load.tries += 1
-            load.in_flight[part] += 1
             try:
                 async with load.http.request(method, load.url(part) + path, headers=headers, **request) as answer:
                     status, content = answer.status, await answer.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as problem:
                 status, content = 0, type(problem).__name__.encode()
-            finally:
-                load.in_flight[part] -= 1
             self.known.answers[f"{part} {status or 'nothing'}"] += 1
             if status // 100 == 2:
                 return json.loads(content) if content else None
             if status == 500 or status // 100 == 4:
                 self.known.wrong.append(f"{method} {part} {path.split('/')[2]}: {status} {content[:300]!r}")
-                raise GaveUp
+                raise Refused
             if not again:
                 raise GaveUp
             await asyncio.sleep(PAUSE)
@@ -295,7 +285,7 @@ class Worker:
             codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
             if not codes or codes - {"UPSTREAM_UNAVAILABLE", "UPSTREAM_TIMEOUT"}:
                 self.known.wrong.append(f"{kind} through the graph: {json.dumps(answer)[:400]}")
-                raise GaveUp
+                raise Refused
             if not again:
                 raise GaveUp
             await asyncio.sleep(PAUSE)
@@ -402,12 +392,14 @@ class Worker:
         events = [Happening(**{**vars(event), "source": source.name}) for event in events]
         body = source.body(self.rng, events)
         while True:
-            with suppress(GaveUp):
+            try:
                 # Signed anew, as a platform does whose signature ages.
                 await self.call("metrics", "POST", source.url, data=body, headers=source.headers(body), again=False)
                 break
-            self.load.raise_broken()
-            await asyncio.sleep(PAUSE)
+            except Refused:
+                raise
+            except GaveUp:
+                await asyncio.sleep(PAUSE)
         self.known.posts += 1
         self.known.events.update(events)
         if len(self.posted) < 200:
@@ -452,11 +444,13 @@ class Worker:
             form.add_field("file", io.BytesIO(content), filename="logo.png", content_type="image/png")
             self.known.sent("asset", title)
             self.known.bytes[title] = hashlib.sha256(content).hexdigest()
-            with suppress(GaveUp):
+            try:
                 answer = await self.call("assets", "POST", "/v1/assets", data=form, again=False)
                 break
-            self.load.raise_broken()
-            await asyncio.sleep(PAUSE)
+            except Refused:
+                raise
+            except GaveUp:
+                await asyncio.sleep(PAUSE)
         self.known.told("asset", title, answer["id"])
 
     async def create_client(self) -> None:

@@ -106,6 +106,7 @@ class Oracle:
                 await self._events()
                 await self._money()
                 await self._goals_follow()
+                await self._nothing_hangs()
         finally:
             await self.database.close()
         await self._numbers()
@@ -154,6 +155,14 @@ class Oracle:
                 )  # fmt: skip
                 made = {row_id: 1 for _, row_id in rows}
                 self.verdict.compare(f"audit of {kind}", made, Counter(row_id for (row_id,) in audited))
+
+    async def _nothing_hangs(self) -> None:
+        """No transaction stays open for a process that is gone."""
+        hanging = await self._rows(
+            """SELECT usename, count(*) FROM pg_stat_activity
+               WHERE state = 'idle in transaction' AND state_change < now() - interval '15 s' GROUP BY usename"""
+        )
+        self.verdict.wrong += [f"{count} transactions of {who} hang" for who, count in hanging]
 
     async def _published(self) -> None:
         for kind, query in PUBLISHED.items():
