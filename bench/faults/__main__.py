@@ -22,6 +22,7 @@ def main() -> int:
     arguments.add_argument("--postgres", type=int, metavar="N", help="of Postgres (a quarter of that)")
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--workers", type=int, default=run.WORKERS)
+    arguments.add_argument("--replicas", type=int, choices=(1, 2), default=1, help="of each process (1)")
     arguments.add_argument("--check-every", type=int, default=run.CHECK_EVERY, metavar="ROUNDS")
     arguments.add_argument("--only", nargs="+", choices=everything, default=everything, metavar="PROCESS")
     arguments.add_argument("--bug", choices=[*BUGS, "all"], help="seed a bug; fails unless the run goes red")
@@ -32,8 +33,10 @@ def main() -> int:
         return report({"seeded_bugs_found": hunt(names, given.seed)}, {"seeded_bugs_found": 1.0})
     say(f"a process that lived {HEALTHY_AFTER} s is started again at once; a dead relay's events wait {LEASE}")
     postgres = given.kills // 4 if given.postgres is None else given.postgres
-    rounds = plan(given.seed, given.kills, postgres, given.only)
-    outcome = run.attempt(rounds, say, seed=given.seed, check_every=given.check_every, workers=given.workers)
+    rounds = plan(given.seed, given.kills, postgres, given.only, given.replicas)
+    outcome = run.attempt(
+        rounds, say, seed=given.seed, check_every=given.check_every, workers=given.workers, replicas=given.replicas
+    )
     say(f"deaths at named points: {dict(sorted(outcome.chaos.at_points.items()))};"
         f" not passed in time, killed elsewhere: {outcome.chaos.not_passed}")  # fmt: skip
     say(f"answers: {dict(sorted(outcome.load.known.answers.items()))}")

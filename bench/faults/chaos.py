@@ -15,6 +15,7 @@ import aiohttp
 import psutil
 
 from bench.faults import points
+from bench.faults.launch import second
 from bench.faults.load import Load
 from chassis.stack import parts
 
@@ -27,8 +28,8 @@ BACK_WITHIN = 120.0
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a part when `after` more operations are done since the round began. With a point: it dies when
-    it next passes that, after `skip` passes."""
+    """What happens to a part, or to its second replica, when `after` more operations are done since the round began.
+    With a point: it dies when it next passes that, after `skip` passes."""
 
     part: str
     kind: str  # "kill", "quit" (Postgres's immediate shutdown), "restart", "freeze", "backend" (one of Postgres's own)
@@ -37,7 +38,7 @@ class Fault:
     skip: int = 0
 
 
-def plan(seed: int, kills: int, postgres: int, only: list[str]) -> list[list[Fault]]:
+def plan(seed: int, kills: int, postgres: int, only: list[str], replicas: int = 1) -> list[list[Fault]]:
     """Rounds of faults: each part dies once a round, half the time at its points in turn; Postgres now and then."""
     rng = random.Random(f"{seed}/faults")
     turns = {part: rng.sample(points.POINTS[part], len(points.POINTS[part])) for part in only if part != POSTGRES}
@@ -47,7 +48,8 @@ def plan(seed: int, kills: int, postgres: int, only: list[str]) -> list[list[Fau
         for part, order in turns.items():
             if number < kills:
                 point = order[number // 2 % len(order)] if number % 2 == 0 else ""
-                faults.append(Fault(part, "kill", rng.randrange(SPREAD), point, rng.randrange(4) if point else 0))
+                process = second(part) if rng.randrange(replicas) else part
+                faults.append(Fault(process, "kill", rng.randrange(SPREAD), point, rng.randrange(4) if point else 0))
         every = max(1, kills // max(1, postgres)) if turns else 1
         if POSTGRES in only and number % every == every - 1 and number // every < postgres:
             kind = "quit" if number // every % 5 == 4 else "kill"
@@ -72,8 +74,8 @@ class Chaos:
         self.at_points: Counter[str] = Counter()
         self.not_passed = 0
 
-    def pid(self, part: str) -> int:
-        return int((self.home / "run" / f"{part}.pid").read_text())
+    def pid(self, process: str) -> int:
+        return int((self.home / "run" / f"{process}.pid").read_text())
 
     async def run(self, faults: Sequence[Fault]) -> None:
         began = self.load.done
@@ -99,7 +101,8 @@ class Chaos:
             os.kill(pid, signals[fault.kind])
         if fault.kind not in ("freeze", "backend"):
             await self._back(fault.part, pid)
-        self.struck[fault.part if fault.kind in DEATHS else f"{fault.part} {fault.kind}"] += 1
+        part = fault.part.partition("-")[0]
+        self.struck[part if fault.kind in DEATHS else f"{part} {fault.kind}"] += 1
 
     async def _die_at(self, fault: Fault, pid: int) -> None:
         points.arm(self.home, fault.part, fault.point, fault.skip)
@@ -133,13 +136,14 @@ class Chaos:
             await asyncio.sleep(0.02)
 
     async def all_ready(self) -> None:
-        await asyncio.gather(*(self.ready(part) for part in parts()))
+        replicas = range(self.load.replicas)
+        await asyncio.gather(*(self._ready(part, replica) for part in parts() for replica in replicas))
 
-    async def ready(self, part: str) -> None:
+    async def _ready(self, part: str, replica: int) -> None:
         deadline = time.monotonic() + BACK_WITHIN
         while True:
             with suppress(aiohttp.ClientError, TimeoutError, OSError):
-                async with self.load.http.get(f"{self.load.url(part)}/readyz") as answer:
+                async with self.load.http.get(f"{self.load.url(part, replica)}/readyz") as answer:
                     if answer.status == 200:
                         return
             if time.monotonic() > deadline:

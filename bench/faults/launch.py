@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import asyncpg
 from bench.faults import bugs, points
 from chassis import outbox, service, stack
 from deploy import child, local
+from deploy.supervisor import Supervisor
 
-BUG = "FAULTS_BUG"
+BUG, REPLICAS, SECOND = "FAULTS_BUG", "FAULTS_REPLICAS", "FAULTS_SECOND"
 # How long a process must have lived to be started again at once, and how long the events that a dead relay had taken
 # wait: shorter, or a run of a thousand deaths would mostly wait. Their order is the product's: a post ends before its
 # lease does.
@@ -30,7 +32,10 @@ def main() -> int:
     serve, prepare = here.serve, here.prepare
 
     def serve_under_fire(part: stack.Part, address: local.Address, variables: dict[str, str]) -> int:
-        become(part.name, Path(variables["MOPS_HOME"]), os.environ.get(BUG, ""))
+        process = part.name
+        if SECOND in os.environ:
+            process, address = second(process), replace(address, port=address.port + len(stack.parts()))
+        become(part.name, process, Path(variables["MOPS_HOME"]), os.environ.get(BUG, ""))
         code: int = serve(part, address, variables)
         return code
 
@@ -45,11 +50,34 @@ def main() -> int:
         return code
 
     here.serve, here.prepare = serve_under_fire, prepare_probes
+    if os.environ.get(REPLICAS) == "2":
+        _start_twice()
     child.HEALTHY_AFTER = HEALTHY_AFTER
     return local.main()
 
 
-def become(part: str, home: Path, bug: str) -> None:
+def second(part: str) -> str:
+    """The name of a part's second replica, which listens behind all first ones."""
+    return f"{part}-2"
+
+
+def _start_twice() -> None:
+    start = Supervisor.start
+
+    def start_both(self: Supervisor, one: child.Child) -> None:
+        def be_second() -> int:
+            os.environ[SECOND] = "yes"
+            return one.body()
+
+        start(self, one)
+        if one.name in stack.parts():
+            start(self, replace(one, name=second(one.name), body=be_second, buffers={}))
+
+    starting: Any = Supervisor
+    starting.start = start_both
+
+
+def become(part: str, process: str, home: Path, bug: str) -> None:
     """Prepares this process, before any app is imported, to be a part under fire."""
     outbox.POST_SECONDS, outbox.LEASE = POST_SECONDS, LEASE
     making: Any = service
@@ -63,7 +91,7 @@ def become(part: str, home: Path, bug: str) -> None:
     making.create_service = create_counting
     if bug:
         bugs.install(bug, part)
-    points.install(part, home)
+    points.install(part, process, home)
 
 
 async def _make_probes(admin_dsn: str) -> None:

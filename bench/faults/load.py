@@ -91,8 +91,8 @@ class Source:
 class Load:
     """All workers together, and how far they are."""
 
-    def __init__(self, home: Path, port: int, seed: int) -> None:
-        self.home, self.port, self.seed = home, port, seed
+    def __init__(self, home: Path, port: int, seed: int, replicas: int = 1) -> None:
+        self.home, self.port, self.seed, self.replicas = home, port, seed, replicas
         self.known = Known()
         self.done = 0
         self.token = ""
@@ -108,8 +108,8 @@ class Load:
         self.sources: list[Source] = []
         self.objective = ""
 
-    def url(self, part: str) -> str:
-        return f"http://127.0.0.1:{self.port + parts()[part].port}"
+    def url(self, part: str, replica: int = 0) -> str:
+        return f"http://127.0.0.1:{self.port + replica * len(parts()) + parts()[part].port}"
 
     async def __aenter__(self) -> "Load":
         self.http = aiohttp.ClientSession(timeout=PATIENCE, connector=aiohttp.TCPConnector(limit=0))
@@ -238,8 +238,9 @@ class Worker:
         load = self.load
         headers = {"Authorization": f"Bearer {load.token}", **request.pop("headers", {})}
         while True:
+            url = load.url(part, self.rng.randrange(load.replicas)) + path
             try:
-                async with load.http.request(method, load.url(part) + path, headers=headers, **request) as answer:
+                async with load.http.request(method, url, headers=headers, **request) as answer:
                     status, content = answer.status, await answer.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as problem:
                 status, content = 0, type(problem).__name__.encode()

@@ -30,20 +30,20 @@ _left: dict[str, int] = {}
 _folder = Path()
 
 
-def folder(home: Path, part: str) -> Path:
-    return home / "crash" / part
+def folder(home: Path, process: str) -> Path:
+    return home / "crash" / process
 
 
-def arm(home: Path, part: str, point: str, skip: int) -> None:
-    """Lets a part die when it passes a point, after so many passes."""
-    folder(home, part).mkdir(parents=True, exist_ok=True)
-    unfinished = folder(home, part) / f"{point}.new"
+def arm(home: Path, process: str, point: str, skip: int) -> None:
+    """Lets a process die when it passes a point, after so many passes."""
+    folder(home, process).mkdir(parents=True, exist_ok=True)
+    unfinished = folder(home, process) / f"{point}.new"
     unfinished.write_text(str(skip))
-    unfinished.replace(folder(home, part) / point)
+    unfinished.replace(folder(home, process) / point)
 
 
-def disarm(home: Path, part: str) -> None:
-    for armed in folder(home, part).glob("*"):
+def disarm(home: Path, process: str) -> None:
+    for armed in folder(home, process).glob("*"):
         armed.unlink(missing_ok=True)
 
 
@@ -79,10 +79,10 @@ def _kind(scope: Any) -> str:
     return known.get(path) or ("webhook" if path.startswith("/v1/webhooks/") else "write")
 
 
-def install(part: str, home: Path) -> None:
+def install(part: str, process: str, home: Path) -> None:
     """Makes this process, which is about to become the part, pass its points."""
     global _folder
-    _folder = folder(home, part)
+    _folder = folder(home, process)
     for moment in COMMITS:
         event.listen(Session, moment, _committing(moment))
     _install_requests()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.faults.bugs import Bug
 from bench.faults.chaos import Chaos, Fault
-from bench.faults.launch import BUG
+from bench.faults.launch import BUG, REPLICAS
 from bench.faults.load import Load
 from bench.faults.oracle import Oracle, Verdict
 from tests.stack.conftest import Running, started
@@ -34,14 +34,16 @@ class Outcome:
 
 def attempt(
     rounds: Sequence[Sequence[Fault]], say: Say, *, seed: int, bug: str = "", check_every: int = CHECK_EVERY,
-    workers: int = WORKERS,
+    workers: int = WORKERS, replicas: int = 1,
 ) -> Outcome:  # fmt: skip
     """One run on a stack of its own, which is gone afterwards unless it went red without a seeded bug."""
     folder = Path(tempfile.mkdtemp(prefix="mops-faults-"))
     kept = not bug
     try:
-        with started(folder / "home", "bench.faults.launch", **({BUG: bug} if bug else {})) as stack:
-            outcome = asyncio.run(under_fire(stack, rounds, say, seed=seed, check_every=check_every, workers=workers))
+        with started(folder / "home", "bench.faults.launch", **{BUG: bug, REPLICAS: str(replicas)}) as stack:
+            outcome = asyncio.run(
+                under_fire(stack, rounds, say, seed=seed, check_every=check_every, workers=workers, replicas=replicas)
+            )
         kept = kept and not outcome.verdict.sound
         return outcome
     finally:
@@ -53,10 +55,10 @@ def attempt(
 
 async def under_fire(
     stack: Running, rounds: Sequence[Sequence[Fault]], say: Say, *, seed: int, check_every: int = CHECK_EVERY,
-    workers: int = WORKERS,
+    workers: int = WORKERS, replicas: int = 1,
 ) -> Outcome:  # fmt: skip
     began = time.monotonic()
-    async with Load(stack.home, stack.port, seed) as load:
+    async with Load(stack.home, stack.port, seed, replicas) as load:
         await load.start(workers)
         say(f"seed {seed}: {workers} workers are at it ({time.monotonic() - began:.0f} s)")
         chaos = Chaos(load)

@@ -104,7 +104,8 @@ def started(home: Path, program: str = "deploy.local", **variables: str) -> Iter
 
 @contextmanager
 def started_over(home: Path, variables: dict[str, str], program: str = "deploy.local") -> Iterator[Running]:
-    port = free_ports(len(parts()))
+    # Room for a second replica of each part behind the first ones.
+    port = free_ports(2 * len(parts()))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MOPS_", "PYTEST_"))}
     environment |= {"MOPS_HOME": str(home), "MOPS_PORT": str(port), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     environment |= variables
