@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.outbox import Event, Handler, Incoming
+from chassis.inbox import Handler, Incoming
+from chassis.outbox import Event
 from services.goals.campaign.actions import hear_of_release
 from services.goals.campaign.models import CampaignCancelled, CampaignChanged, CampaignCreated, CampaignStateChanged
 from services.goals.goal.store import bring_forward

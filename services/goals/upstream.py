@@ -12,11 +12,14 @@ from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
+from opentelemetry.trace import SpanKind
 
 from chassis.errors import Unavailable
 from chassis.identity import ServiceAccount
+from chassis.measures import Measures
 from chassis.paging import MOST
 from chassis.settings import Settings
+from chassis.telemetry import Tracing
 
 log = logging.getLogger("mops.upstream")
 
@@ -57,10 +60,14 @@ class Total:
 class Upstream:
     """The reads. Each raises Unavailable when the service asked doesn't answer in time or answers nonsense."""
 
-    def __init__(self, settings: Settings, http: httpx.AsyncClient, account: ServiceAccount) -> None:
+    def __init__(
+        self, settings: Settings, http: httpx.AsyncClient, account: ServiceAccount, tracing: Tracing, measures: Measures
+    ) -> None:
         self._settings = settings
         self._http = http
         self._account = account
+        self._tracing = tracing
+        self._measures = measures
         self.metrics_answers = True
 
     async def definitions(self, workspace_id: UUID, keys: Sequence[str]) -> dict[str, Definition]:
@@ -103,14 +110,22 @@ class Upstream:
 
     async def _ask(self, workspace_id: UUID, part: str, method: str, path: str, **request: Any) -> Any:
         try:
-            headers = await self._account.headers(workspace_id)
-            url = f"{self._settings.url(part)}{path}"
-            answer = await self._http.request(method, url, headers=headers, timeout=TIMEOUT_SECONDS, **request)
-            return answer.raise_for_status().json()
+            with (
+                self._measures.upstream_calls.labels(part).time(),
+                self._tracing.span(f"{method} {part}{path}", SpanKind.CLIENT, url__template=path, server__name=part),
+            ):
+                headers = await self._account.headers(workspace_id)
+                url = f"{self._settings.url(part)}{path}"
+                answer = await self._http.request(method, url, headers=headers, timeout=TIMEOUT_SECONDS, **request)
+                return answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as problem:
             if isinstance(problem, httpx.HTTPStatusError) and problem.response.is_client_error:
                 # Not its trouble but ours: it understood the question, and refuses it.
-                log.error("upstream_refused", extra={"part": part, "path": path, "said": problem.response.text[:500]})
+                # What it refused is in its own log, under the id that it answers with.
+                there = problem.response.headers.get("x-request-id")
+                status = problem.response.status_code
+                log.error("upstream_refused", extra={"part": part, "path": path, "status": status, "request_id": there})
+            self._measures.upstream_failures.labels(part, type(problem).__name__).inc()
             raise Unavailable(f"{part} doesn't answer now", code=f"{part}_unavailable") from problem
 
     async def watch(self) -> None:
@@ -142,7 +157,7 @@ def _chunks(items: Sequence[Any]) -> list[Any]:
 async def asking(app: FastAPI) -> AsyncIterator[None]:
     """Opens `app.state.upstream`."""
     state = app.state
-    state.upstream = Upstream(state.settings, state.http, state.account)
+    state.upstream = Upstream(state.settings, state.http, state.account, state.tracing, state.measures)
     if not getattr(state, "background", True):
         yield
         return
