@@ -31,7 +31,7 @@ def main() -> int:
     if given.bug:
         names = list(BUGS) if given.bug == "all" else [given.bug]
         return report({"seeded_bugs_found": hunt(names, given.seed)}, {"seeded_bugs_found": 1.0})
-    say(f"a process that lived {HEALTHY_AFTER} s is started again at once; a dead relay's events wait {LEASE}")
+    say(f"a process that lived {HEALTHY_AFTER} s is started again at once; what a dead one had taken waits {LEASE}")
     postgres = given.kills // 4 if given.postgres is None else given.postgres
     rounds = plan(given.seed, given.kills, postgres, given.only, given.replicas)
     outcome = run.attempt(

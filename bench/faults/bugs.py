@@ -101,15 +101,15 @@ def _settled_before_posted() -> None:
 
 
 def _inbox_forgets() -> None:
-    from chassis import outbox
+    from chassis import inbox
 
-    first_time = outbox._first_time
+    first_time = inbox._first_time
 
     async def always(*arguments: Any) -> bool:
         await first_time(*arguments)
         return True
 
-    _replace(outbox, "_first_time", always)
+    _replace(inbox, "_first_time", always)
 
 
 def _balance_unlocked() -> None:

@@ -11,16 +11,17 @@ from typing import Any
 import asyncpg
 
 from bench.faults import bugs, points
-from chassis import outbox, service, stack
+from chassis import jobs, outbox, service, stack
 from deploy import child, local
 from deploy.supervisor import Supervisor
 
 BUG, REPLICAS, SECOND = "FAULTS_BUG", "FAULTS_REPLICAS", "FAULTS_SECOND"
-# How long a process must have lived to be started again at once, and how long the events that a dead relay had taken
-# wait: shorter, or a run of a thousand deaths would mostly wait. Their order is the product's: a post ends before its
-# lease does.
+# How long a process must have lived to be started again at once, and how long what a dead process had taken waits:
+# shorter, or a run of a thousand deaths would mostly wait. Their order is the product's: a post ends before its lease
+# does, and the lease of a job is renewed before it is over.
 HEALTHY_AFTER = 0.5
 POST_SECONDS, LEASE = 4, timedelta(seconds=5)
+RENEW_SECONDS = 2.0
 
 
 def admin_file(home: Path) -> Path:
@@ -80,6 +81,7 @@ def _start_twice() -> None:
 def become(part: str, process: str, home: Path, bug: str) -> None:
     """Prepares this process, before any app is imported, to be a part under fire."""
     outbox.POST_SECONDS, outbox.LEASE = POST_SECONDS, LEASE
+    jobs.RENEW_SECONDS, jobs.LEASE = RENEW_SECONDS, LEASE
     making: Any = service
     create = making.create_service
 

@@ -76,7 +76,7 @@ class Verdict:
 
 def heard() -> Iterable[tuple[str, str, set[str]]]:
     """Publisher, subscriber, and the types of events that have an effect there."""
-    from chassis.outbox import WORKSPACE_EVENTS
+    from chassis.inbox import WORKSPACE_EVENTS
 
     for subscriber, row in parts().items():
         folder = "gateway" if subscriber == "gateway" else f"services.{subscriber}"

@@ -16,7 +16,7 @@ COMMITS = ("before_commit", "after_commit")
 WRITE = tuple(f"write.{point}" for point in (*COMMITS, "before_answer"))
 INBOX = tuple(f"inbox.{point}" for point in (*COMMITS, "before_answer"))
 RELAY = ("relay.before_post", "relay.after_post")
-JOB = tuple(f"job.{point}" for point in COMMITS)
+JOB = ("job.taken", *(f"job.{point}" for point in COMMITS))
 POINTS: dict[str, tuple[str, ...]] = {
     "gateway": (*WRITE, "graph.before_answer"),
     "goals": (*WRITE, *INBOX, *RELAY, *JOB),
@@ -103,7 +103,7 @@ def _committing(moment: str) -> Callable[[Any], None]:
 
 
 def _install_requests() -> None:
-    from chassis.telemetry import Edge
+    from chassis.edge import Edge
 
     serve = Edge.__call__
 
@@ -122,10 +122,10 @@ def _install_requests() -> None:
 
 
 def _install_chassis() -> None:
-    from chassis import jobs
+    from chassis.jobs import Runner
     from chassis.outbox import Relay
 
-    post, run_once = Relay._post, jobs.run_once
+    post, perform = Relay._post, Runner._perform
 
     async def post_passing(self: Relay, *arguments: Any) -> Any:
         passing("relay.before_post")
@@ -133,12 +133,13 @@ def _install_chassis() -> None:
         passing("relay.after_post")
         return refused
 
-    async def run_passing(*arguments: Any, **named: Any) -> bool:
+    async def perform_passing(self: Runner, turn: Any) -> None:
+        passing("job.taken")
         with doing("job"):
-            return await run_once(*arguments, **named)
+            await perform(self, turn)
 
     _replace(Relay, "_post", post_passing)
-    _replace(jobs, "run_once", run_passing)
+    _replace(Runner, "_perform", perform_passing)
 
 
 def _install_flushes() -> None:
