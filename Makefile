@@ -53,9 +53,8 @@ check: install-dev
 	$(BIN)/lint-imports --no-cache
 	$(PY) -m deploy.contracts --check
 
-# A run of bench/: its last line is one JSON object of ratios and bars.
 bench-%: install-dev
-	@exec $(PY) -m bench.$(subst -,_,$*)
+	$(PY) -m bench.$*
 
 contracts: install
 	@exec $(PY) -m deploy.contracts

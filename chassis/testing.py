@@ -19,10 +19,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from pydantic import SecretStr
 
 from chassis import migrate
-from chassis.identity import Verifier
 from chassis.settings import Settings
 from chassis.stack import parts
 from chassis.telemetry import Tracing, http_client
+from chassis.tokens import Verifier
 from deploy.postgres import cluster, databases, dsn, roles
 
 START = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)

@@ -81,6 +81,7 @@ class Chaos:
         began = self.load.done
         await asyncio.gather(*(self._strike(fault, began) for fault in faults))
         await self.all_ready()
+        await self.load.stay_authenticated()
         # Some work goes well before the next round.
         await self.load.reached(self.load.done + SPREAD // 2)
 

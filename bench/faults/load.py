@@ -24,6 +24,7 @@ from tests.stack.sendgrid import Account
 YEAR = datetime.now(BERLIN).year - 1
 PATIENCE = aiohttp.ClientTimeout(total=12)
 PAUSE = 0.1
+TOKEN_SECONDS = 240.0
 # Both names of a type: SendGrid's and ours.
 SENDGRID = {"open": "opened", "click": "clicked", "delivered": "delivered", "processed": "queued", "bounce": "bounced"}
 SLUGS = 40
@@ -96,6 +97,7 @@ class Load:
         self.known = Known()
         self.done = 0
         self.token = ""
+        self._authenticated = 0.0
         self._going = asyncio.Event()
         self._move = asyncio.Event()
         self._idle = 0
@@ -144,6 +146,12 @@ class Load:
         status, self.token = await self.grant(who["client_id"], who["client_secret"])
         if status != 200:
             raise RuntimeError(f"/oauth/token answers {status}")
+        self._authenticated = time.monotonic()
+
+    async def stay_authenticated(self) -> None:
+        """Takes another token long before the last one ends; call it while the gateway answers."""
+        if time.monotonic() - self._authenticated > TOKEN_SECONDS:
+            await self.authenticate()
 
     async def grant(self, client_id: str, secret: str) -> tuple[int, str]:
         """What /oauth/token answers a client: status, and its token or nothing."""
@@ -235,9 +243,9 @@ class Worker:
     async def call(self, part: str, method: str, path: str, *, again: bool = True, **request: Any) -> Any:
         """What it is answered at last: sent again, the same, while nobody answers or somebody can't. GaveUp if the
         sender is of the kind that doesn't."""
-        load = self.load
-        headers = {"Authorization": f"Bearer {load.token}", **request.pop("headers", {})}
+        load, own = self.load, request.pop("headers", {})
         while True:
+            headers = {"Authorization": f"Bearer {load.token}", **own}
             url = load.url(part, self.rng.randrange(load.replicas)) + path
             try:
                 async with load.http.request(method, url, headers=headers, **request) as answer:

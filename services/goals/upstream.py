@@ -1,4 +1,4 @@
-"""Decides what goals asks of metrics and budget: three reads, in a constant number of calls, never waited for long."""
+"""Decides what goals asks of metrics and budget: a few reads for many goals at once, never waited for long."""
 
 import asyncio
 import logging
@@ -24,6 +24,10 @@ from chassis.telemetry import Tracing
 log = logging.getLogger("mops.upstream")
 
 TIMEOUT_SECONDS = 2.0
+# A metric's whole past takes longer than what happened lately, and is asked for seldom.
+HISTORY_SECONDS = 8.0
+# What metrics answers at most in one call.
+MOST_POINTS = 50_000
 PROBE_SECONDS = 2.0
 PROBE_TIMEOUT_SECONDS = 0.6
 
@@ -36,25 +40,55 @@ class Definition:
     version: int
     unit: str
     adds_up: bool
+    less_is_better: bool
 
 
 @dataclass(frozen=True)
 class Question:
-    """A metric's total over days and campaigns (none: the workspace)."""
+    """A metric over days and campaigns (none: the workspace), as one total or by `day` or `month`."""
 
     metric: str
     start: date
     end: date
     campaign_ids: tuple[UUID, ...]
+    grain: str = "total"
+
+    @property
+    def points(self) -> int:
+        """How many it is answered with, at most."""
+        days = (self.end - self.start).days
+        return {"day": days, "month": days // 28 + 2}.get(self.grain, 1)
 
 
 @dataclass(frozen=True)
-class Total:
-    """The answer: None where nothing was measured; known up to `watermark`."""
+class Point:
+    """A period from its first day on: None where nothing was measured. `denominator`: of a rate."""
 
+    start: date
     value: float | None
+    denominator: float | None
+    completeness: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """The answer to a question, known up to `watermark`; without points where it couldn't be answered."""
+
+    points: tuple[Point, ...]
     watermark: datetime | None
-    timezone: str
+
+    @property
+    def value(self) -> float | None:
+        """The total's."""
+        return self.points[0].value if self.points else None
+
+
+@dataclass(frozen=True)
+class Money:
+    """What a campaign was given, and may still spend, in the workspace's currency."""
+
+    allotted: Decimal
+    available: Decimal
 
 
 class Upstream:
@@ -79,36 +113,46 @@ class Upstream:
                 workspace_id, "metrics", "GET", "/v1/metrics", params={"key": chunk, "limit": MOST}
             )
             for item in answer["items"]:
-                found[item["key"]] = Definition(item["key"], item["version"], item["unit"], item["additive"])
+                found[item["key"]] = Definition(
+                    item["key"], item["version"], item["unit"], item["additive"], item["direction"] == "down"
+                )
         return found
 
-    async def totals(self, workspace_id: UUID, questions: Sequence[Question]) -> list[Total]:
-        """An answer per question, in their order."""
-        totals: list[Total] = []
-        for chunk in _chunks(questions):
+    async def series(
+        self, workspace_id: UUID, questions: Sequence[Question], seconds: float = TIMEOUT_SECONDS
+    ) -> dict[Question, Series]:
+        """An answer per question, in as few calls as metrics answers them in."""
+        answers: dict[Question, Series] = {}
+        for chunk in _calls(list(dict.fromkeys(questions))):
             queries = [
                 {
                     "metric": question.metric, "from": question.start.isoformat(), "to": question.end.isoformat(),
-                    "grain": "total", "campaign_ids": [str(each) for each in question.campaign_ids],
+                    "grain": question.grain, "campaign_ids": [str(each) for each in question.campaign_ids],
                 }
                 for question in chunk
             ]  # fmt: skip
-            answer = await self._ask(workspace_id, "metrics", "POST", "/v1/series/query", json={"queries": queries})
-            totals += [_total(series) for series in answer["series"]]
-        return totals
+            answer = await self._ask(
+                workspace_id, "metrics", "POST", "/v1/series/query", seconds=seconds, json={"queries": queries}
+            )
+            answers |= dict(zip(chunk, map(_series, answer["series"]), strict=True))
+        return answers
 
-    async def available(self, workspace_id: UUID, campaign_ids: Sequence[UUID]) -> dict[UUID, Decimal]:
-        """What each campaign may still spend, in the workspace's currency; absent where it can't be said."""
-        found: dict[UUID, Decimal] = {}
+    async def money(self, workspace_id: UUID, campaign_ids: Sequence[UUID]) -> dict[UUID, Money]:
+        """What each campaign has; absent where it can't be said in one currency."""
+        found: dict[UUID, Money] = {}
         for chunk in _chunks(list(dict.fromkeys(campaign_ids))):
             params = {"campaign_id": [str(each) for each in chunk]}
             answer = await self._ask(workspace_id, "budget", "GET", "/v1/positions", params=params)
             for item in answer["items"]:
-                if item["position"]:
-                    found[UUID(item["campaign_id"])] = Decimal(item["position"]["available"]["amount"])
+                if position := item["position"]:
+                    found[UUID(item["campaign_id"])] = Money(
+                        Decimal(position["allotted"]["amount"]), Decimal(position["available"]["amount"])
+                    )
         return found
 
-    async def _ask(self, workspace_id: UUID, part: str, method: str, path: str, **request: Any) -> Any:
+    async def _ask(
+        self, workspace_id: UUID, part: str, method: str, path: str, seconds: float = TIMEOUT_SECONDS, **request: Any
+    ) -> Any:
         try:
             with (
                 self._measures.upstream_calls.labels(part).time(),
@@ -116,7 +160,7 @@ class Upstream:
             ):
                 headers = await self._account.headers(workspace_id)
                 url = f"{self._settings.url(part)}{path}"
-                answer = await self._http.request(method, url, headers=headers, timeout=TIMEOUT_SECONDS, **request)
+                answer = await self._http.request(method, url, headers=headers, timeout=seconds, **request)
                 return answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as problem:
             if isinstance(problem, httpx.HTTPStatusError) and problem.response.is_client_error:
@@ -140,13 +184,28 @@ class Upstream:
             await asyncio.sleep(PROBE_SECONDS)
 
 
-def _total(series: dict[str, Any]) -> Total:
+def _series(series: dict[str, Any]) -> Series:
     if series.get("problem"):
-        return Total(None, None, "UTC")
+        return Series((), None)
     watermark = series["watermark"]
-    return Total(
-        series["points"][0]["value"], datetime.fromisoformat(watermark) if watermark else None, series["timezone"]
+    points = tuple(
+        Point(date.fromisoformat(each["start"]), each["value"], each["denominator"], each["completeness"])
+        for each in series["points"]
     )
+    return Series(points, datetime.fromisoformat(watermark) if watermark else None)
+
+
+def _calls(questions: Sequence[Question]) -> list[list[Question]]:
+    """The questions in groups that one call each can hold."""
+    calls: list[list[Question]] = []
+    points = 0
+    for question in questions:
+        if not calls or len(calls[-1]) == MOST or points + question.points > MOST_POINTS:
+            calls.append([])
+            points = 0
+        calls[-1].append(question)
+        points += question.points
+    return calls
 
 
 def _chunks(items: Sequence[Any]) -> list[Any]:
