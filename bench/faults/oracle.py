@@ -107,6 +107,7 @@ class Oracle:
                 await self._money()
                 await self._goals_follow()
                 await self._nothing_hangs()
+                await self._swept()
         finally:
             await self.database.close()
         await self._numbers()
@@ -155,6 +156,18 @@ class Oracle:
                 )  # fmt: skip
                 made = {row_id: 1 for _, row_id in rows}
                 self.verdict.compare(f"audit of {kind}", made, Counter(row_id for (row_id,) in audited))
+
+    async def _swept(self) -> None:
+        """What uploads left that died on the way is gone after a sweep, which is brought forward."""
+        incoming = self.load.home / "assets" / "incoming"
+        self.verdict.facts["left by uploads"] = len(list(incoming.iterdir()))
+        deadline = time.monotonic() + SETTLES_WITHIN
+        while left := [path.name for path in incoming.iterdir()]:
+            if time.monotonic() > deadline:
+                self.verdict.wrong.append(f"uploads that died left {len(left)} files, and no sweep takes them")
+                return
+            await self.database.execute("UPDATE assets.work SET due_at = now() WHERE name = 'sweep_incoming'")
+            await asyncio.sleep(0.5)
 
     async def _nothing_hangs(self) -> None:
         """No transaction stays open for a process that is gone."""
