@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -63,6 +64,18 @@ class Running:
         headers = {"Authorization": f"Bearer {token}"}
         client = httpx.Client(base_url=self.url(part), headers=headers, timeout=30, trust_env=False)
         return self.clients.enter_context(client)
+
+    def workspace(self, name: str) -> UUID:
+        return UUID(json.loads((self.home / "clients.json").read_text())[name]["workspace_id"])
+
+    def service_token(self, part: str) -> str:
+        """A token of a part's own account, as its relay gets one."""
+        who = json.loads((self.home / "services.json").read_text())[part]
+        answer = httpx.post(
+            f"{self.url('gateway')}/oauth/token",
+            data={"grant_type": "client_credentials"}, auth=(who["client_id"], who["client_secret"]), trust_env=False,
+        )  # fmt: skip
+        return str(answer.raise_for_status().json()["access_token"])
 
     def ready(self, part: str) -> bool:
         try:
