@@ -91,6 +91,12 @@ async def get_row(session: AsyncSession, model: type[RowType], row_id: UUID, *, 
     return row
 
 
+async def add_row(session: AsyncSession, row: Row) -> None:
+    """Adds a row, and finds out at once what the database has against it."""
+    session.add(row)
+    await session.flush()
+
+
 class Database:
     """One pool of one login role, and the three kinds of transaction that it is used for."""
 

@@ -108,7 +108,7 @@ def started_over(home: Path, variables: dict[str, str], program: str = "deploy.l
     port = free_ports(2 * len(parts()))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MOPS_", "PYTEST_"))}
     environment |= {"MOPS_HOME": str(home), "MOPS_PORT": str(port), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    environment |= variables
+    environment |= {"MOPS_DEMO": "none"} | variables
     with (home.parent / f"{home.name}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", program],
@@ -116,7 +116,7 @@ def started_over(home: Path, variables: dict[str, str], program: str = "deploy.l
         )  # fmt: skip
     said = Path(log.name)
     try:
-        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 60)
+        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 180)
         assert process.poll() is None, said.read_text(errors="replace")[-3000:]
         with ExitStack() as clients:
             yield Running(home, port, clients)

@@ -252,7 +252,7 @@ async def list_asset_steps(
 
 
 def _here(request: Request) -> str:
-    return str(request.app.state.settings.url("assets"))
+    return str(request.app.state.settings.told_url("assets"))
 
 
 async def _read(request: Request, session: AsyncSession, assets: list[Asset]) -> list[AssetRead]:
