@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 
 from bench.faults import run
@@ -28,6 +29,8 @@ def main() -> int:
     arguments.add_argument("--bug", choices=[*BUGS, "all"], help="seed a bug; fails unless the run goes red")
     arguments.add_argument("--no-bugs", action="store_true", help="leave out the seeded bugs, which follow the run")
     given = arguments.parse_args()
+    # Like Ctrl-C: the stack is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if given.bug:
         names = list(BUGS) if given.bug == "all" else [given.bug]
         return report({"seeded_bugs_found": hunt(names, given.seed)}, {"seeded_bugs_found": 1.0})
