@@ -18,12 +18,13 @@ from graphql import (
 )
 
 from gateway.derive.names import camel, enum_name
-from tests.contract.operations import Ask, singular
+from tests.contract.operations import ABSENT, Ask, singular
 
 DEPTH = 2
 # Ids that one document tries in a field that takes one.
 ALIASES = 25
 # What fields need that isn't an id, by the argument's name; an enumeration gives its first value.
+UNKNOWN = f'"{ABSENT}"'
 NEEDED = {"metric": '"email.ctr"', "key": '"email.ctr"', "from": '"2026-01-01"', "to": '"2026-07-01"'}
 
 
@@ -71,7 +72,7 @@ def needed(field: GraphQLField, **given: str) -> str:
     for name, each in field.args.items():
         if is_required_argument(each) and name not in found:
             named = get_named_type(each.type)
-            found[name] = next(iter(named.values)) if isinstance(named, GraphQLEnumType) else NEEDED[name]
+            found[name] = next(iter(named.values)) if isinstance(named, GraphQLEnumType) else NEEDED.get(name, UNKNOWN)
         if name == "first" and name not in found:
             found[name] = "5"
     return f"({', '.join(f'{name}: {value}' for name, value in found.items())})" if found else ""

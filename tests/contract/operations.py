@@ -100,7 +100,14 @@ class Operation:
     @property
     def creates(self) -> bool:
         """Whether it makes a row of a collection by itself; what is made below a row is one of that row's verbs."""
-        return self.method == "POST" and "201" in self.said["responses"] and "{" not in self.path
+        plain = self.method == "POST" and "201" in self.said["responses"] and "{" not in self.path
+        return plain and not self.is_platform
+
+    @property
+    def is_platform(self) -> bool:
+        """Whether it is for those who run the installation, and works over workspaces: no workspace's token may."""
+        scopes = [scope for each in self.said.get("security", ()) for scope in each.get("OAuth2", ())]
+        return any(scope.startswith("platform:") for scope in scopes)
 
     @property
     def takes_paging(self) -> bool:

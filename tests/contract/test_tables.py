@@ -21,6 +21,7 @@ Two = tuple[Filled, Filled]
 # Tables that belong to the installation: no workspace's rows, and no policy that would show a login role any row.
 OF_NO_WORKSPACE = {
     "service_account": "the parts' own accounts",
+    "signing_key": "the installation's own keys",
 }
 # Keys without a workspace: ids made here, and the names of jobs that are nobody's.
 NOBODYS_KEYS = {"work_pkey", "work_periodic_key"}
