@@ -24,7 +24,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = tmp_path_factory.mktemp("demo") / "home"
     with database_of_its_own(home) as database:
         break_off(home, database)
-        with started_over(home, database, "small") as stack:
+        with started_over(home, database | {"MOPS_DEMO": "small"}) as stack:
             yield stack
 
 

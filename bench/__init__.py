@@ -1,0 +1,1 @@
+"""Decides what is measured that takes too long, or is too noisy, for a test."""
