@@ -31,7 +31,7 @@ help:
 	@echo "make test       the whole test suite, against a real Postgres"
 	@echo "make check      lint, types, import contracts, freshness of the exported contracts"
 	@echo "make contracts  export openapi/ and what derives from it"
-	@echo "make bench-NAME a long run from bench/"
+	@echo "make bench-NAME a run of bench/, such as reads: ratios beside their bars"
 	@echo "make release-contracts  keep the contracts as what was released: later ones mustn't break them"
 	@echo "make lock       recompile the hashed lock files"
 

@@ -1,1 +1,1 @@
-"""Runs that are too long or too noisy for tests; each prints its figures as JSON at its end."""
+"""Decides what is measured that takes too long, or is too noisy, for a test."""

@@ -27,9 +27,17 @@ def acts(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
 
 async def _upload(
     stage: Stage, title: str, kind: str, name: str, content: bytes, campaign_ids: Sequence[str] = ()
-) -> None:
+) -> str:
     data = {"title": title, "kind": kind, "campaign_id": list(campaign_ids)}
-    await stage.ask("specialist", "POST", "assets", "/v1/assets", data=data, files={"file": (name, content)})
+    sent = await stage.ask("specialist", "POST", "assets", "/v1/assets", data=data, files={"file": (name, content)})
+    return str(sent["id"])
+
+
+async def _bring(stage: Stage, asset_id: str, *steps: str) -> None:
+    """Along the way to readers: the manager approves what the specialist made."""
+    for step in steps:
+        role = "manager" if step == "approve" else "specialist"
+        await stage.ask(role, "POST", "assets", f"/v1/assets/{asset_id}/{step}")
 
 
 async def _keep_brand(stage: Stage) -> None:
@@ -47,8 +55,10 @@ def _make(campaign: Mapping[str, Any]) -> Any:
     async def do(stage: Stage) -> None:
         ids = [stage.ids[f"campaign:{slug}"]]
         mail = f"Subject: {name}\n\n{campaign['brief']}\n\nUnsubscribe: {{{{ unsubscribe_url }}}}\n"
-        await _upload(stage, f"{name}: mail", "email_template", f"{slug}.txt", mail.encode(), ids)
-        await _upload(stage, f"{name}: key visual", "design", f"{slug}.png", png(colours), ids)
+        sent = await _upload(stage, f"{name}: mail", "email_template", f"{slug}.txt", mail.encode(), ids)
+        await _bring(stage, sent, "submit", "approve", "publish")
+        seen = await _upload(stage, f"{name}: key visual", "design", f"{slug}.png", png(colours), ids)
+        await _bring(stage, seen, *("submit", "approve")[: rng.randrange(3)])
         if "social" in campaign["channels"]:
             await _upload(stage, f"{name}: post", "ad", f"{slug}-post.svg", svg(name, colours[0]), ids)
         if "web" in campaign["channels"]:

@@ -8,15 +8,16 @@ from pathlib import Path
 from tests.architecture.test_tree import ROOT, tracked
 
 PAGE = (ROOT / "docs" / "a-new-slice.md").read_text()
-BLOCK = re.compile(r"^`([^`\n]+)`(?:, before `([^`\n]+)`)?\n\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^`([^`\n]+)`(?:, (before|after) `([^`\n]+)`)?\n\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A new file, or lines to add to one before the line that is named."""
+    """A new file, or lines to add to one before or after the line that is named."""
 
     path: str
-    before: str | None
+    side: str
+    line: str
     text: str
 
 
@@ -41,10 +42,10 @@ def grow(tree: Path) -> list[Path]:
     for block in blocks():
         path = tree / block.path.replace("NEXT", following)
         text = block.text.replace("NEXT", following).replace("NEWEST", newest)
-        if block.before:
-            there = path.read_text()
-            assert there.count(f"{block.before}\n") == 1, f"{block.path}: {block.before}"
-            path.write_text(there.replace(f"{block.before}\n", f"{text}{block.before}\n"))
+        if block.line:
+            there, line = path.read_text(), f"{block.line}\n"
+            assert there.count(line) == 1, f"{block.path}: {block.line}"
+            path.write_text(there.replace(line, line + text if block.side == "after" else text + line))
         else:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)

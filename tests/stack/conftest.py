@@ -110,20 +110,21 @@ def database_of_its_own(home: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def started(home: Path, demo: str = "none") -> Iterator[Running]:
-    with database_of_its_own(home) as database, started_over(home, database, demo) as stack:
+def started(home: Path, program: str = "deploy.local", **variables: str) -> Iterator[Running]:
+    with database_of_its_own(home) as database, started_over(home, database | variables, program) as stack:
         yield stack
 
 
 @contextmanager
-def started_over(home: Path, database: dict[str, str], demo: str = "none") -> Iterator[Running]:
-    port = free_ports(len(parts()))
+def started_over(home: Path, variables: dict[str, str], program: str = "deploy.local") -> Iterator[Running]:
+    # Room for a second replica of each part behind the first ones.
+    port = free_ports(2 * len(parts()))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MOPS_", "PYTEST_"))}
     environment |= {"MOPS_HOME": str(home), "MOPS_PORT": str(port), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    environment |= {"MOPS_DEMO": demo} | database
+    environment |= {"MOPS_DEMO": "none"} | variables
     with (home.parent / f"{home.name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.local"],
+            [sys.executable, "-m", program],
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     said = Path(log.name)
