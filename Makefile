@@ -31,6 +31,7 @@ help:
 	@echo "make test       the whole test suite, against a real Postgres"
 	@echo "make check      lint, types, import contracts, freshness of the exported contracts"
 	@echo "make contracts  export openapi/ and what derives from it"
+	@echo "make bench-NAME a run of bench/, such as reads: ratios beside their bars"
 	@echo "make lock       recompile the hashed lock files"
 
 install:
@@ -51,6 +52,10 @@ check: install-dev
 	$(PY) -m mypy chassis services gateway deploy tests
 	$(BIN)/lint-imports --no-cache
 	$(PY) -m deploy.contracts --check
+
+# A run of bench/: its last line is one JSON object of ratios and bars.
+bench-%: install-dev
+	@exec $(PY) -m bench.$(subst -,_,$*)
 
 contracts: install
 	@exec $(PY) -m deploy.contracts

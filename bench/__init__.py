@@ -1,0 +1,1 @@
+"""Runs that measure or break: too long or too noisy for tests."""
