@@ -141,6 +141,7 @@ async def _current(
     missing = sorted(set(needed.scopes) - principal.scopes)
     if missing:
         raise Forbidden(f"the token lacks the scope {' '.join(missing)}", code="scope_missing")
+    request.state.principal = principal
     return principal
 
 

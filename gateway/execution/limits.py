@@ -20,7 +20,7 @@ from graphql import (
     VariableNode,
 )
 
-from chassis.paging import MOST
+from chassis.listing import MOST
 from gateway.failures import GraphFailure
 
 MAX_BYTES = 64_000

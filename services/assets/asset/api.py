@@ -1,27 +1,27 @@
 """Decides what callers can do with assets."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from chassis.db import Database, Now, Session
+from chassis.db import Database, Now, Reading, Session
 from chassis.errors import Invalid
 from chassis.identity import CurrentPrincipal, scope
-from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
+from chassis.listing import Fields, Listing, Parent, fields_of, listing
+from chassis.paging import Derive, Groups, Page, listed, read_row
 from services.assets.asset import store
 from services.assets.asset.models import MOST_CAMPAIGNS, Asset, AssetCampaign, AssetCreate, AssetRead
 from services.assets.asset.objects import Objects
 from services.assets.asset.rules import (
     HEAD,
-    AssetKind,
     AssetState,
     clean_filename,
     content_headers,
@@ -77,36 +77,32 @@ async def create_asset(request: Request, who: CurrentPrincipal, now: Now) -> Ass
     database: Database = request.app.state.database
     async with database.known_tenant(who.workspace_id) as session:
         await store.add_asset(session, asset, create.campaign_id)
-        (read,) = await _read(request, session, [asset])
-    return read
+    campaign_ids = list(dict.fromkeys(create.campaign_id))
+    return AssetRead.of(asset, campaign_ids=campaign_ids, content_url=_url(request, asset.id))
 
 
 @router.get("/v1/assets/{id}", dependencies=[scope("assets:read")])
-async def get_asset(id: UUID, request: Request, session: Session) -> AssetRead:
+async def get_asset(id: UUID, request: Request, reading: Reading, fields: Fields = fields_of(AssetRead)) -> AssetRead:
     """One asset, without its bytes."""
-    (read,) = await _read(request, session, [await store.get_asset(session, id)])
-    return read
+    urls = _urls(request)
+    return await read_row(reading, Asset, id, AssetRead, fields, campaign_ids=store.campaigns_of, content_url=urls)
 
 
 @router.get("/v1/assets", dependencies=[scope("assets:read")])
 async def list_assets(
     request: Request,
-    session: Session,
-    id: Ids = [],
-    campaign_id: Ids = [],
-    kind: Annotated[list[AssetKind], Query(max_length=MOST)] = [],
-    limit_per: LimitPer = None,
-    asked: Listing = listing("title", "created_at"),
+    reading: Reading,
+    asked: Listing[AssetRead] = listing(
+        Asset,
+        AssetRead,
+        sort=("title", "created_at"),
+        by=("kind", "state", "media_type", "sha256", "created_at"),
+        parents={"campaign_id": Parent(AssetCampaign.campaign_id, (AssetCampaign, store.CAMPAIGN_LINK))},
+    ),
 ) -> Page[AssetRead] | Groups[AssetRead]:
     """Assets that fit every filter, the oldest first unless sorted otherwise. With `limit_per`: so many for each
     `campaign_id` that is named, in groups."""
-
-    async def read(assets: list[Asset]) -> list[AssetRead]:
-        return await _read(request, session, assets)
-
-    by_campaign = Parent(AssetCampaign.campaign_id, campaign_id, (AssetCampaign, store.CAMPAIGN_LINK))
-    statement = store.select_assets(id, kind)
-    return await listed(request, session, Asset, statement, asked, limit_per, read, campaign_id=by_campaign)
+    return await listed(reading, asked, campaign_ids=store.campaigns_of, content_url=_urls(request))
 
 
 @router.head("/v1/assets/{id}/content", dependencies=[scope("assets:read")], include_in_schema=False)
@@ -142,17 +138,15 @@ async def get_asset_content(
     return StreamingResponse(await objects.open(asset.workspace_id, asset.sha256), headers=headers)
 
 
-async def _read(request: Request, session: AsyncSession, assets: list[Asset]) -> list[AssetRead]:
-    campaigns = await store.campaigns_of(session, [asset.id for asset in assets])
-    here = request.app.state.settings.url("assets")
-    return [
-        AssetRead(
-            **asset.model_dump(include=set(AssetRead.model_fields)),
-            campaign_ids=campaigns[asset.id],
-            content_url=f"{here}/v1/assets/{asset.id}/content",
-        )
-        for asset in assets
-    ]
+def _url(request: Request, asset_id: UUID) -> str:
+    return f"{request.app.state.settings.url('assets')}/v1/assets/{asset_id}/content"
+
+
+def _urls(request: Request) -> Derive:
+    async def urls(_: Any, asset_ids: Sequence[UUID]) -> dict[UUID, str]:
+        return {asset_id: _url(request, asset_id) for asset_id in asset_ids}
+
+    return urls
 
 
 async def _form(request: Request) -> FormData:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import and_, col, select
-from sqlmodel.sql.expression import SelectOfScalar
+from sqlmodel import and_, col
 
-from chassis.db import get_row, workspace_of
-from chassis.paging import filtered
+from chassis.db import get_row
+from chassis.reading import Source
 from services.assets.asset.models import Asset, AssetCampaign
-from services.assets.asset.rules import AssetKind
 
 
 async def add_asset(session: AsyncSession, asset: Asset, campaign_ids: Sequence[UUID]) -> None:
@@ -25,20 +24,15 @@ async def get_asset(session: AsyncSession, asset_id: UUID) -> Asset:
     return await get_row(session, Asset, asset_id)
 
 
-async def campaigns_of(session: AsyncSession, asset_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+_CAMPAIGNS_OF = text("SELECT asset_id, campaign_id FROM asset_campaign WHERE asset_id = ANY(:ids) ORDER BY id")
+
+
+async def campaigns_of(source: Source, asset_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     """Campaigns of many assets, in one query; each asset's in the order they were named."""
-    statement = select(AssetCampaign).where(
-        col(AssetCampaign.workspace_id) == workspace_of(session), col(AssetCampaign.asset_id).in_(set(asset_ids))
-    )
     found: dict[UUID, list[UUID]] = {asset_id: [] for asset_id in asset_ids}
-    for link in await session.scalars(statement.order_by(col(AssetCampaign.id))):
-        found[link.asset_id].append(link.campaign_id)
+    for asset_id, campaign_id in (await source.execute(_CAMPAIGNS_OF, {"ids": list(asset_ids)})).all():
+        found[asset_id].append(campaign_id)
     return found
-
-
-def select_assets(ids: Sequence[UUID], kinds: Sequence[AssetKind]) -> SelectOfScalar[Asset]:
-    """Assets that fit every filter given."""
-    return filtered(Asset, id=ids, kind=kinds)
 
 
 CAMPAIGN_LINK = and_(

@@ -37,7 +37,7 @@ class Line(Table, table=True):
 
     @property
     def period(self) -> Interval:
-        return Interval(start=self.period_start, end=self.period_end)
+        return Interval.of(self.period_start, self.period_end)
 
     @property
     def frame(self) -> Frame:

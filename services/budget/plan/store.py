@@ -1,14 +1,11 @@
 """Decides how budget lines are read and written."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import workspace_of
 from chassis.errors import Invalid, NotFound
-from chassis.paging import filtered
 from services.budget.plan.models import Line
 
 
@@ -34,8 +31,3 @@ async def get_parent(session: AsyncSession, parent_id: UUID) -> Line:
     if parent is None:
         raise Invalid.field("parent_id", f"no line {parent_id}", "unknown")
     return parent
-
-
-def select_lines(ids: Sequence[UUID], departments: Sequence[str]) -> SelectOfScalar[Line]:
-    """Lines that fit every filter given."""
-    return filtered(Line, id=ids, department=departments)

@@ -1,15 +1,15 @@
 """Decides what callers can do with campaigns."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from chassis.db import Now, Session, workspace_of
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
+from chassis.listing import Fields, Listing, fields_of, listing
 from chassis.outbox import record
-from chassis.paging import Ids, Listing, Page, listing, page
+from chassis.paging import Page, page, read_row
 from services.goals.campaign import store
 from services.goals.campaign.models import Campaign, CampaignCreate, CampaignRead
 from services.goals.campaign.rules import CampaignState
@@ -36,25 +36,24 @@ async def create_campaign(create: CampaignCreate, session: Session, who: Current
     await store.add_campaign(session, campaign)
     event = CampaignCreated(campaign_id=campaign.id, slug=campaign.slug, name=campaign.name)
     await record(session, event, campaign.id, now)
-    return CampaignRead.of(campaign, [])
+    return CampaignRead.of(campaign, goal_ids=[])
 
 
 @router.get("/v1/campaigns/{id}", dependencies=[scope("goals:read")])
-async def get_campaign(id: UUID, session: Session) -> CampaignRead:
+async def get_campaign(id: UUID, reading: Reading, fields: Fields = fields_of(CampaignRead)) -> CampaignRead:
     """One campaign."""
-    campaign = await store.get_campaign(session, id)
-    return CampaignRead.of(campaign, (await goals_of(session, [id]))[id])
+    return await read_row(reading, Campaign, id, CampaignRead, fields, goal_ids=goals_of)
 
 
 @router.get("/v1/campaigns", dependencies=[scope("goals:read")])
 async def list_campaigns(
-    session: Session,
-    id: Ids = [],
-    slug: Annotated[list[str], Query(max_length=200)] = [],
-    state: Annotated[list[CampaignState], Query()] = [],
-    asked: Listing = listing("name", "flight_start", "created_at"),
+    reading: Reading,
+    asked: Listing[CampaignRead] = listing(
+        Campaign,
+        CampaignRead,
+        sort=("name", "flight_start", "flight_end", "created_at"),
+        by=("slug", "state", "owner", "flight_start", "flight_end", "created_at"),
+    ),
 ) -> Page[CampaignRead]:
     """Campaigns, the oldest first unless sorted otherwise."""
-    rows, next_cursor = await page(session, Campaign, store.select_campaigns(id, slug, state), asked)
-    goal_ids = await goals_of(session, [row.id for row in rows])
-    return Page(items=[CampaignRead.of(row, goal_ids[row.id]) for row in rows], next_cursor=next_cursor)
+    return await page(reading, asked, goal_ids=goals_of)

@@ -8,7 +8,7 @@ from pydantic import Field as Described
 from sqlalchemy import ARRAY, CheckConstraint, Column, Text, UniqueConstraint
 from sqlmodel import Field
 
-from chassis.db import enum_column, instant_column
+from chassis.db import Enums, enum_column, instant_column
 from chassis.fields import Input, Interval, Name, Readable, Slug, Territory, UtcDatetime, Words
 from services.goals.campaign.rules import CampaignState, Channel
 from services.goals.db import Table
@@ -28,14 +28,14 @@ class Campaign(Table, table=True):
     owner: str
     flight_start: date
     flight_end: date
-    channels: list[str] = Field(sa_column=Column("channels", ARRAY(Text), nullable=False))
+    channels: list[Channel] = Field(sa_column=Column("channels", Enums(Channel), nullable=False))
     territories: list[str] = Field(sa_column=Column("territories", ARRAY(Text), nullable=False))
     state: CampaignState = Field(sa_column=enum_column(CampaignState, "state"))
     created_at: datetime = Field(sa_column=instant_column("created_at"))
 
     @property
     def flight(self) -> Interval:
-        return Interval(start=self.flight_start, end=self.flight_end)
+        return Interval.of(self.flight_start, self.flight_end)
 
 
 class CampaignCreate(Input):
@@ -64,10 +64,3 @@ class CampaignRead(Readable):
     goal_ids: list[UUID] = Described(description="The goals that are measured over it.")
     state: CampaignState
     created_at: UtcDatetime
-
-    @classmethod
-    def of(cls, campaign: Campaign, goal_ids: list[UUID]) -> "CampaignRead":
-        return cls(**campaign.model_dump(include=_SAME), flight=campaign.flight, goal_ids=goal_ids)
-
-
-_SAME = set(CampaignRead.model_fields) & set(Campaign.model_fields)

@@ -1,6 +1,5 @@
 """Decides what callers can do with goals."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -8,17 +7,27 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Database, Now, Session, workspace_of, zone_of
+from chassis.db import Database, Now, Reading, Session, workspace_of, zone_of
 from chassis.errors import Conflict, FieldError, NotFound, Unavailable
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
+from chassis.listing import MOST, Fields, Listing, Parent, fields_of, listing
 from chassis.outbox import record
-from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
+from chassis.paging import Groups, Page, listed, page_of, read_row
 from services.goals.events import GoalActivated, GoalCreated
 from services.goals.goal import store
 from services.goals.goal.actions import AWAY, Answers, Subject, ask, find, keep, read_subjects
-from services.goals.goal.models import Evaluation, Goal, GoalCampaign, GoalCreate, GoalRead, ProgressRead, SmartRead
+from services.goals.goal.models import (
+    Evaluation,
+    Goal,
+    GoalCampaign,
+    GoalCreate,
+    GoalRead,
+    ProgressRead,
+    SmartLetter,
+    SmartRead,
+)
 from services.goals.goal.rules import STALE_AFTER, GoalState, Standing, elapsed_share, standing
 from services.goals.goal.smart import Verdict, passed
 from services.goals.upstream import Upstream
@@ -27,11 +36,6 @@ router = APIRouter(route_class=IdempotentRoute, tags=["goals"])
 
 GoalIds = Annotated[list[UUID], Query(min_length=1, max_length=MOST, description=f"Of these goals, up to {MOST}.")]
 AsOf = Annotated[UtcDatetime | None, Query(description="As it was known then; default: now.")]
-
-
-async def _read(session: AsyncSession, goals: Sequence[Goal]) -> list[GoalRead]:
-    campaigns = await store.campaigns_of(session, [goal.id for goal in goals])
-    return [GoalRead.of(goal, campaigns[goal.id]) for goal in goals]
 
 
 @router.post("/v1/goals", status_code=201, dependencies=[scope("goals:write")])
@@ -57,37 +61,32 @@ async def create_goal(create: GoalCreate, session: Session, who: CurrentPrincipa
     )
     await store.add_goal(session, goal, campaign_ids)
     await record(session, GoalCreated(goal_id=goal.id, campaign_ids=campaign_ids), goal.id, now)
-    return GoalRead.of(goal, campaign_ids)
+    return GoalRead.of(goal, campaign_ids=campaign_ids)
 
 
 @router.get("/v1/goals/{id}", dependencies=[scope("goals:read")])
-async def get_goal(id: UUID, session: Session) -> GoalRead:
+async def get_goal(id: UUID, reading: Reading, fields: Fields = fields_of(GoalRead)) -> GoalRead:
     """One goal."""
-    return (await _read(session, [await store.get_goal(session, id)]))[0]
+    return await read_row(reading, Goal, id, GoalRead, fields, campaign_ids=store.campaigns_of)
 
 
 @router.get("/v1/goals", dependencies=[scope("goals:read")])
 async def list_goals(
-    request: Request,
-    session: Session,
-    id: Ids = [],
-    campaign_id: Ids = [],
-    objective_id: Ids = [],
-    state: Annotated[list[GoalState], Query()] = [],
-    limit_per: LimitPer = None,
-    asked: Listing = listing("title", "window_due", "created_at"),
+    reading: Reading,
+    asked: Listing[GoalRead] = listing(
+        Goal,
+        GoalRead,
+        sort=("title", "window_start", "window_due", "created_at"),
+        by=("state", "kind", "metric_key", "owner", "window_start", "window_due", "created_at"),
+        parents={
+            "campaign_id": Parent(GoalCampaign.campaign_id, (GoalCampaign, store.CAMPAIGN_LINK)),
+            "objective_id": Parent(Goal.objective_id),
+        },
+    ),
 ) -> Page[GoalRead] | Groups[GoalRead]:
     """Goals, the oldest first unless sorted otherwise. With `limit_per`: so many for each campaign or objective,
     whichever is named first."""
-
-    async def read(goals: list[Goal]) -> list[GoalRead]:
-        return await _read(session, goals)
-
-    return await listed(
-        request, session, Goal, store.select_goals(id, state), asked, limit_per, read,
-        campaign_id=Parent(GoalCampaign.campaign_id, campaign_id, (GoalCampaign, store.CAMPAIGN_LINK)),
-        objective_id=Parent(Goal.objective_id, objective_id),
-    )  # fmt: skip
+    return await listed(reading, asked, campaign_ids=store.campaigns_of)
 
 
 async def _look(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> tuple[list[Subject], Answers]:
@@ -123,7 +122,7 @@ async def activate_goal(id: UUID, looked: Looked, session: Session, who: Current
     goal.metric_version, goal.baseline_watermark = found.metric_version, found.baseline_watermark
     session.add(goal)
     await record(session, GoalActivated(goal_id=goal.id, target_value=found.target), goal.id, now)
-    return (await _read(session, [goal]))[0]
+    return GoalRead.of(goal, campaign_ids=(await store.campaigns_of(session, [id]))[id])
 
 
 @router.post("/v1/goals/{id}/evaluate", dependencies=[scope("goals:write")])
@@ -134,39 +133,57 @@ async def evaluate_goal(id: UUID, looked: Looked, request: Request, session: Ses
 
 
 @router.get("/v1/goals/{id}/smart", dependencies=[scope("goals:read")])
-async def get_smart(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> SmartRead:
+async def get_smart(
+    id: UUID, request: Request, who: CurrentPrincipal, now: Now, fields: Fields = fields_of(SmartRead)
+) -> SmartRead:
     """The goal's verdicts: specific, measurable, achievable, realistic, time-bound."""
-    found = await _smart(request, who.workspace_id, [id], now)
+    found = await _smart(request, who.workspace_id, [id], now, fields)
     if not found:
         raise NotFound(f"no goal {id}")
     return found[0]
 
 
 @router.get("/v1/smart", dependencies=[scope("goals:read")])
-async def list_smart(goal_id: GoalIds, request: Request, who: CurrentPrincipal, now: Now) -> Page[SmartRead]:
+async def list_smart(
+    goal_id: GoalIds, request: Request, who: CurrentPrincipal, now: Now, fields: Fields = fields_of(SmartRead)
+) -> Page[SmartRead]:
     """The verdicts of many goals; goals that don't exist are left out."""
-    return Page(items=await _smart(request, who.workspace_id, goal_id, now))
+    return page_of(SmartRead, await _smart(request, who.workspace_id, goal_id, now, fields))
 
 
 @router.get("/v1/goals/{id}/progress", dependencies=[scope("goals:read")])
-async def get_progress(id: UUID, request: Request, session: Session, now: Now, as_of: AsOf = None) -> ProgressRead:
+async def get_progress(
+    id: UUID,
+    request: Request,
+    session: Session,
+    now: Now,
+    as_of: AsOf = None,
+    fields: Fields = fields_of(ProgressRead),
+) -> ProgressRead:
     """How far the goal is, by its latest evaluation at or before `as_of`."""
     goal = await store.get_goal(session, id)
     found = await store.latest_evaluations(session, [id], as_of)
-    return (await _progress(session, request, [goal], found, now, as_of))[0]
+    return (await _progress(session, request, [goal], found, now, as_of, fields))[0]
 
 
 @router.get("/v1/progress", dependencies=[scope("goals:read")])
 async def list_progress(
-    goal_id: GoalIds, request: Request, session: Session, now: Now, as_of: AsOf = None
+    goal_id: GoalIds,
+    request: Request,
+    session: Session,
+    now: Now,
+    as_of: AsOf = None,
+    fields: Fields = fields_of(ProgressRead),
 ) -> Page[ProgressRead]:
     """The progress of many goals; goals that don't exist are left out."""
     goals = await store.get_goals(session, goal_id)
     found = await store.latest_evaluations(session, [goal.id for goal in goals], as_of)
-    return Page(items=await _progress(session, request, goals, found, now, as_of))
+    return page_of(ProgressRead, await _progress(session, request, goals, found, now, as_of, fields))
 
 
-async def _smart(request: Request, workspace_id: UUID, goal_ids: list[UUID], now: datetime) -> list[SmartRead]:
+async def _smart(
+    request: Request, workspace_id: UUID, goal_ids: list[UUID], now: datetime, fields: Fields
+) -> list[SmartRead]:
     """Stored verdicts. A goal that was never evaluated is judged now; without metrics, as far as that goes."""
     database: Database = request.app.state.database
     async with database.known_tenant(workspace_id) as session:
@@ -182,9 +199,11 @@ async def _smart(request: Request, workspace_id: UUID, goal_ids: list[UUID], now
             async with database.tenant(workspace_id) as session:
                 found |= await keep(session, new, answers, now)
     return [
-        SmartRead(
-            goal_id=goal.id, passed=passed(Verdict(each["verdict"]) for each in found[goal.id].smart),
-            letters=found[goal.id].smart, evaluated_at=found[goal.id].checked_at,
+        SmartRead.of(
+            None, only=fields, goal_id=goal.id,
+            passed=passed(Verdict(each["verdict"]) for each in found[goal.id].smart),
+            letters=[SmartLetter.model_validate(each) for each in found[goal.id].smart],
+            evaluated_at=found[goal.id].checked_at,
         )
         for goal in goals
         if goal.id in found
@@ -193,7 +212,7 @@ async def _smart(request: Request, workspace_id: UUID, goal_ids: list[UUID], now
 
 async def _progress(
     session: AsyncSession, request: Request, goals: list[Goal], found: dict[UUID, Evaluation], now: datetime,
-    as_of: datetime | None,
+    as_of: datetime | None, fields: Fields = None,
 ) -> list[ProgressRead]:  # fmt: skip
     upstream: Upstream = request.app.state.upstream
     moment = as_of or now
@@ -208,8 +227,9 @@ async def _progress(
             confirmed = min(seen.checked_at, moment)
         silent = confirmed is None or moment - confirmed > STALE_AFTER
         answers.append(
-            ProgressRead(
-                goal_id=goal.id, value=seen.value if seen else None, baseline=seen.baseline if seen else None,
+            ProgressRead.of(
+                None, only=fields, goal_id=goal.id,
+                value=seen.value if seen else None, baseline=seen.baseline if seen else None,
                 target=seen.target if seen else None, share=stand.share, expected=stand.expected,
                 forecast=stand.forecast, health=stand.health, as_of=moment, evaluated_at=confirmed,
                 stale=silent or (as_of is None and not upstream.metrics_answers),

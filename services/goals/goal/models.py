@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import ConfigDict, model_validator
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
-from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Words
+from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Words, bare
 from services.goals.db import Link, Table
 from services.goals.goal.rules import Days, GoalKind, GoalState, Health
 from services.goals.goal.smart import LetterName, Verdict
@@ -61,6 +61,23 @@ class Goal(Table, table=True):
         if self.baseline_from is None or self.baseline_to is None:
             return None
         return Days(self.baseline_from, self.baseline_to)
+
+    @property
+    def metric(self) -> "MetricRef":
+        return bare(MetricRef, {"key": self.metric_key, "version": self.metric_version})
+
+    @property
+    def baseline(self) -> "Baseline | None":
+        days = self.baseline_days
+        return bare(Baseline, {"from_": days.start, "to": days.end}) if days else None
+
+    @property
+    def target(self) -> "Target":
+        return bare(Target, {"change_percent": self.change_percent, "value": self.asked_value})
+
+    @property
+    def window(self) -> "Window":
+        return bare(Window, {"start": self.window_start, "due": self.window_due})
 
 
 class GoalCampaign(Link, table=True):
@@ -201,21 +218,6 @@ class GoalRead(Readable):
     activated_at: UtcDatetime | None
     created_at: UtcDatetime
 
-    @classmethod
-    def of(cls, goal: Goal, campaign_ids: list[UUID]) -> "GoalRead":
-        days = goal.baseline_days
-        return cls(
-            **goal.model_dump(include=_SAME),
-            campaign_ids=campaign_ids,
-            metric=MetricRef(key=goal.metric_key, version=goal.metric_version),
-            baseline=Baseline.model_validate({"from": days.start, "to": days.end}) if days else None,
-            target=Target(change_percent=goal.change_percent, value=goal.asked_value),
-            window=Window(start=goal.window_start, due=goal.window_due),
-        )
-
-
-_SAME = set(GoalRead.model_fields) & set(Goal.model_fields)
-
 
 class SmartLetter(Readable):
     letter: LetterName
@@ -227,6 +229,7 @@ class SmartLetter(Readable):
 class SmartRead(Readable):
     """A goal's SMART verdicts, as of its latest evaluation."""
 
+    IDENTITY: ClassVar[str] = "goal_id"
     goal_id: UUID
     passed: bool = Described(description="No letter fails; warnings pass.")
     letters: list[SmartLetter]
@@ -236,6 +239,7 @@ class SmartRead(Readable):
 class ProgressRead(Readable):
     """How far a goal is, by its latest evaluation at or before `as_of`."""
 
+    IDENTITY: ClassVar[str] = "goal_id"
     goal_id: UUID
     value: float | None = Described(description="The metric over the window so far.")
     baseline: float | None

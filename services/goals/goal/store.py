@@ -4,18 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, and_, bindparam, text
+from sqlalchemy import ARRAY, TextClause, Uuid, and_, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import get_row
 from chassis.errors import Invalid
-from chassis.paging import filtered
+from chassis.reading import Source
 from services.goals.campaign.models import Campaign
 from services.goals.goal.models import Evaluation, Goal, GoalCampaign
-from services.goals.goal.rules import OPEN_STATES, GoalState
+from services.goals.goal.rules import OPEN_STATES
 from services.goals.objective.models import Objective
 
 
@@ -54,26 +53,23 @@ async def get_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goa
 CAMPAIGN_LINK = and_(col(GoalCampaign.workspace_id) == Goal.workspace_id, col(GoalCampaign.goal_id) == Goal.id)
 
 
-def select_goals(ids: Sequence[UUID], states: Sequence[GoalState]) -> SelectOfScalar[Goal]:
-    """Goals that fit every filter given."""
-    return filtered(Goal, id=ids, state=states)
+_CAMPAIGNS_OF = text("SELECT goal_id, campaign_id FROM goal_campaign WHERE goal_id = ANY(:ids) ORDER BY campaign_id")
+_GOALS_OF = text("SELECT campaign_id, goal_id FROM goal_campaign WHERE campaign_id = ANY(:ids) ORDER BY goal_id")
 
 
-async def campaigns_of(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+async def campaigns_of(source: Source, goal_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     """Each goal's campaigns."""
-    return await _links(session, goal_ids, "goal_id", "campaign_id")
+    return await _links(source, _CAMPAIGNS_OF, goal_ids)
 
 
-async def goals_of(session: AsyncSession, campaign_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+async def goals_of(source: Source, campaign_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     """Each campaign's goals."""
-    return await _links(session, campaign_ids, "campaign_id", "goal_id")
+    return await _links(source, _GOALS_OF, campaign_ids)
 
 
-async def _links(session: AsyncSession, ids: Sequence[UUID], of: str, to: str) -> dict[UUID, list[UUID]]:
+async def _links(source: Source, statement: TextClause, ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     links: dict[UUID, list[UUID]] = {each: [] for each in ids}
-    of_column, to_column = getattr(GoalCampaign, of), getattr(GoalCampaign, to)
-    rows = await session.execute(select(of_column, to_column).where(of_column.in_(ids)).order_by(to_column))
-    for key, linked in rows.all():
+    for key, linked in (await source.execute(statement, {"ids": list(ids)})).all():
         links[key].append(linked)
     return links
 
