@@ -144,8 +144,8 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _mops)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
-    for kind in (DBAPIError, PostgresError, InterfaceError):
-        app.add_exception_handler(kind, _database)
+    for refusal in (DBAPIError, PostgresError, InterfaceError):
+        app.add_exception_handler(refusal, _database)
     app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(OSError, _busy)
 

@@ -96,7 +96,7 @@ class Reader:
 
     async def rows(self, prepared: Prepared, model: type[RowType], parameters: Mapping[str, Any]) -> list[RowType]:
         """What a statement over a model's columns finds, as rows that have the model's properties."""
-        kind: Any = plain(model)
+        kind = _plain_of(model)
         found: list[RowType] = []
         for record in await self._fetch(prepared, parameters):
             values = dict(zip(prepared.columns, record, strict=True))
@@ -115,5 +115,6 @@ class Reader:
 
 
 _kept: Any = cache(prepare)
+_plain_of: Any = plain
 
 Source = AsyncSession | Reader
