@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import Field, SQLModel
 
 from chassis import tables
+from chassis.audit import AuditedSession
 from chassis.errors import NotFound, Unavailable
 from chassis.fields import new_id
 from chassis.idempotency import claim
@@ -137,7 +138,7 @@ def _refuse_dead(connection: Any, *_: Any) -> None:
 class Database:
     """One pool of one login role, and the kinds of transaction that it is used for."""
 
-    def __init__(self, url: SecretStr, worker_role: str, pool: int) -> None:
+    def __init__(self, url: SecretStr, worker_role: str, pool: int, part: str, clock: Callable[[], datetime]) -> None:
         address = make_url(url.get_secret_value()).set(drivername="postgresql+asyncpg")
         # Compiling to machine code never pays on reads as short as these.
         self.engine = create_async_engine(
@@ -152,6 +153,9 @@ class Database:
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
         self.worker_role = worker_role
         self._workspaces: dict[UUID | None, tuple[float, Workspace]] = {}
+        self.clock = clock
+        # Who acts where nobody calls.
+        self.actor = f"system:{part}"
         self.subscribers: list[str] = []
         self.after_commit: Callable[[], None] = lambda: None
 
@@ -160,8 +164,11 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncSession]:
-        async with AsyncSession(self.engine, expire_on_commit=False) as session:
-            session.info.update(database=self, subscribers=self.subscribers)
+        async with AsyncSession(self.engine, expire_on_commit=False, sync_session_class=AuditedSession) as session:
+            session.info.update(
+                database=self, subscribers=self.subscribers, clock=self.clock, actor=self.actor, operation="",
+                request_id="",
+            )  # fmt: skip
             async with session.begin():
                 yield session
             self._workspaces.pop(session.info.get("learned"), None)
@@ -176,15 +183,18 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def known_tenant(self, workspace_id: UUID) -> AsyncIterator[AsyncSession]:
-        """The same, for a caller's workspace: Unavailable until the event that announces it has arrived."""
+    async def caller(self, who: Principal, operation: str = "", request_id: str = "") -> AsyncIterator[AsyncSession]:
+        """The same, for a caller's workspace and in their name: Unavailable until the event that announces the
+        workspace has arrived."""
+        workspace_id = who.workspace_id
         async with self.tenant(workspace_id) as session:
+            session.info.update(actor=who.subject, operation=operation, request_id=request_id)
             await self.workspace(session)
             yield session
 
     @asynccontextmanager
     async def reading(self, workspace_id: UUID) -> AsyncIterator[Reader]:
-        """A read-only transaction that sees one workspace, without the ORM. Unavailable as for `known_tenant`."""
+        """A read-only transaction that sees one workspace, without the ORM. Unavailable as for `caller`."""
         pooled = await self.engine.raw_connection()
         connection: Any = pooled.driver_connection
         try:
@@ -238,9 +248,14 @@ async def as_owner(admin_dsn: str, stack: str, part: str) -> AsyncIterator[Async
         await engine.dispose()
 
 
-async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterator[AsyncSession]:
+def calling(request: Request, principal: Principal) -> AbstractAsyncContextManager[AsyncSession]:
+    """A transaction for this request, where a handler opens its own."""
     database: Database = request.app.state.database
-    async with database.known_tenant(principal.workspace_id) as session:
+    return database.caller(principal, request.scope["route"].name, request.state.request_id)
+
+
+async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterator[AsyncSession]:
+    async with calling(request, principal) as session:
         await claim(request, session, principal.subject, request.app.state.clock())
         yield session
 

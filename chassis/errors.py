@@ -58,6 +58,22 @@ class Conflict(MopsError):
     default_code = "conflict"
 
 
+class Stale(MopsError):
+    """The caller has seen an older version of what it wants to change: `current` is the one there is now."""
+
+    default_code = "stale"
+
+    def __init__(self, detail: str, *, current: int) -> None:
+        super().__init__(detail)
+        self.current = current
+
+
+class VersionRequired(MopsError):
+    """An edit must say which version it edits."""
+
+    default_code = "version_required"
+
+
 class Unavailable(MopsError):
     """Not now: try again after `retry_after` seconds."""
 

@@ -107,17 +107,22 @@ def holds_nul(value: Any) -> bool:
     return False
 
 
+def refuse_nul(value: Any) -> Any:
+    """The value; ValueError if a text in it holds a NUL, which Postgres can't store."""
+    if holds_nul(value):
+        raise ValueError("holds a NUL character")
+    return value
+
+
 class Input(SQLModel):
-    """What a caller sends: unknown fields are refused, and so is NUL, which Postgres can't store."""
+    """What a caller sends: unknown fields are refused, and so is NUL."""
 
     model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]  # SQLModel narrows the type
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_nul(cls, value: Any) -> Any:
-        if holds_nul(value):
-            raise ValueError("holds a NUL character")
-        return value
+        return refuse_nul(value)
 
 
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2200, 1, 1)
@@ -180,6 +185,10 @@ class Money(Input):
         return cls.model_construct(
             amount=Decimal(minor).scaleb(-places).quantize(Decimal(1).scaleb(-places)), currency=currency
         )
+
+
+# In a read model: what an edit of it names.
+Version = Annotated[int, Field(description="Rises with each change; send it as If-Match to edit just this.")]
 
 
 class Readable(BaseModel):

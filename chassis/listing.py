@@ -153,9 +153,9 @@ class Rows(Generic[ReadType]):
         table: Table = self.model.__table__
         return frozenset(column.key for column in table.columns)
 
-    def needed(self, fields: Fields, derived: frozenset[str], sort: str) -> frozenset[str]:
-        """The columns to read: those that are asked for, or all where a field is made of several."""
-        wanted = (fields or frozenset(self.read.model_fields)) - derived
+    def needed(self, fields: Fields, sort: str) -> frozenset[str]:
+        """The columns to read: those that are asked for, or all where a field isn't one of them."""
+        wanted = fields or frozenset(self.read.model_fields)
         return wanted | {"id", sort.removeprefix("-")} if wanted <= self.columns else self.columns
 
 

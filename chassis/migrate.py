@@ -68,6 +68,10 @@ def worker_may(table: str, rights: str) -> None:
     op.execute(f'CREATE POLICY worker ON {table} TO "{role}" USING (true) WITH CHECK (true)')
 
 
-def worker_role() -> str:
+def login_role() -> str:
     attributes: dict[str, Any] = op.get_context().config.attributes  # type: ignore[union-attr]
-    return f"{attributes['stack']}_{attributes['part']}_worker"
+    return f"{attributes['stack']}_{attributes['part']}"
+
+
+def worker_role() -> str:
+    return f"{login_role()}_worker"

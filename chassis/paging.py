@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -11,15 +11,26 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Row
 from chassis.errors import Invalid, NotFound
 from chassis.fields import bare
 from chassis.listing import Fields, Listing, ReadType, Rows, order, plan
-from chassis.reading import Reader
+from chassis.reading import Reader, Source
 
 Item = TypeVar("Item")
-Derive = Callable[[Any, Sequence[UUID]], Awaitable[Mapping[UUID, Any]]]
+# What finds a field of many rows that isn't on them, by their ids.
+Derive = Callable[[Any, Sequence[Any]], Awaitable[Mapping[UUID, Any]]]
+
+
+def by_id(derive: Derive) -> Derive:
+    """Of what needs but the rows' ids."""
+
+    async def derived(source: Source, rows: Sequence[Any]) -> Mapping[UUID, Any]:
+        return await derive(source, [row.id for row in rows])
+
+    return derived
 
 
 class Page(BaseModel, Generic[Item]):
@@ -89,7 +100,7 @@ def _more(asked: Listing[Any], found: list[Any], most: int) -> str | None:
     return encode_cursor(asked.sort, *(getattr(found[-1], column.key) for column in order(asked.of, asked.sort)))
 
 
-async def _find(reader: Reader, asked: Listing[Any], most: int, derived: Iterable[str]) -> list[Any]:
+async def _find(reader: Reader, asked: Listing[Any], most: int) -> list[Any]:
     rows = asked.of
     values: dict[str, Any] = {**asked.given, "most": most + 1}
     if asked.cursor is not None:
@@ -97,17 +108,16 @@ async def _find(reader: Reader, asked: Listing[Any], most: int, derived: Iterabl
         kinds = [getattr(each.type, "impl", each.type).python_type for each in order(rows, asked.sort)]
         position = decode_cursor(asked.cursor, asked.sort, kinds)
         values |= {f"at{place}": value for place, value in enumerate(position)}
-    columns = rows.needed(asked.fields, frozenset(derived), asked.sort)
+    columns = rows.needed(asked.fields, asked.sort)
     statement = plan(rows, frozenset(asked.given), asked.sort, asked.cursor is not None, columns, asked.group_by)
     return await reader.rows(statement, rows.model, values)
 
 
 async def _read(
-    reader: Reader, read: type[ReadType], fields: Fields, found: Sequence[Any], derived: Mapping[str, Derive]
+    source: Source, read: type[ReadType], fields: Fields, found: Sequence[Any], derived: Mapping[str, Derive]
 ) -> list[ReadType]:
-    ids = [row.id for row in found]
     asked = {name: derive for name, derive in derived.items() if fields is None or name in fields}
-    values = {name: await derive(reader, ids) for name, derive in asked.items()} if ids else {}
+    values = {name: await derive(source, found) for name, derive in asked.items()} if found else {}
     return [read.of(row, only=fields, **{name: of.get(row.id) for name, of in values.items()}) for row in found]
 
 
@@ -116,10 +126,15 @@ async def read_row(
 ) -> ReadType:
     """The workspace's row with this id, as callers get it; NotFound if there is none."""
     rows = _only(model, read)
-    found = await _find(reader, Listing(rows, fields=fields, given={"id": [row_id]}), 1, derived)
+    found = await _find(reader, Listing(rows, fields=fields, given={"id": [row_id]}), 1)
     if not found:
         raise NotFound(f"no {str(model.__tablename__).replace('_', ' ')} {row_id}")
     return (await _read(reader, read, fields, found, derived))[0]
+
+
+async def read_of(session: AsyncSession, read: type[ReadType], row: Any, **derived: Derive) -> ReadType:
+    """A row of a transaction that writes, as callers get it."""
+    return (await _read(session, read, None, [row], derived))[0]
 
 
 @cache
@@ -130,7 +145,7 @@ def _only(model: type[Row], read: type[Any]) -> Rows[Any]:
 async def page(reader: Reader, asked: Listing[ReadType], **derived: Derive) -> Page[ReadType]:
     """One page of a list: one query, whatever lies before it, and one for each of `derived` that is asked for: a field
     that isn't on the row, and what finds it for many ids."""
-    found = await _find(reader, asked, asked.limit, derived)
+    found = await _find(reader, asked, asked.limit)
     more = _more(asked, found, asked.limit)
     items = await _read(reader, asked.of.read, asked.fields, found, derived)
     return page_of(asked.of.read, items, more)
@@ -146,7 +161,7 @@ async def listed(reader: Reader, asked: Listing[ReadType], **derived: Derive) ->
         raise Invalid.field("cursor", "a cursor of a group goes with that one parent", "cursor")
     groups: dict[UUID, list[Any]] = {key: [] for key in keys}
     distinct = replace(asked, given={**asked.given, asked.group_by: keys})
-    for row in await _find(reader, distinct, asked.limit_per, derived):
+    for row in await _find(reader, distinct, asked.limit_per):
         groups[row.group_key].append(row)
     more = {key: _more(asked, found, asked.limit_per) for key, found in groups.items()}
     each = [row for found in groups.values() for row in found]

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
 from chassis import errors
@@ -26,6 +27,8 @@ STATUS: dict[type[MopsError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Stale: 412,
+    errors.VersionRequired: 428,
     errors.Unavailable: 503,
 }
 RETRY = {"Retry-After": "1"}
@@ -78,6 +81,8 @@ def _mops(_: Request, problem: Exception) -> JSONResponse:
         headers["Retry-After"] = str(problem.retry_after)
     if isinstance(problem, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(problem, errors.Stale):
+        headers["ETag"] = f'"{problem.current}"'
     return answer(STATUS[type(problem)], problem.code, problem.detail, problem.errors, headers)
 
 
@@ -133,6 +138,10 @@ def _database(request: Request, problem: Exception) -> JSONResponse:
     return answer(503, "database_unavailable", "the database can't answer now; nothing was changed", headers=RETRY)
 
 
+def _changed_meanwhile(_: Request, __: Exception) -> JSONResponse:
+    return answer(409, "changed_meanwhile", "somebody else changed this at the same moment; nothing was changed")
+
+
 def _busy(_: Request, problem: Exception) -> JSONResponse:
     log.error("database_unreachable", extra={"kind": type(problem).__name__})
     return answer(503, "database_unavailable", "the database can't answer now; nothing was changed", headers=RETRY)
@@ -146,6 +155,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     for refusal in (DBAPIError, PostgresError, InterfaceError):
         app.add_exception_handler(refusal, _database)
+    app.add_exception_handler(StaleDataError, _changed_meanwhile)
     app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(OSError, _busy)
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import ColumnCollectionConstraint
 
 from chassis import idempotency, problems
+from chassis.audit_log import audit_router
 from chassis.db import Database, system_clock
 from chassis.identity import ServiceAccount, Verifier
 from chassis.jobs import Job, run_jobs, wake_jobs
@@ -63,7 +64,7 @@ def create_service(
         name = next((name for prefix, name in limits.items() if path.startswith(prefix)), "body_limit")
         return int(getattr(settings, name))
 
-    for router in (*routers, inbox_router, _health):
+    for router in (*routers, audit_router(part), inbox_router, _health):
         app.include_router(router)
     problems.install(app)
     idempotency.install(app)
@@ -119,7 +120,9 @@ def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
             if getattr(state, "http", None) is None:
                 # Only neighbours are called, never by way of somebody's proxy.
                 state.http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-            state.database = database = Database(settings.database_url, settings.worker_role, settings.database_pool)
+            state.database = database = Database(
+                settings.database_url, settings.worker_role, settings.database_pool, state.part, lambda: state.clock()
+            )
             stack.push_async_callback(database.close)
             if getattr(state, "verifier", None) is None:
                 state.verifier = Verifier(settings.issuer_url, state.http)

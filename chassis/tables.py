@@ -1,6 +1,19 @@
-"""Decides which tables every schema has beside its own: workspace, outbox, delivery, inbox, idempotency, job."""
+"""Decides which tables every schema has beside its own: workspace, outbox, delivery, inbox, idempotency, audit, job."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 
@@ -56,6 +69,21 @@ def declare(metadata: MetaData) -> None:
         Column("answer", LargeBinary),
         Column("created_at", instant, nullable=False),
         Index(None, "created_at"),
+    )  # fmt: skip
+    Table(
+        "audit", metadata,
+        Column("workspace_id", Uuid, primary_key=True),
+        Column("id", Uuid, primary_key=True),
+        Column("at", instant, nullable=False),
+        Column("actor", Text, nullable=False),
+        Column("operation", Text, nullable=False),
+        Column("request_id", Text, nullable=False),
+        Column("action", Text, nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("row_id", Uuid),
+        Column("changes", JSONB, nullable=False),
+        CheckConstraint("action IN ('created','changed','deleted')", name="action"),
+        *(Index(None, "workspace_id", each, "id") for each in ("at", "actor", "operation", "kind", "row_id")),
     )  # fmt: skip
     Table(
         "job", metadata,

@@ -13,7 +13,11 @@ from gateway.derive.types import Types
 from gateway.failures import Refused
 from gateway.reads import Context
 
-HEADERS = {"idempotency_key": "Idempotency-Key", "if_match": "If-Match"}
+# What operations take beside their values, where they say that they do: header -> argument, and words for callers.
+HEADERS = {
+    "Idempotency-Key": ("idempotency_key", "Sent again, the same key changes nothing twice."),
+    "If-Match": ("if_match", "The `version` that you have seen: refused when it is another one by now. Edits need it."),
+}
 
 
 def mutation_fields(contract: Contract, types: Types, questions: set[str]) -> list[StrawberryField]:
@@ -38,14 +42,14 @@ def _mutation(types: Types, operation: Operation) -> StrawberryField:
     if operation.body is not None:
         kind, nullable = types.sent(operation.body, pascal(operation.id))
         arguments.append(argument("input", "input", optional(kind) if nullable else kind))
-    arguments.append(
-        argument("idempotency_key", "idempotencyKey", optional(str), "Sent again, the same key changes nothing twice.")
-    )
-    arguments.append(
-        argument("if_match", "ifMatch", optional(str), "Refuse if the row has changed since this version of it.")
-    )
+    arguments += [argument(name, camel(name), optional(str), words) for name, words in _headers(operation).values()]
     payload, holds = _payload(types, operation)
     return resolved(name, optional(payload), _resolve(operation, holds), arguments, operation.description)
+
+
+def _headers(operation: Operation) -> dict[str, tuple[str, str]]:
+    sent = {name.lower() for name in operation.named("header")}
+    return {header: said for header, said in HEADERS.items() if header.lower() in sent}
 
 
 def _payload(types: Types, operation: Operation) -> tuple[Any, str | None]:
@@ -78,7 +82,7 @@ def _error(types: Types) -> Any:
 def _resolve(operation: Operation, holds: str | None) -> Resolve:
     async def resolve(_: Any, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         path = {name: str(arguments[name]) for name in operation.named("path")}
-        headers = {header: arguments[name] for name, header in HEADERS.items() if arguments.get(name)}
+        headers = {header: arguments[name] for header, (name, _) in _headers(operation).items() if arguments.get(name)}
         try:
             answer = await context.verb(
                 operation, path, query_of(operation, arguments), arguments.get("input"), headers

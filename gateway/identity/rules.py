@@ -31,7 +31,8 @@ SCOPES: dict[Role, frozenset[str]] = {
     Role.SPECIALIST: _READ | _WRITE | {"goals:contribute", "metrics:people"},
     Role.MANAGER: _READ | _WRITE | {"goals:contribute", "goals:approve", "budget:approve", "metrics:people"},
     Role.ADMIN: _READ | _WRITE
-    | {"goals:contribute", "goals:approve", "budget:approve", "metrics:people", "identity:read", "identity:write"},
+    | {"goals:contribute", "goals:approve", "budget:approve", "metrics:people"}
+    | {"identity:read", "identity:write", "audit:read"},
 }  # fmt: skip
 ALL_SCOPES = sorted(frozenset().union(*SCOPES.values()))
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from chassis.outbox import Event, Handler
+from services.budget.ledger.actions import CampaignReleased, release_campaign
 
-PUBLISHES: tuple[type[Event], ...] = ()
-CONSUMES: Mapping[str, Handler] = {}
+PUBLISHES: tuple[type[Event], ...] = (CampaignReleased,)
+CONSUMES: Mapping[str, Handler] = {"goals.campaign.cancelled": release_campaign}

@@ -2,6 +2,7 @@
 
 from chassis.service import create_service
 from services.goals.campaign import api as campaign
+from services.goals.campaign.actions import FOLLOW_DATES
 from services.goals.db import METADATA
 from services.goals.events import CONSUMES
 from services.goals.goal import api as goal
@@ -17,6 +18,6 @@ app = create_service(
     metadata=METADATA,
     description="Campaigns, objectives and SMART goals that are judged by what metrics measures.",
     consumes=CONSUMES,
-    jobs=(EVALUATE,),
+    jobs=(EVALUATE, FOLLOW_DATES),
     resources=(asking,),
 )

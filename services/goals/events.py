@@ -8,16 +8,9 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.outbox import Event, Handler, Incoming
+from services.goals.campaign.actions import hear_of_release
+from services.goals.campaign.models import CampaignCancelled, CampaignChanged, CampaignCreated, CampaignStateChanged
 from services.goals.goal.store import bring_forward
-
-
-class CampaignCreated(Event):
-    """A campaign exists; its slug is what e-mail events are tagged with."""
-
-    type: ClassVar[str] = "goals.campaign.created"
-    campaign_id: UUID
-    slug: str
-    name: str
 
 
 class GoalCreated(Event):
@@ -47,5 +40,15 @@ async def hear_of_numbers(session: AsyncSession, event: Incoming) -> None:
     await bring_forward(session, NumbersChanged.model_validate(event.data).campaign_ids, event.time)
 
 
-PUBLISHES: tuple[type[Event], ...] = (CampaignCreated, GoalCreated, GoalActivated)
-CONSUMES: Mapping[str, Handler] = {"metrics.numbers.changed": hear_of_numbers}
+PUBLISHES: tuple[type[Event], ...] = (
+    CampaignCreated,
+    CampaignChanged,
+    CampaignStateChanged,
+    CampaignCancelled,
+    GoalCreated,
+    GoalActivated,
+)
+CONSUMES: Mapping[str, Handler] = {
+    "metrics.numbers.changed": hear_of_numbers,
+    "budget.campaign.released": hear_of_release,
+}

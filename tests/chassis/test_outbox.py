@@ -14,7 +14,7 @@ from chassis.db import Database
 from chassis.fields import new_id
 from chassis.outbox import Incoming, record
 from chassis.testing import Clock, TestStack
-from services.goals.events import CampaignCreated
+from services.goals.campaign.models import CampaignCreated
 from tests.conftest import Connect, Deliver, Workspace
 
 

@@ -12,11 +12,11 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from chassis.db import Database, Now, Reading, Session
+from chassis.db import Now, Reading, Session, calling
 from chassis.errors import Invalid
 from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
-from chassis.paging import Derive, Groups, Page, listed, read_row
+from chassis.paging import Derive, Groups, Page, by_id, listed, read_row
 from services.assets.asset import store
 from services.assets.asset.models import MOST_CAMPAIGNS, Asset, AssetCampaign, AssetCreate, AssetRead
 from services.assets.asset.objects import Objects
@@ -74,8 +74,7 @@ async def create_asset(request: Request, who: CurrentPrincipal, now: Now) -> Ass
             "created_at": now,
         }
     )
-    database: Database = request.app.state.database
-    async with database.known_tenant(who.workspace_id) as session:
+    async with calling(request, who) as session:
         await store.add_asset(session, asset, create.campaign_id)
     campaign_ids = list(dict.fromkeys(create.campaign_id))
     return AssetRead.of(asset, campaign_ids=campaign_ids, content_url=_url(request, asset.id))
@@ -84,8 +83,8 @@ async def create_asset(request: Request, who: CurrentPrincipal, now: Now) -> Ass
 @router.get("/v1/assets/{id}", dependencies=[scope("assets:read")])
 async def get_asset(id: UUID, request: Request, reading: Reading, fields: Fields = fields_of(AssetRead)) -> AssetRead:
     """One asset, without its bytes."""
-    urls = _urls(request)
-    return await read_row(reading, Asset, id, AssetRead, fields, campaign_ids=store.campaigns_of, content_url=urls)
+    derived = {"campaign_ids": by_id(store.campaigns_of), "content_url": _urls(request)}
+    return await read_row(reading, Asset, id, AssetRead, fields, **derived)
 
 
 @router.get("/v1/assets", dependencies=[scope("assets:read")])
@@ -102,7 +101,7 @@ async def list_assets(
 ) -> Page[AssetRead] | Groups[AssetRead]:
     """Assets that fit every filter, the oldest first unless sorted otherwise. With `limit_per`: so many for each
     `campaign_id` that is named, in groups."""
-    return await listed(reading, asked, campaign_ids=store.campaigns_of, content_url=_urls(request))
+    return await listed(reading, asked, campaign_ids=by_id(store.campaigns_of), content_url=_urls(request))
 
 
 @router.head("/v1/assets/{id}/content", dependencies=[scope("assets:read")], include_in_schema=False)
@@ -143,8 +142,8 @@ def _url(request: Request, asset_id: UUID) -> str:
 
 
 def _urls(request: Request) -> Derive:
-    async def urls(_: Any, asset_ids: Sequence[UUID]) -> dict[UUID, str]:
-        return {asset_id: _url(request, asset_id) for asset_id in asset_ids}
+    async def urls(_: Any, assets: Sequence[Asset]) -> dict[UUID, str]:
+        return {asset.id: _url(request, asset.id) for asset in assets}
 
     return urls
 

@@ -8,6 +8,7 @@ from pydantic import Field as Described
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index
 from sqlmodel import Field
 
+from chassis.audit import UNAUDITED
 from chassis.db import enum_column, instant_column
 from chassis.fields import Input, Money, Readable
 from services.budget.db import Table
@@ -21,6 +22,7 @@ class Entry(Table, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "line_id"], ["line.workspace_id", "line.id"]),
         Index(None, "workspace_id", "line_id", "recorded_at"),
+        {"info": UNAUDITED},
     )
 
     line_id: UUID
@@ -37,7 +39,10 @@ class Entry(Table, table=True):
 class Balance(Table, table=True):
     """The sum of a line's entries under the line's own id, so that reads don't grow with history."""
 
-    __table_args__ = (ForeignKeyConstraint(["workspace_id", "id"], ["line.workspace_id", "line.id"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["workspace_id", "id"], ["line.workspace_id", "line.id"]),
+        {"info": UNAUDITED},
+    )
 
     allotted: int = Field(sa_type=BigInteger)
     reserved: int = Field(sa_type=BigInteger)

@@ -96,6 +96,14 @@ async def campaign_sums(
     return reporting, found
 
 
+async def lines_of(session: AsyncSession, campaign_id: UUID) -> list[UUID]:
+    """The campaign's lines, in the order in which they are to be locked."""
+    rows = await session.scalars(
+        text("SELECT id FROM line WHERE campaign_id = :campaign ORDER BY id"), {"campaign": campaign_id}
+    )
+    return list(rows)
+
+
 def _amounts(row: Any) -> Amounts:
     # sum() over bigint is numeric, which can't overflow and arrives as a Decimal.
     return Amounts(int(row.allotted), int(row.reserved), int(row.committed), int(row.actual))

@@ -5,14 +5,15 @@ from uuid import UUID
 from fastapi import APIRouter
 
 from chassis.db import Now, Reading, Session, workspace_of
+from chassis.editing import IfMatch, edited
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
 from chassis.paging import Groups, Page, listed, read_row
 from services.budget.ledger import store as ledger
 from services.budget.plan import store
-from services.budget.plan.models import Line, LineCreate, LineRead
-from services.budget.plan.rules import assert_fits
+from services.budget.plan.models import Line, LineCreate, LinePatch, LineRead
+from services.budget.plan.rules import assert_fits, assert_holds, assert_may_stop
 
 router = APIRouter(route_class=IdempotentRoute, tags=["lines"])
 
@@ -21,19 +22,30 @@ router = APIRouter(route_class=IdempotentRoute, tags=["lines"])
 async def create_line(create: LineCreate, session: Session, now: Now) -> LineRead:
     """Opens a line, with nothing allotted to it yet. A parent must exist, be in the same currency, and its period must
     hold the line's. Whether goals knows the campaign isn't asked: the line waits for it."""
-    line = Line.model_validate(
-        {
-            **create.model_dump(exclude={"period"}),
-            "workspace_id": workspace_of(session),
-            "period_start": create.period.start,
-            "period_end": create.period.end,
-            "created_at": now,
-        }
-    )
+    line = Line.model_validate({**create.columns(), "workspace_id": workspace_of(session), "created_at": now})
     if line.parent_id is not None:
         assert_fits(line.frame, (await store.get_parent(session, line.parent_id)).frame)
     await store.add_line(session, line)
     await ledger.open_balance(session, line.id, now)
+    return LineRead.of(line)
+
+
+@router.patch("/v1/lines/{id}", dependencies=[scope("budget:write")])
+async def update_line(id: UUID, patch: LinePatch, if_match: IfMatch, session: Session) -> LineRead:
+    """Changes what is sent and leaves the rest. The period stays within the parent's and around the children's; 409
+    `overspent` when a line that is below zero should stop."""
+    line = await store.get_line(session, id, lock=True)
+    if_match.check(line)
+    wanted = edited(LineCreate, LineRead.of(line), patch)
+    if wanted.policy is not line.policy:
+        assert_may_stop(wanted.policy, (await ledger.lock_balance(session, id)).amounts.available)
+    line.sqlmodel_update(wanted.columns())
+    if line.parent_id is not None:
+        assert_fits(line.frame, (await store.get_parent(session, line.parent_id)).frame)
+    reach = await store.reach_of_children(session, id)
+    if reach is not None:
+        assert_holds(line.frame, *reach)
+    await session.flush()
     return LineRead.of(line)
 
 

@@ -1,18 +1,20 @@
 """Decides what a budget line is made of: its row, and what callers send and get."""
 
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index
 from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
-from chassis.fields import Currency, Input, Interval, Name, Readable, UtcDatetime
+from chassis.editing import Editable, Patch
+from chassis.fields import Currency, Input, Interval, Name, Readable, UtcDatetime, Version
 from services.budget.db import Table
 from services.budget.plan.rules import Frame, LinePolicy
 
 
-class Line(Table, table=True):
+class Line(Table, Editable, table=True):
     """`period` is kept as its two days; half-open. Its money is in the ledger."""
 
     __table_args__ = (
@@ -60,6 +62,15 @@ class LineCreate(Input):
         description="What happens when more is asked than is available: `stop` refuses, `warn` says so and goes on."
     )
 
+    def columns(self) -> dict[str, Any]:
+        """As the row has it."""
+        period = {"period_start": self.period.start, "period_end": self.period.end}
+        return self.model_dump(exclude={"period"}) | period
+
+
+class LinePatch(Patch, of=LineCreate, without={"parent_id", "currency"}):
+    """What may change of a line: neither its currency, in which its entries are, nor its place in the tree."""
+
 
 class LineRead(Readable):
     """A budget line: money set aside for a department, perhaps for a campaign, over a period."""
@@ -72,4 +83,5 @@ class LineRead(Readable):
     period: Interval
     currency: str
     policy: LinePolicy
+    version: Version
     created_at: UtcDatetime

@@ -1,11 +1,13 @@
 """Decides how budget lines are read and written."""
 
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, func, select
 
-from chassis.db import workspace_of
-from chassis.errors import Invalid, NotFound
+from chassis.db import get_row, workspace_of
+from chassis.errors import Invalid
 from services.budget.plan.models import Line
 
 
@@ -14,20 +16,23 @@ async def add_line(session: AsyncSession, line: Line) -> None:
     await session.flush()
 
 
-async def find_line(session: AsyncSession, line_id: UUID) -> Line | None:
-    return await session.get(Line, (workspace_of(session), line_id))
-
-
-async def get_line(session: AsyncSession, line_id: UUID) -> Line:
-    line = await find_line(session, line_id)
-    if line is None:
-        raise NotFound(f"no line {line_id}")
-    return line
+async def get_line(session: AsyncSession, line_id: UUID, *, lock: bool = False) -> Line:
+    return await get_row(session, Line, line_id, lock=lock)
 
 
 async def get_parent(session: AsyncSession, parent_id: UUID) -> Line:
-    """The line that another shall lie below; Invalid, naming `parent_id`, when there is none."""
-    parent = await find_line(session, parent_id)
+    """The line that another shall lie below, held so that its period can't change meanwhile; Invalid, naming
+    `parent_id`, when there is none."""
+    parent = await session.get(Line, (workspace_of(session), parent_id), with_for_update={"read": True})
     if parent is None:
         raise Invalid.field("parent_id", f"no line {parent_id}", "unknown")
     return parent
+
+
+async def reach_of_children(session: AsyncSession, line_id: UUID) -> tuple[date, date] | None:
+    """The first day and the end of the lines below this one; None if there are none."""
+    below = select(func.min(Line.period_start), func.max(Line.period_end)).where(
+        col(Line.workspace_id) == workspace_of(session), col(Line.parent_id) == line_id
+    )
+    first, last = (await session.execute(below)).one()
+    return (first, last) if first else None

@@ -7,14 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Database, Now, Reading, Session, workspace_of, zone_of
+from chassis.db import Now, Reading, Session, calling, workspace_of, zone_of
 from chassis.errors import Conflict, FieldError, NotFound, Unavailable
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
-from chassis.identity import CurrentPrincipal, scope
+from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.listing import MOST, Fields, Listing, Parent, fields_of, listing
 from chassis.outbox import record
-from chassis.paging import Groups, Page, listed, page_of, read_row
+from chassis.paging import Groups, Page, by_id, listed, page_of, read_row
 from services.goals.events import GoalActivated, GoalCreated
 from services.goals.goal import store
 from services.goals.goal.actions import AWAY, Answers, Subject, ask, find, keep, read_subjects
@@ -67,7 +67,7 @@ async def create_goal(create: GoalCreate, session: Session, who: CurrentPrincipa
 @router.get("/v1/goals/{id}", dependencies=[scope("goals:read")])
 async def get_goal(id: UUID, reading: Reading, fields: Fields = fields_of(GoalRead)) -> GoalRead:
     """One goal."""
-    return await read_row(reading, Goal, id, GoalRead, fields, campaign_ids=store.campaigns_of)
+    return await read_row(reading, Goal, id, GoalRead, fields, campaign_ids=by_id(store.campaigns_of))
 
 
 @router.get("/v1/goals", dependencies=[scope("goals:read")])
@@ -86,13 +86,12 @@ async def list_goals(
 ) -> Page[GoalRead] | Groups[GoalRead]:
     """Goals, the oldest first unless sorted otherwise. With `limit_per`: so many for each campaign or objective,
     whichever is named first."""
-    return await listed(reading, asked, campaign_ids=store.campaigns_of)
+    return await listed(reading, asked, campaign_ids=by_id(store.campaigns_of))
 
 
 async def _look(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> tuple[list[Subject], Answers]:
     """Asks about a goal before the route's own transaction opens, so that none is open while others are asked."""
-    database: Database = request.app.state.database
-    async with database.known_tenant(who.workspace_id) as session:
+    async with calling(request, who) as session:
         subjects = await read_subjects(session, [await store.get_goal(session, id)], now)
     return subjects, await ask(request.app.state.upstream, who.workspace_id, subjects)
 
@@ -137,7 +136,7 @@ async def get_smart(
     id: UUID, request: Request, who: CurrentPrincipal, now: Now, fields: Fields = fields_of(SmartRead)
 ) -> SmartRead:
     """The goal's verdicts: specific, measurable, achievable, realistic, time-bound."""
-    found = await _smart(request, who.workspace_id, [id], now, fields)
+    found = await _smart(request, who, [id], now, fields)
     if not found:
         raise NotFound(f"no goal {id}")
     return found[0]
@@ -148,7 +147,7 @@ async def list_smart(
     goal_id: GoalIds, request: Request, who: CurrentPrincipal, now: Now, fields: Fields = fields_of(SmartRead)
 ) -> Page[SmartRead]:
     """The verdicts of many goals; goals that don't exist are left out."""
-    return page_of(SmartRead, await _smart(request, who.workspace_id, goal_id, now, fields))
+    return page_of(SmartRead, await _smart(request, who, goal_id, now, fields))
 
 
 @router.get("/v1/goals/{id}/progress", dependencies=[scope("goals:read")])
@@ -182,21 +181,20 @@ async def list_progress(
 
 
 async def _smart(
-    request: Request, workspace_id: UUID, goal_ids: list[UUID], now: datetime, fields: Fields
+    request: Request, who: Principal, goal_ids: list[UUID], now: datetime, fields: Fields
 ) -> list[SmartRead]:
     """Stored verdicts. A goal that was never evaluated is judged now; without metrics, as far as that goes."""
-    database: Database = request.app.state.database
-    async with database.known_tenant(workspace_id) as session:
+    async with calling(request, who) as session:
         goals = await store.get_goals(session, goal_ids)
         found = await store.latest_evaluations(session, [goal.id for goal in goals])
         new = await read_subjects(session, [goal for goal in goals if goal.id not in found], now)
     if new:
         try:
-            answers = await ask(request.app.state.upstream, workspace_id, new)
+            answers = await ask(request.app.state.upstream, who.workspace_id, new)
         except Unavailable:
             found |= {subject.goal.id: find(subject, AWAY, now) for subject in new}
         else:
-            async with database.tenant(workspace_id) as session:
+            async with calling(request, who) as session:
                 found |= await keep(session, new, answers, now)
     return [
         SmartRead.of(

@@ -11,6 +11,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Num
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
+from chassis.audit import UNAUDITED
 from chassis.db import enum_column, instant_column
 from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Words, bare
 from services.goals.db import Link, Table
@@ -100,6 +101,7 @@ class Evaluation(Table, table=True):
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "goal_id"], ["goals.goal.workspace_id", "goals.goal.id"]),
         Index(None, "workspace_id", "goal_id", "evaluated_at"),
+        {"info": UNAUDITED},
     )
 
     goal_id: UUID

@@ -13,7 +13,7 @@ from chassis.db import Now, Reading
 from chassis.errors import Forbidden, Unavailable
 from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Listing, Parent, listing
-from chassis.paging import Groups, Page, listed
+from chassis.paging import Groups, Page, by_id, listed
 from chassis.problems import answer
 from chassis.settings import Settings
 from services.metrics.event import store
@@ -172,4 +172,4 @@ async def list_events(
     """Events, in the order they arrived unless sorted otherwise. With `limit_per`: so many for each campaign or source,
     whichever of `campaign_id` and `source_id` is named first; the other narrows them."""
     # Addresses are for those with the scope for people's data.
-    return await listed(reading, asked, recipient=store.addresses_of if PEOPLE in who.scopes else _nobody)
+    return await listed(reading, asked, recipient=by_id(store.addresses_of if PEOPLE in who.scopes else _nobody))
