@@ -12,12 +12,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Select, select
 
+from chassis.answers import page_of
 from chassis.audit import AUDIT, Action
 from chassis.db import Database, Session
 from chassis.fields import Readable, UtcDatetime, rfc3339
 from chassis.identity import CurrentPrincipal, Principal, scope
-from chassis.listing import MOST, Cursor, Fields, Ids, Limit, fields_of
-from chassis.paging import Page, decode_cursor, encode_cursor, page_of
+from chassis.listing import Cursor, Fields, Limit, fields_of
+from chassis.paging import MOST, Ids, Page, decode_cursor, encode_cursor
 
 EXPORT_BATCH = 1000
 HEADINGS = ("at", "actor", "operation", "request_id", "action", "kind", "row_id", "field", "old", "new")

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
-from uuid import UUID
 
 from fastapi import Depends, Query, Request
 from pydantic import StringConstraints
@@ -34,13 +33,11 @@ from sqlalchemy import (
 
 from chassis.errors import Invalid
 from chassis.fields import Readable, UtcDatetime
+from chassis.paging import MOST, Ids
 from chassis.reading import Prepared, prepare
-
-MOST = 200
 
 ReadType = TypeVar("ReadType", bound=Readable)
 
-Ids = Annotated[list[UUID], Query(max_length=MOST, description=f"Only of these, up to {MOST}.")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Items in a page.")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before.")]
 Fields = frozenset[str] | None

@@ -2,35 +2,29 @@
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
+import sqlmodel
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
+from sqlalchemy import Select, SQLColumnExpression, cast, exists, func, select, true, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.types import Uuid
+from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.db import Row
-from chassis.errors import Invalid, NotFound
-from chassis.fields import bare
-from chassis.listing import Fields, Listing, ReadType, Rows, order, plan
-from chassis.reading import Reader, Source
+from chassis.errors import Invalid
+
+MOST = 200
 
 Item = TypeVar("Item")
-# What finds a field of many rows that isn't on them, by their ids.
-Derive = Callable[[Any, Sequence[Any]], Awaitable[Mapping[UUID, Any]]]
-
-
-def by_id(derive: Derive) -> Derive:
-    """Of what needs but the rows' ids."""
-
-    async def derived(source: Source, rows: Sequence[Any]) -> Mapping[UUID, Any]:
-        return await derive(source, [row.id for row in rows])
-
-    return derived
+RowType = TypeVar("RowType")
 
 
 class Page(BaseModel, Generic[Item]):
@@ -66,6 +60,36 @@ class Groups(BaseModel, Generic[Item]):
         return f"{params[0].__name__.removesuffix('Read')}Groups"
 
 
+Ids = Annotated[list[UUID], Query(max_length=MOST, description=f"Only these, up to {MOST}.")]
+LimitPer = Annotated[
+    int | None, Query(ge=1, le=MOST, description="Answer in groups: so many items for each parent that is named.")
+]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a caller asks of any list."""
+
+    limit: int
+    cursor: str | None
+    sort: str
+
+
+def listing(*sortable: str) -> Any:
+    """Dependency: `limit`, `cursor` and `sort` of a list that can be sorted by the fields named."""
+    choices = tuple(sign + name for name in ("id", *sortable) for sign in ("", "-"))
+    sort_type: Any = Literal[choices]
+
+    def read(
+        limit: Annotated[int, Query(ge=1, le=MOST, description="Items in a page.")] = 50,
+        cursor: Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before.")] = None,
+        sort: Annotated[sort_type, Query(description="`-` in front: downwards. Ids rise with age.")] = "id",
+    ) -> Listing:
+        return Listing(limit, cursor, sort)
+
+    return Depends(read)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
@@ -92,106 +116,106 @@ def decode_cursor(cursor: str, sort: str, kinds: Sequence[Any]) -> list[Any]:
         raise Invalid.field("cursor", "not a cursor of this list in this order", "cursor") from None
 
 
-def _more(asked: Listing[Any], found: list[Any], most: int) -> str | None:
-    """Takes away the row that was read to see whether there are more; says where the next page begins."""
-    if len(found) <= most:
-        return None
-    del found[most:]
-    return encode_cursor(asked.sort, *(getattr(found[-1], column.key) for column in order(asked.of, asked.sort)))
-
-
-async def _find(reader: Reader, asked: Listing[Any], most: int) -> list[Any]:
-    rows = asked.of
-    values: dict[str, Any] = {**asked.given, "most": most + 1}
+def _ordered(
+    statement: Select[Any], model: type[Any], asked: Listing
+) -> tuple[Select[Any], list[InstrumentedAttribute[Any]]]:
+    name = asked.sort.removeprefix("-")
+    columns = [model.id] if name == "id" else [getattr(model, name), model.id]
+    down = asked.sort.startswith("-")
     if asked.cursor is not None:
         # SQLModel's text type decorates the one that knows what it holds.
-        kinds = [getattr(each.type, "impl", each.type).python_type for each in order(rows, asked.sort)]
-        position = decode_cursor(asked.cursor, asked.sort, kinds)
-        values |= {f"at{place}": value for place, value in enumerate(position)}
-    columns = rows.needed(asked.fields, asked.sort)
-    statement = plan(rows, frozenset(asked.given), asked.sort, asked.cursor is not None, columns, asked.group_by)
-    return await reader.rows(statement, rows.model, values)
+        kinds = [getattr(column.type, "impl", column.type).python_type for column in columns]
+        position = tuple_(*decode_cursor(asked.cursor, asked.sort, kinds))
+        after = tuple_(*columns) < position if down else tuple_(*columns) > position
+        statement = statement.where(after)
+    return statement.order_by(*(column.desc() if down else column.asc() for column in columns)), columns
 
 
-async def _read(
-    source: Source, read: type[ReadType], fields: Fields, found: Sequence[Any], derived: Mapping[str, Derive]
-) -> list[ReadType]:
-    asked = {name: derive for name, derive in derived.items() if fields is None or name in fields}
-    values = {name: await derive(source, found) for name, derive in asked.items()} if found else {}
-    return [read.of(row, only=fields, **{name: of.get(row.id) for name, of in values.items()}) for row in found]
+def _cut(rows: list[Any], most: int, asked: Listing, columns: list[InstrumentedAttribute[Any]]) -> str | None:
+    """Takes away the row that was read to see whether there are more; says where the next page begins."""
+    if len(rows) <= most:
+        return None
+    del rows[most:]
+    return encode_cursor(asked.sort, *(getattr(rows[-1], column.key) for column in columns))
 
 
-async def read_row(
-    reader: Reader, model: type[Row], row_id: UUID, read: type[ReadType], fields: Fields = None, **derived: Derive
-) -> ReadType:
-    """The workspace's row with this id, as callers get it; NotFound if there is none."""
-    rows = _only(model, read)
-    found = await _find(reader, Listing(rows, fields=fields, given={"id": [row_id]}), 1)
-    if not found:
-        raise NotFound(f"no {str(model.__tablename__).replace('_', ' ')} {row_id}")
-    return (await _read(reader, read, fields, found, derived))[0]
+async def page(
+    session: AsyncSession, model: type[RowType], statement: Select[Any], asked: Listing
+) -> tuple[list[RowType], str | None]:
+    """One page of a statement over a model's rows: one query, whatever lies before it."""
+    ordered, columns = _ordered(statement, model, asked)
+    rows = list((await session.scalars(ordered.limit(asked.limit + 1))).all())
+    return rows, _cut(rows, asked.limit, asked, columns)
 
 
-async def read_of(session: AsyncSession, read: type[ReadType], row: Any, **derived: Derive) -> ReadType:
-    """A row of a transaction that writes, as callers get it."""
-    return (await _read(session, read, None, [row], derived))[0]
-
-
-@cache
-def _only(model: type[Row], read: type[Any]) -> Rows[Any]:
-    return Rows(model, read, (), (), {})
-
-
-async def page(reader: Reader, asked: Listing[ReadType], **derived: Derive) -> Page[ReadType]:
-    """One page of a list: one query, whatever lies before it, and one for each of `derived` that is asked for: a field
-    that isn't on the row, and what finds it for many ids."""
-    found = await _find(reader, asked, asked.limit)
-    more = _more(asked, found, asked.limit)
-    items = await _read(reader, asked.of.read, asked.fields, found, derived)
-    return page_of(asked.of.read, items, more)
-
-
-async def listed(reader: Reader, asked: Listing[ReadType], **derived: Derive) -> Page[ReadType] | Groups[ReadType]:
-    """What a list whose rows have parents answers: a page; or, with `limit_per`, a page for each id of the parent that
-    is named first in the URL, all in one query."""
-    if asked.group_by is None or asked.limit_per is None:
-        return await page(reader, asked, **derived)
-    keys = list(dict.fromkeys(asked.given[asked.group_by]))
+async def grouped(
+    session: AsyncSession, model: type[RowType], statement: Select[Any], parent: SQLColumnExpression[Any],
+    keys: Sequence[UUID], limit_per: int, asked: Listing,
+) -> list[tuple[UUID, list[RowType], str | None]]:  # fmt: skip
+    """A page of the statement for each parent, all in one query."""
     if asked.cursor is not None and len(keys) > 1:
         raise Invalid.field("cursor", "a cursor of a group goes with that one parent", "cursor")
-    groups: dict[UUID, list[Any]] = {key: [] for key in keys}
-    distinct = replace(asked, given={**asked.given, asked.group_by: keys})
-    for row in await _find(reader, distinct, asked.limit_per):
-        groups[row.group_key].append(row)
-    more = {key: _more(asked, found, asked.limit_per) for key, found in groups.items()}
-    each = [row for found in groups.values() for row in found]
-    items = iter(await _read(reader, asked.of.read, asked.fields, each, derived))
-    kind = _group_of(asked.of.read)
-    made = [
-        bare(kind, {"key": key, "items": [next(items) for _ in found], "next_cursor": more[key]})
-        for key, found in groups.items()
-    ]
-    groups_kind: type[Groups[ReadType]] = _groups_of(asked.of.read)
-    return bare(groups_kind, {"groups": made})
+    distinct = list(dict.fromkeys(keys))
+    wanted = func.unnest(cast(distinct, ARRAY(Uuid))).table_valued("key").render_derived("wanted")
+    ordered, columns = _ordered(statement.where(parent == wanted.c.key), model, asked)
+    lateral = ordered.limit(limit_per + 1).correlate(wanted).lateral("each")
+    each = aliased(model, lateral)
+    rows: dict[UUID, list[RowType]] = {key: [] for key in distinct}
+    order = [getattr(each, column.key) for column in columns]
+    if asked.sort.startswith("-"):
+        order = [column.desc() for column in order]
+    found = select(wanted.c.key, each).join_from(wanted, lateral, onclause=true()).order_by(*order)
+    for key, row in (await session.execute(found)).all():
+        rows[key].append(row)
+    return [(key, rows[key], _cut(rows[key], limit_per, asked, columns)) for key in distinct]
 
 
-def page_of(read: type[ReadType], items: Sequence[ReadType], next_cursor: str | None = None) -> Page[ReadType]:
-    """A page of what was built here, and so isn't checked again."""
-    kind: type[Page[ReadType]] = _page_of(read)
-    return bare(kind, {"items": items, "next_cursor": next_cursor})
+def filtered(model: type[RowType], **wanted: Sequence[Any]) -> SelectOfScalar[RowType]:
+    """Rows of which each named field is one of the values given for it; a field without values filters nothing."""
+    statement = sqlmodel.select(model)
+    for name, values in wanted.items():
+        if values:
+            statement = statement.where(getattr(model, name).in_(values))
+    return statement
 
 
-# Pydantic looks its generic classes up by a key that takes longer to make than a row does.
-@cache
-def _page_of(read: Any) -> Any:
-    return Page[read]
+@dataclass(frozen=True)
+class Parent:
+    """What rows can hang on: the column that names the parent, the ids that a caller named, and how the column's table
+    is joined where it isn't the rows' own."""
+
+    column: Any
+    ids: Sequence[UUID]
+    join: tuple[Any, Any] | None = None
+
+    def narrow(self, statement: Select[Any]) -> Select[Any]:
+        """Only rows of the parents that were named, if any were."""
+        if not self.ids:
+            return statement
+        named = self.column.in_(self.ids)
+        return statement.where(exists().where(self.join[1], named) if self.join else named)
 
 
-@cache
-def _group_of(read: Any) -> Any:
-    return Group[read]
-
-
-@cache
-def _groups_of(read: Any) -> Any:
-    return Groups[read]
+async def listed(
+    request: Request, session: AsyncSession, model: type[RowType], statement: Select[Any], asked: Listing,
+    limit_per: int | None, read: Callable[[list[RowType]], Awaitable[list[Any]]], **parents: Parent,
+) -> Page[Any] | Groups[Any]:  # fmt: skip
+    """What every list answers: a page of the statement's rows that hang on the parents named; or, with `limit_per`, a
+    page for each id of the parent that is named first in the URL. One query, and one `read` of all the rows."""
+    by = next((name for name in request.query_params if name in parents), None) if limit_per else None
+    for name, each in parents.items():
+        # Grouping says of its own parent what the filter would; said twice, the planner may sort all rows at once.
+        statement = statement if name == by else each.narrow(statement)
+    if limit_per is None:
+        rows, next_cursor = await page(session, model, statement, asked)
+        return Page(items=await read(rows), next_cursor=next_cursor)
+    if by is None:
+        raise Invalid.field("limit_per", f"name what to group by: {' or '.join(parents)}", "no_parent")
+    parent = parents[by]
+    if parent.join:
+        statement = statement.join(*parent.join)
+    found = await grouped(session, model, statement, parent.column, parent.ids, limit_per, asked)
+    items = iter(await read([row for _, rows, _ in found for row in rows]))
+    return Groups(
+        groups=[Group(key=key, items=[next(items) for _ in rows], next_cursor=more) for key, rows, more in found]
+    )

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from chassis.listing import MOST
+from chassis.paging import MOST
 from gateway.derive.contract import Operation
 from gateway.upstream import VERB_SECONDS, Query, Upstream
 

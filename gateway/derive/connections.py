@@ -9,7 +9,7 @@ from typing import Any
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.base import StrawberryList
 
-from chassis.listing import MOST
+from chassis.paging import MOST
 from gateway.derive.contract import Operation
 from gateway.derive.fields import argument, fields_of, new_type, optional, plain, resolved
 from gateway.derive.names import camel, pascal, type_name

@@ -5,7 +5,7 @@ from typing import Any
 
 from strawberry.types.field import StrawberryField
 
-from chassis.listing import MOST
+from chassis.paging import MOST
 from gateway.derive.connections import (
     Slice,
     connection,

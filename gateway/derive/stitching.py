@@ -8,7 +8,7 @@ from uuid import UUID
 from strawberry.types.arguments import StrawberryArgument
 from strawberry.types.field import StrawberryField
 
-from chassis.listing import MOST
+from chassis.paging import MOST
 from gateway.derive.asked import asked_field
 from gateway.derive.connections import Position, Slice, connection, filter_arguments, page_arguments, query_of, wanted
 from gateway.derive.contract import Contract, ContractError, Operation

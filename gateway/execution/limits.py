@@ -20,7 +20,7 @@ from graphql import (
     VariableNode,
 )
 
-from chassis.listing import MOST
+from chassis.paging import MOST
 from gateway.failures import GraphFailure
 
 MAX_BYTES = 64_000

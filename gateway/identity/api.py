@@ -11,12 +11,13 @@ from uuid import UUID
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from chassis.answers import page
 from chassis.db import Database, Now, Reading, Session, workspace_of
 from chassis.errors import Invalid
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import SERVICE_PREFIX, scope
 from chassis.listing import Listing, listing
-from chassis.paging import Page, page
+from chassis.paging import Page
 from gateway.identity import store
 from gateway.identity.models import ApiClient, ApiClientCreate, ApiClientRead, ApiClientSecret
 from gateway.identity.rules import ALL_SCOPES, granted, hash_secret, new_client_secret, scopes_of, secret_matches

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from chassis.errors import Unavailable
 from chassis.identity import ServiceAccount
-from chassis.listing import MOST
+from chassis.paging import MOST
 from chassis.settings import Settings
 
 log = logging.getLogger("mops.upstream")

@@ -12,11 +12,12 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from chassis.answers import Derive, by_id, listed, read_row
 from chassis.db import Now, Reading, Session, calling
 from chassis.errors import Invalid
 from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
-from chassis.paging import Derive, Groups, Page, by_id, listed, read_row
+from chassis.paging import Groups, Page
 from services.assets.asset import store
 from services.assets.asset.models import MOST_CAMPAIGNS, Asset, AssetCampaign, AssetCreate, AssetRead
 from services.assets.asset.objects import Objects

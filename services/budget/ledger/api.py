@@ -5,12 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from chassis.answers import page_of
 from chassis.db import Now, Reading, Session
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
-from chassis.listing import MOST, Fields, fields_of
-from chassis.paging import Page, page_of
+from chassis.listing import Fields, fields_of
+from chassis.paging import MOST, Page
 from services.budget.ledger import store
 from services.budget.ledger.models import (
     AllotmentCreate,

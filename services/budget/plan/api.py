@@ -4,12 +4,13 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from chassis.answers import listed, read_row
 from chassis.db import Now, Reading, Session, workspace_of
 from chassis.editing import IfMatch, edited
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
-from chassis.paging import Groups, Page, listed, read_row
+from chassis.paging import Groups, Page
 from services.budget.ledger import store as ledger
 from services.budget.plan import store
 from services.budget.plan.models import Line, LineCreate, LinePatch, LineRead

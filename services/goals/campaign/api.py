@@ -7,13 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.answers import Derive, by_id, page, read_of, read_row
 from chassis.db import Now, Reading, Session, workspace_of
 from chassis.editing import IfMatch, Match, edited
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.listing import Fields, Listing, fields_of, listing
 from chassis.outbox import record
-from chassis.paging import Derive, Page, by_id, page, read_of, read_row
+from chassis.paging import Page
 from services.goals.campaign import store
 from services.goals.campaign.actions import bring_to, follow_dates
 from services.goals.campaign.models import (

@@ -7,14 +7,15 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.answers import by_id, listed, page_of, read_row
 from chassis.db import Now, Reading, Session, calling, workspace_of, zone_of
 from chassis.errors import Conflict, FieldError, NotFound, Unavailable
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, Principal, scope
-from chassis.listing import MOST, Fields, Listing, Parent, fields_of, listing
+from chassis.listing import Fields, Listing, Parent, fields_of, listing
 from chassis.outbox import record
-from chassis.paging import Groups, Page, by_id, listed, page_of, read_row
+from chassis.paging import MOST, Groups, Page
 from services.goals.events import GoalActivated, GoalCreated
 from services.goals.goal import store
 from services.goals.goal.actions import AWAY, Answers, Subject, ask, find, keep, read_subjects

@@ -4,11 +4,12 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from chassis.answers import page, read_row
 from chassis.db import Now, Reading, Session, workspace_of
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.listing import Fields, Listing, fields_of, listing
-from chassis.paging import Page, page, read_row
+from chassis.paging import Page
 from services.goals.objective import store
 from services.goals.objective.models import Objective, ObjectiveCreate, ObjectiveRead
 

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from chassis.answers import by_id, listed
 from chassis.db import Now, Reading
 from chassis.errors import Forbidden, Unavailable
 from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Listing, Parent, listing
-from chassis.paging import Groups, Page, by_id, listed
+from chassis.paging import Groups, Page
 from chassis.problems import answer
 from chassis.settings import Settings
 from services.metrics.event import store

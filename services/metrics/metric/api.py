@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
+from chassis.answers import page_of
 from chassis.identity import scope
-from chassis.listing import MOST, Cursor, Fields, Limit, fields_of
-from chassis.paging import Page, decode_cursor, encode_cursor, page_of
+from chassis.listing import Cursor, Fields, Limit, fields_of
+from chassis.paging import MOST, Page, decode_cursor, encode_cursor
 from services.metrics.metric.models import MetricRead
 from services.metrics.metric.rules import CATALOGUE, BotPolicy, Definition, MetricDirection, MetricUnit, definition
 

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
+from chassis.answers import listed
 from chassis.db import Reading
 from chassis.identity import scope
 from chassis.listing import Listing, Parent, listing
-from chassis.paging import Groups, Page, listed
+from chassis.paging import Groups, Page
 from services.metrics.quarantine.models import Quarantined, QuarantinedRead
 
 router = APIRouter(tags=["events"])

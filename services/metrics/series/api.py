@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from chassis.db import Session
 from chassis.errors import Invalid, NotFound, Unavailable
 from chassis.identity import scope
-from chassis.listing import Ids
+from chassis.paging import Ids
 from services.metrics.metric.rules import Definition, definition
 from services.metrics.series.models import (
     QueriedSeries,

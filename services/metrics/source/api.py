@@ -6,13 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request
 
+from chassis.answers import page, read_row
 from chassis.db import Now, Reading, Session, workspace_of
 from chassis.errors import FieldError, Invalid
 from chassis.fields import new_id
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.listing import Fields, Listing, fields_of, listing
-from chassis.paging import Page, page, read_row
+from chassis.paging import Page
 from chassis.secrets import Sealer
 from chassis.settings import Settings
 from services.metrics.source import store

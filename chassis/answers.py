@@ -1,0 +1,133 @@
+"""Decides how rows become answers: one, a page of them, or a page for each of many parents; each in one query."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.db import Row
+from chassis.errors import Invalid, NotFound
+from chassis.fields import bare
+from chassis.listing import Fields, Listing, ReadType, Rows, order, plan
+from chassis.paging import Group, Groups, Page, decode_cursor, encode_cursor
+from chassis.reading import Reader, Source
+
+# What finds a field of many rows that isn't on them, by their ids.
+Derive = Callable[[Any, Sequence[Any]], Awaitable[Mapping[UUID, Any]]]
+
+
+def by_id(derive: Derive) -> Derive:
+    """Of what needs but the rows' ids."""
+
+    async def derived(source: Source, rows: Sequence[Any]) -> Mapping[UUID, Any]:
+        return await derive(source, [row.id for row in rows])
+
+    return derived
+
+
+def _more(asked: Listing[Any], found: list[Any], most: int) -> str | None:
+    """Takes away the row that was read to see whether there are more; says where the next page begins."""
+    if len(found) <= most:
+        return None
+    del found[most:]
+    return encode_cursor(asked.sort, *(getattr(found[-1], column.key) for column in order(asked.of, asked.sort)))
+
+
+async def _find(reader: Reader, asked: Listing[Any], most: int) -> list[Any]:
+    rows = asked.of
+    values: dict[str, Any] = {**asked.given, "most": most + 1}
+    if asked.cursor is not None:
+        # SQLModel's text type decorates the one that knows what it holds.
+        kinds = [getattr(each.type, "impl", each.type).python_type for each in order(rows, asked.sort)]
+        position = decode_cursor(asked.cursor, asked.sort, kinds)
+        values |= {f"at{place}": value for place, value in enumerate(position)}
+    columns = rows.needed(asked.fields, asked.sort)
+    statement = plan(rows, frozenset(asked.given), asked.sort, asked.cursor is not None, columns, asked.group_by)
+    return await reader.rows(statement, rows.model, values)
+
+
+async def _read(
+    source: Source, read: type[ReadType], fields: Fields, found: Sequence[Any], derived: Mapping[str, Derive]
+) -> list[ReadType]:
+    asked = {name: derive for name, derive in derived.items() if fields is None or name in fields}
+    values = {name: await derive(source, found) for name, derive in asked.items()} if found else {}
+    return [read.of(row, only=fields, **{name: of.get(row.id) for name, of in values.items()}) for row in found]
+
+
+async def read_row(
+    reader: Reader, model: type[Row], row_id: UUID, read: type[ReadType], fields: Fields = None, **derived: Derive
+) -> ReadType:
+    """The workspace's row with this id, as callers get it; NotFound if there is none."""
+    rows = _only(model, read)
+    found = await _find(reader, Listing(rows, fields=fields, given={"id": [row_id]}), 1)
+    if not found:
+        raise NotFound(f"no {str(model.__tablename__).replace('_', ' ')} {row_id}")
+    return (await _read(reader, read, fields, found, derived))[0]
+
+
+async def read_of(session: AsyncSession, read: type[ReadType], row: Any, **derived: Derive) -> ReadType:
+    """A row of a transaction that writes, as callers get it."""
+    return (await _read(session, read, None, [row], derived))[0]
+
+
+@cache
+def _only(model: type[Row], read: type[Any]) -> Rows[Any]:
+    return Rows(model, read, (), (), {})
+
+
+async def page(reader: Reader, asked: Listing[ReadType], **derived: Derive) -> Page[ReadType]:
+    """One page of a list: one query, whatever lies before it, and one for each of `derived` that is asked for: a field
+    that isn't on the row, and what finds it for many ids."""
+    found = await _find(reader, asked, asked.limit)
+    more = _more(asked, found, asked.limit)
+    items = await _read(reader, asked.of.read, asked.fields, found, derived)
+    return page_of(asked.of.read, items, more)
+
+
+async def listed(reader: Reader, asked: Listing[ReadType], **derived: Derive) -> Page[ReadType] | Groups[ReadType]:
+    """What a list whose rows have parents answers: a page; or, with `limit_per`, a page for each id of the parent that
+    is named first in the URL, all in one query."""
+    if asked.group_by is None or asked.limit_per is None:
+        return await page(reader, asked, **derived)
+    keys = list(dict.fromkeys(asked.given[asked.group_by]))
+    if asked.cursor is not None and len(keys) > 1:
+        raise Invalid.field("cursor", "a cursor of a group goes with that one parent", "cursor")
+    groups: dict[UUID, list[Any]] = {key: [] for key in keys}
+    distinct = replace(asked, given={**asked.given, asked.group_by: keys})
+    for row in await _find(reader, distinct, asked.limit_per):
+        groups[row.group_key].append(row)
+    more = {key: _more(asked, found, asked.limit_per) for key, found in groups.items()}
+    each = [row for found in groups.values() for row in found]
+    items = iter(await _read(reader, asked.of.read, asked.fields, each, derived))
+    kind = _group_of(asked.of.read)
+    made = [
+        bare(kind, {"key": key, "items": [next(items) for _ in found], "next_cursor": more[key]})
+        for key, found in groups.items()
+    ]
+    groups_kind: type[Groups[ReadType]] = _groups_of(asked.of.read)
+    return bare(groups_kind, {"groups": made})
+
+
+def page_of(read: type[ReadType], items: Sequence[ReadType], next_cursor: str | None = None) -> Page[ReadType]:
+    """A page of what was built here, and so isn't checked again."""
+    kind: type[Page[ReadType]] = _page_of(read)
+    return bare(kind, {"items": items, "next_cursor": next_cursor})
+
+
+# Pydantic looks its generic classes up by a key that takes longer to make than a row does.
+@cache
+def _page_of(read: Any) -> Any:
+    return Page[read]
+
+
+@cache
+def _group_of(read: Any) -> Any:
+    return Group[read]
+
+
+@cache
+def _groups_of(read: Any) -> Any:
+    return Groups[read]
