@@ -6,6 +6,8 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+from fastapi import Response
+from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Row
@@ -65,7 +67,14 @@ async def read_row(
     found = await _find(reader, Listing(rows, fields=fields, given={"id": [row_id]}), 1)
     if not found:
         raise NotFound(f"no {str(model.__tablename__).replace('_', ' ')} {row_id}")
-    return (await _read(reader, read, fields, found, derived))[0]
+    answer: ReadType = _sent((await _read(reader, read, fields, found, derived))[0])
+    return answer
+
+
+def _sent(made: BaseModel) -> Any:
+    """What was built here, as bytes: FastAPI would check it again, and couldn't tell some fields of a page from groups
+    of nothing. It passes an answer on as it is."""
+    return Response(made.__pydantic_serializer__.to_json(made, by_alias=True), media_type="application/json")
 
 
 async def read_of(session: AsyncSession, read: type[ReadType], row: Any, **derived: Derive) -> ReadType:
@@ -75,7 +84,7 @@ async def read_of(session: AsyncSession, read: type[ReadType], row: Any, **deriv
 
 @cache
 def _only(model: type[Row], read: type[Any]) -> Rows[Any]:
-    return Rows(model, read, (), (), {})
+    return Rows(model, read, (), (), (), {})
 
 
 async def page(reader: Reader, asked: Listing[ReadType], **derived: Derive) -> Page[ReadType]:
@@ -84,7 +93,8 @@ async def page(reader: Reader, asked: Listing[ReadType], **derived: Derive) -> P
     found = await _find(reader, asked, asked.limit)
     more = _more(asked, found, asked.limit)
     items = await _read(reader, asked.of.read, asked.fields, found, derived)
-    return page_of(asked.of.read, items, more)
+    answer: Page[ReadType] = _sent(page_of(asked.of.read, items, more))
+    return answer
 
 
 async def listed(reader: Reader, asked: Listing[ReadType], **derived: Derive) -> Page[ReadType] | Groups[ReadType]:
@@ -107,8 +117,8 @@ async def listed(reader: Reader, asked: Listing[ReadType], **derived: Derive) ->
         bare(kind, {"key": key, "items": [next(items) for _ in found], "next_cursor": more[key]})
         for key, found in groups.items()
     ]
-    groups_kind: type[Groups[ReadType]] = _groups_of(asked.of.read)
-    return bare(groups_kind, {"groups": made})
+    answer: Groups[ReadType] = _sent(bare(_groups_of(asked.of.read), {"groups": made}))
+    return answer
 
 
 def page_of(read: type[ReadType], items: Sequence[ReadType], next_cursor: str | None = None) -> Page[ReadType]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -129,6 +129,9 @@ class Workspace:
 _WORKSPACE = text("SELECT zone, currency FROM workspace WHERE workspace_id = :id").columns(zone=Text, currency=Text)
 
 
+_UNWATCHED = nullcontext()
+
+
 def _refuse_dead(connection: Any, *_: Any) -> None:
     """Has the pool replace a connection that died while it lay idle, without a round trip to find out."""
     if connection.driver_connection.is_closed():
@@ -158,6 +161,8 @@ class Database:
         self.actor = f"system:{part}"
         self.subscribers: list[str] = []
         self.after_commit: Callable[[], None] = lambda: None
+        # Around each statement of a Reader, which SQLAlchemy's events don't see.
+        self.watch_read: Callable[[str], AbstractContextManager[Any]] = lambda _: _UNWATCHED
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -139,11 +139,12 @@ class Rows(Generic[ReadType]):
     read: type[ReadType]
     sort: tuple[str, ...]
     by: tuple[str, ...]
+    scanned: tuple[str, ...]
     parents: Mapping[str, Parent]
 
     @cached_property
     def filters(self) -> dict[str, Filter]:
-        return {each.name: each for name in ("id", *self.by) for each in _filters(self.model, name)}
+        return {each.name: each for name in ("id", *self.by, *self.scanned) for each in _filters(self.model, name)}
 
     @cached_property
     def columns(self) -> frozenset[str]:
@@ -173,11 +174,13 @@ class Listing(Generic[ReadType]):
 
 def listing(
     model: Any, read: type[ReadType], *, sort: Sequence[str] = (), by: Sequence[str] = (),
+    scanned: Sequence[str] = (),
     parents: Mapping[str, Parent] = {},
 ) -> Any:  # fmt: skip
     """Dependency: what is asked of a list of `model`'s rows as `read`. `sort` and `by` name columns that it can be
-    sorted and filtered by; `parents` what its rows hang on, to filter and, with `limit_per`, to group by."""
-    rows = Rows(model, read, tuple(sort), tuple(by), parents)
+    sorted and filtered by, each with an index; those in `scanned` have none, where rows come in by the million and
+    most of them fit; `parents` are what rows hang on, to filter and, with `limit_per`, to group by."""
+    rows = Rows(model, read, tuple(sort), tuple(by), tuple(scanned), parents)
     choices: Any = Literal[tuple(sign + name for name in ("id", *sort) for sign in ("", "-"))]
     parameters: list[tuple[str, Any, Any]] = [(each.name, each.kind, each.default) for each in rows.filters.values()]
     parameters += [(name, Ids, []) for name in parents]

@@ -108,9 +108,10 @@ class Reader:
         return found
 
     async def _fetch(self, prepared: Prepared, parameters: Mapping[str, Any]) -> list[Any]:
-        found: list[Any] = await self._connection.fetch(
-            prepared.sql, *prepared.arguments(parameters), record_class=Record
-        )
+        with self.info["database"].watch_read(prepared.sql):
+            found: list[Any] = await self._connection.fetch(
+                prepared.sql, *prepared.arguments(parameters), record_class=Record
+            )
         return found
 
 

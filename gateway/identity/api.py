@@ -10,14 +10,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
+from sqlmodel import select
 
-from chassis.answers import page
-from chassis.db import Database, Now, Reading, Session, workspace_of
+from chassis.db import Database, Now, Session, workspace_of
 from chassis.errors import Invalid
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import SERVICE_PREFIX, scope
-from chassis.listing import Listing, listing
-from chassis.paging import Page
+from chassis.paging import Listing, Page, listing, page
 from gateway.identity import store
 from gateway.identity.models import ApiClient, ApiClientCreate, ApiClientRead, ApiClientSecret
 from gateway.identity.rules import ALL_SCOPES, granted, hash_secret, new_client_secret, scopes_of, secret_matches
@@ -125,20 +124,18 @@ async def create_api_client(create: ApiClientCreate, session: Session, now: Now)
     """A new client of this workspace. Its secret is in this answer and nowhere else."""
     secret = new_client_secret()
     client = ApiClient(
-        workspace_id=workspace_of(session), name=create.name, roles=create.roles,
+        workspace_id=workspace_of(session), name=create.name, roles=[role.value for role in create.roles],
         secret_hash=hash_secret(secret), created_at=now, revoked_at=None,
     )  # fmt: skip
     await store.add_client(session, client)
-    return ApiClientSecret.of(client, client_secret=secret)
+    return ApiClientSecret(**ApiClientRead.model_validate(client).model_dump(), client_secret=secret)
 
 
 @router.get("/v1/api-clients", dependencies=[scope("identity:read")])
-async def list_api_clients(
-    reading: Reading,
-    asked: Listing[ApiClientRead] = listing(ApiClient, ApiClientRead, sort=("name", "created_at"), by=("created_at",)),
-) -> Page[ApiClientRead]:
+async def list_api_clients(session: Session, asked: Listing = listing("name", "created_at")) -> Page[ApiClientRead]:
     """This workspace's clients, revoked ones too."""
-    return await page(reading, asked)
+    rows, next_cursor = await page(session, ApiClient, select(ApiClient), asked)
+    return Page(items=[ApiClientRead.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 
 @router.post("/v1/api-clients/{id}/revoke", dependencies=[scope("identity:write")])
@@ -147,4 +144,4 @@ async def revoke_api_client(id: UUID, session: Session, now: Now) -> ApiClientRe
     client = await store.get_client(session, id)
     client.revoked_at = client.revoked_at or now
     session.add(client)
-    return ApiClientRead.of(client)
+    return ApiClientRead.model_validate(client)

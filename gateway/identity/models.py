@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Column, Index, LargeBinary, Text
 from sqlalchemy import Table as SqlTable
 from sqlmodel import Field
 
-from chassis.db import Enums, instant_column
+from chassis.db import instant_column
 from chassis.fields import Input, Name, Readable, UtcDatetime
 from gateway.db import METADATA, Table
 from gateway.identity.rules import Role
@@ -22,7 +22,7 @@ class ApiClient(Table, table=True):
     __table_args__ = (Index(None, "id"),)
 
     name: str
-    roles: list[Role] = Field(sa_column=Column("roles", Enums(Role), nullable=False))
+    roles: list[str] = Field(sa_column=Column("roles", ARRAY(Text), nullable=False))
     secret_hash: bytes = Field(sa_column=Column("secret_hash", LargeBinary, nullable=False))
     created_at: datetime = Field(sa_column=instant_column("created_at"))
     revoked_at: datetime | None = Field(None, sa_column=instant_column("revoked_at", nullable=True))

@@ -96,7 +96,7 @@ async def list_assets(
         Asset,
         AssetRead,
         sort=("title", "created_at"),
-        by=("kind", "state", "media_type", "sha256", "created_at"),
+        by=("kind", "state", "sha256", "created_at"),
         parents={"campaign_id": Parent(AssetCampaign.campaign_id, (AssetCampaign, store.CAMPAIGN_LINK))},
     ),
 ) -> Page[AssetRead] | Groups[AssetRead]:

@@ -22,6 +22,7 @@ class Asset(Table, table=True):
     __table_args__ = (
         CheckConstraint("size > 0", name="size"),
         Index(None, "workspace_id", "kind", "id"),
+        *(Index(None, "workspace_id", each, "id") for each in ("title", "created_at", "state", "sha256")),
     )
 
     title: str

@@ -62,8 +62,8 @@ async def list_lines(
     asked: Listing[LineRead] = listing(
         Line,
         LineRead,
-        sort=("name", "period_start", "period_end", "created_at"),
-        by=("department", "currency", "policy", "period_start", "period_end", "created_at"),
+        sort=("name", "period_start", "created_at"),
+        by=("department", "period_start", "created_at"),
         parents={"campaign_id": Parent(Line.campaign_id), "parent_id": Parent(Line.parent_id)},
     ),
 ) -> Page[LineRead] | Groups[LineRead]:

@@ -28,6 +28,7 @@ class Campaign(Table, Editable, table=True):
         # What the dates will move next.
         Index("campaign_flight_start_due_idx", "flight_start", postgresql_where=text("state = 'approved'")),
         Index("campaign_flight_end_due_idx", "flight_end", postgresql_where=text("state IN ('live', 'paused')")),
+        *(Index(None, "workspace_id", each, "id") for each in ("name", "flight_start", "flight_end", "created_at")),
     )
 
     name: str

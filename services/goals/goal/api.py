@@ -77,8 +77,8 @@ async def list_goals(
     asked: Listing[GoalRead] = listing(
         Goal,
         GoalRead,
-        sort=("title", "window_start", "window_due", "created_at"),
-        by=("state", "kind", "metric_key", "owner", "window_start", "window_due", "created_at"),
+        sort=("title", "window_due", "created_at"),
+        by=("state", "metric_key", "owner", "window_due", "created_at"),
         parents={
             "campaign_id": Parent(GoalCampaign.campaign_id, (GoalCampaign, store.CAMPAIGN_LINK)),
             "objective_id": Parent(Goal.objective_id),

@@ -28,6 +28,10 @@ class Goal(Table, table=True):
         CheckConstraint("baseline_to > baseline_from", name="baseline"),
         Index(None, "workspace_id", "objective_id"),
         Index(None, "evaluate_at", postgresql_where=text("state IN ('draft', 'active')")),
+        *(
+            Index(None, "workspace_id", each, "id")
+            for each in ("title", "window_due", "created_at", "state", "metric_key", "owner")
+        ),
     )
 
     title: str

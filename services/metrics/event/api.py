@@ -165,8 +165,9 @@ async def list_events(
     asked: Listing[EventRead] = listing(
         Event,
         EventRead,
-        sort=("occurred_at", "received_at"),
-        by=("type", "verdict", "occurred_at", "received_at"),
+        sort=("occurred_at",),
+        by=("occurred_at",),
+        scanned=("type", "verdict"),
         parents={"campaign_id": Parent(Event.campaign_id), "source_id": Parent(Event.source_id)},
     ),
 ) -> Page[EventRead] | Groups[EventRead]:

@@ -1,0 +1,24 @@
+"""An index for each column that a list is sorted or filtered by."""
+
+from alembic import op
+
+revision = "assets_0003"
+down_revision = "assets_0001"
+branch_labels = None
+depends_on = None
+
+SORTED_OR_FILTERED = {
+    "asset": ("title", "created_at", "state", "sha256"),
+}
+
+
+def upgrade() -> None:
+    for table, columns in SORTED_OR_FILTERED.items():
+        for column in columns:
+            op.create_index(f"{table}_workspace_id_{column}_id_idx", table, ["workspace_id", column, "id"])
+
+
+def downgrade() -> None:
+    for table, columns in SORTED_OR_FILTERED.items():
+        for column in columns:
+            op.drop_index(f"{table}_workspace_id_{column}_id_idx", table)
