@@ -215,7 +215,7 @@ ModelType = TypeVar("ModelType", bound=BaseModel)
 
 def bare(kind: type[ModelType], values: dict[str, Any]) -> ModelType:
     """An instance with just these values: what `model_construct` makes, in a tenth of its time."""
-    made = kind.__new__(kind)
+    made = object.__new__(kind)
     object.__setattr__(made, "__dict__", values)
     object.__setattr__(made, "__pydantic_fields_set__", set(values))
     object.__setattr__(made, "__pydantic_extra__", None)

@@ -20,6 +20,7 @@ from chassis.audit_log import audit_router
 from chassis.db import Database, system_clock
 from chassis.identity import ServiceAccount, Verifier
 from chassis.jobs import Job, run_jobs, wake_jobs
+from chassis.listing import describe_lists
 from chassis.outbox import WORKSPACE_EVENTS, Handler, Relay, inbox_router, pending
 from chassis.settings import Settings
 from chassis.sweeping import SWEEP
@@ -84,6 +85,8 @@ def _describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = make()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            describe_lists(app, document)
+            schemas = document["components"]["schemas"]
             for model in (problems.Problem, problems.ProblemField):
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schema.pop("$defs", None)

@@ -9,9 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
 
-from chassis.listing import Rows
+from chassis.listing import Rows, list_routes
 from chassis.testing import Clock, TestStack, statements
 from tests.conftest import APPS
 
@@ -22,14 +21,6 @@ GOAL = {
 }  # fmt: skip
 
 
-def routes(router: Any) -> Iterator[APIRoute]:
-    for route in router.routes:
-        if isinstance(route, APIRoute):
-            yield route
-        elif hasattr(route, "original_router"):
-            yield from routes(route.original_router)
-
-
 def rows_of(dependant: Dependant) -> Iterator[Rows[Any]]:
     for each in dependant.dependencies:
         if isinstance(found := getattr(each.call, "rows", None), Rows):
@@ -38,7 +29,10 @@ def rows_of(dependant: Dependant) -> Iterator[Rows[Any]]:
 
 
 LISTS = [
-    (part, route.name, rows) for part, app in APPS.items() for route in routes(app) for rows in rows_of(route.dependant)
+    (part, route.name, rows)
+    for part, app in APPS.items()
+    for route in list_routes(app)
+    for rows in rows_of(route.dependant)
 ]
 
 
