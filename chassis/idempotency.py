@@ -116,6 +116,9 @@ class IdempotentRoute(APIRoute):
         answer = super().get_route_handler()
 
         async def answer_once(request: Request) -> Response:
+            if HEADER in request.headers and request.method not in SAFE:
+                # The claim reads it within the transaction, where a slow sender would hold a connection.
+                await request.body()
             response = await answer(request)
             held: Claim | None = getattr(request.state, "idempotency", None)
             if held is not None:

@@ -1,28 +1,30 @@
-"""Decides how a change becomes known elsewhere: recorded in its own transaction, delivered at least once and in order
-per subject, taking effect once."""
+"""Decides how a change becomes known elsewhere: recorded in its own transaction, delivered at least once, and in order
+per subject."""
 
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import httpx
-from fastapi import APIRouter, Body, Request
-from pydantic import BaseModel, ConfigDict, Field
+from opentelemetry.trace import SpanKind
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database, workspace_of
-from chassis.fields import Currency, UtcDatetime, Zone, new_id, rfc3339
-from chassis.identity import SERVICE_PREFIX, CurrentService, ServiceAccount
-from chassis.problems import told
+from chassis.fields import new_id, rfc3339
+from chassis.identity import ServiceAccount
+from chassis.measures import Measures
+from chassis.problems import told, words_of
 from chassis.settings import Settings
+from chassis.telemetry import Tracing, leaving
 
 log = logging.getLogger("mops.outbox")
 
@@ -42,23 +44,6 @@ class Event(BaseModel):
     type: ClassVar[str]
 
 
-class Incoming(BaseModel):
-    """A CloudEvents 1.0 event as it arrives at an inbox."""
-
-    model_config = ConfigDict(extra="ignore")
-    specversion: str = "1.0"
-    id: UUID
-    source: str = Field(examples=["/goals"])
-    type: str = Field(examples=["goals.campaign.created"])
-    subject: str
-    time: UtcDatetime
-    workspaceid: UUID
-    data: dict[str, Any]
-
-
-Handler = Callable[[AsyncSession, Incoming], Awaitable[None]]
-
-
 async def record(session: AsyncSession, event: Event, subject: UUID, now: datetime) -> None:
     """Adds an event about `subject` to this transaction. Whoever hears this part gets it after the commit.
 
@@ -71,12 +56,13 @@ async def record(session: AsyncSession, event: Event, subject: UUID, now: dateti
     row = {
         "workspace": workspace_of(session), "id": new_id(), "type": event.type, "subject": str(subject),
         "data": event.model_dump_json(), "now": now, "subscribers": session.info["subscribers"],
+        "trace": leaving().get("traceparent"),
     }  # fmt: skip
     await session.execute(
         text("""
             WITH event AS (
-                INSERT INTO outbox (workspace_id, id, type, subject, data, occurred_at)
-                VALUES (:workspace, :id, :type, :subject, cast(:data AS jsonb), :now)
+                INSERT INTO outbox (workspace_id, id, type, subject, data, occurred_at, trace)
+                VALUES (:workspace, :id, :type, :subject, cast(:data AS jsonb), :now, :trace)
             )
             INSERT INTO delivery (workspace_id, outbox_id, subscriber, subject, attempts, due_at, last_error)
             SELECT :workspace, :id, subscriber, :subject, 0, :now, ''
@@ -96,30 +82,38 @@ class Relay:
     http: httpx.AsyncClient
     account: ServiceAccount
     clock: Callable[[], datetime]
+    tracing: Tracing
+    measures: Measures
     after_delivery: Callable[[], None]
 
     def __post_init__(self) -> None:
         self._woken = {subscriber: asyncio.Event() for subscriber in self.settings.subscribers}
+        self._stopping = False
         self.failing: dict[str, str] = {}
 
     def wake(self) -> None:
         for woken in self._woken.values():
             woken.set()
 
+    def stop(self) -> None:
+        """Asks for the end: what is being delivered is, and nothing more is begun."""
+        self._stopping = True
+        self.wake()
+
     async def run(self) -> None:
-        """Delivers for ever, to each subscriber at its own pace: a frozen one holds up no other."""
+        """Delivers until it is stopped, to each subscriber at its own pace: a frozen one holds up no other."""
         await asyncio.gather(*(self._serve(subscriber) for subscriber in self._woken))
 
     async def _serve(self, subscriber: str) -> None:
         """At once after a commit here; by looking now and then for what other replicas or a failure left."""
         woken = self._woken[subscriber]
-        while True:
+        while not self._stopping:
             woken.clear()
             try:
                 delivered = await self.deliver(subscriber)
                 self.failing.pop(subscriber, None)
             except (SQLAlchemyError, OSError, httpx.HTTPError, ValueError) as problem:
-                self.failing[subscriber] = str(problem) or type(problem).__name__
+                self.failing[subscriber] = words_of(problem)
                 await asyncio.sleep(FIRST_RETRY.total_seconds())
                 continue
             if delivered:
@@ -134,8 +128,20 @@ class Relay:
         if not waiting:
             return 0
         try:
-            refused = await self._post(subscriber, [self._event(row) for row in waiting])
+            return await self._send(subscriber, waiting)
+        except asyncio.CancelledError:
+            # Whoever starts next needn't wait for a lease that nobody uses.
+            await self._settle(subscriber, [], {row.id: ("stopped before an answer", timedelta(0)) for row in waiting})
+            raise
+
+    async def _send(self, subscriber: str, waiting: Sequence[Any]) -> int:
+        try:
+            with self.tracing.span(
+                f"deliver to {subscriber}", SpanKind.PRODUCER, self.tracing.arriving({}), mops__events=len(waiting)
+            ):
+                refused = await self._post(subscriber, [self._event(row) for row in waiting])
         except (httpx.HTTPError, ValueError) as problem:
+            self.measures.undelivered.labels(subscriber).inc()
             await self._settle(subscriber, [], {row.id: (told(problem), FIRST_RETRY) for row in waiting})
             raise
         taken = [row.id for row in waiting if str(row.id) not in refused]
@@ -145,6 +151,7 @@ class Relay:
             if str(row.id) in refused
         }
         await self._settle(subscriber, taken, again)
+        self.measures.delivered.labels(subscriber).inc(len(taken))
         return len(taken)
 
     async def _lease(self, subscriber: str) -> Sequence[Any]:
@@ -183,7 +190,7 @@ class Relay:
             "specversion": "1.0", "id": str(row.id), "source": f"/{self.settings.part}", "type": row.type,
             "subject": row.subject, "time": rfc3339(row.occurred_at), "workspaceid": str(row.workspace_id),
             "datacontenttype": "application/json", "data": row.data,
-        }  # fmt: skip
+        } | ({"traceparent": row.trace} if row.trace else {})  # fmt: skip
 
     async def _post(self, subscriber: str, events: list[dict[str, Any]]) -> Mapping[str, str]:
         """What the subscriber refused: event id -> why."""
@@ -201,7 +208,7 @@ class Relay:
 
 # Waiting events in order, but none whose subject has an earlier one that isn't due yet.
 _WAITING = text("""
-    SELECT o.id, o.type, o.subject, o.data, o.occurred_at, o.workspace_id, d.attempts
+    SELECT o.id, o.type, o.subject, o.data, o.occurred_at, o.workspace_id, o.trace, d.attempts
     FROM delivery d JOIN outbox o ON (o.workspace_id, o.id) = (d.workspace_id, d.outbox_id)
     WHERE d.subscriber = :subscriber AND NOT EXISTS (
         SELECT 1 FROM delivery e
@@ -215,80 +222,3 @@ async def pending(session: AsyncSession) -> int:
     """How many deliveries wait in this part's outbox, counted to a thousand (worker transaction)."""
     counted = text("SELECT count(*) FROM (SELECT FROM delivery LIMIT 1000) AS counted")
     return int(await session.scalar(counted) or 0)
-
-
-class InboxAnswer(BaseModel):
-    """What became of a batch: `refused` maps event id to the reason; all others took effect, now or before."""
-
-    refused: dict[str, str]
-
-
-inbox_router = APIRouter()
-
-
-@inbox_router.post("/v1/inbox", openapi_extra={"x-graph": False}, summary="Take in other parts' events")
-async def receive_events(
-    request: Request,
-    service: CurrentService,
-    events: Annotated[list[Incoming], Body(media_type="application/cloudevents-batch+json", max_length=1000)],
-) -> InboxAnswer:
-    """Each event takes effect in a transaction of its own, at most once by (workspace, source, id). After one of a
-    subject is refused, the later ones of that subject wait too. Services only."""
-    handlers: Mapping[str, Handler] = request.app.state.consumes
-    database: Database = request.app.state.database
-    refused: dict[str, str] = {}
-    held: set[tuple[str, str]] = set()
-    publisher = f"/{service.subject.removeprefix(SERVICE_PREFIX)}"
-    for event in events:
-        subject = (event.source, event.subject)
-        if event.source != publisher:
-            refused[str(event.id)] = f"{publisher} can't speak for {event.source}"
-        elif subject in held:
-            refused[str(event.id)] = "an earlier event of its subject was refused"
-        elif handler := handlers.get(event.type):
-            try:
-                async with database.tenant(event.workspaceid) as session:
-                    if await _first_time(session, event, request.app.state.clock()):
-                        await handler(session, event)
-            except Exception as problem:  # whatever breaks in one handler costs that event and its subject, no other
-                refused[str(event.id)] = told(problem)
-                log.error("event_failed", extra={"event_type": event.type, "why": told(problem)})
-                held.add(subject)
-    request.app.state.wake_jobs()
-    return InboxAnswer(refused=refused)
-
-
-async def _first_time(session: AsyncSession, event: Incoming, now: datetime) -> bool:
-    inserted = await session.scalar(
-        text("""INSERT INTO inbox (workspace_id, source, id, received_at) VALUES (:workspace, :source, :id, :now)
-                ON CONFLICT DO NOTHING RETURNING 1"""),
-        {"workspace": event.workspaceid, "source": event.source, "id": event.id, "now": now},
-    )
-    return inserted is not None
-
-
-class WorkspaceData(BaseModel):
-    """What every part knows of a workspace."""
-
-    model_config = ConfigDict(extra="ignore")
-    name: str
-    zone: Zone
-    currency: Currency
-
-
-async def learn_workspace(session: AsyncSession, event: Incoming) -> None:
-    """Keeps a workspace's name, zone and currency as the gateway tells them."""
-    workspace = WorkspaceData.model_validate(event.data)
-    await session.execute(
-        text("""INSERT INTO workspace (workspace_id, name, zone, currency) VALUES (:id, :name, :zone, :currency)
-                ON CONFLICT (workspace_id) DO UPDATE
-                SET name = excluded.name, zone = excluded.zone, currency = excluded.currency"""),
-        {"id": event.workspaceid, **workspace.model_dump()},
-    )
-    session.info["learned"] = event.workspaceid
-
-
-WORKSPACE_EVENTS: Mapping[str, Handler] = {
-    "gateway.workspace.created": learn_workspace,
-    "gateway.workspace.changed": learn_workspace,
-}

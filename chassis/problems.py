@@ -1,8 +1,9 @@
 """Decides how a failure looks over HTTP: RFC 9457 problem+json, a stable type and code, the fields that are wrong."""
 
 import logging
+import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -108,12 +109,41 @@ def _validation(_: Request, problem: Exception) -> JSONResponse:
     return answer(422, "invalid", f"these fields don't hold: {names}", fields)
 
 
+# What words quote may be anybody's: text in quotes, addresses of people, addresses of pages with a token in them.
+_QUOTED = re.compile(r"""\w+://\S+|[^\s"']+@[^\s"']+|(?<!\w)b?'(?:[^'\\]|\\.)*(?:'|$)|b?"(?:[^"\\]|\\.)*(?:"|$)""")
+MOST_FRAMES = 12
+
+
+def kind_of(problem: BaseException) -> str:
+    """What kind of failure it is, the driver's own where a library wrapped it."""
+    return type(getattr(problem, "orig", None) or problem).__name__
+
+
+def words_of(problem: BaseException) -> str:
+    """A failure's kind, and the first line of its words without what they quote. Further lines quote whole rows."""
+    words = str(getattr(problem, "orig", None) or problem).partition("\n")[0]
+    # The driver puts its own class in front, which the kind says already.
+    words = _QUOTED.sub("…", re.sub(r"^<class '[\w.]+'>: ", "", words))[:400]
+    return f"{kind_of(problem)}: {words}" if words else kind_of(problem)
+
+
 def told(problem: BaseException) -> str:
-    """What may be logged, kept and told of a failure: kind, first line and place. Further lines quote values."""
-    words = str(problem.orig) if isinstance(problem, DBAPIError) else str(problem)
+    """What may be logged, kept and told of a failure: its kind, its words without what they quote, and its place."""
     frames = traceback.extract_tb(problem.__traceback__)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(problem).__name__}: {words.partition(chr(10))[0][:400]}{place}"
+    return words_of(problem) + place
+
+
+def frames_of(problem: BaseException) -> Iterator[str]:
+    """The same of a failure and of what caused it, line by line, with the way that each came."""
+    seen: set[int] = set()
+    cause: BaseException | None = problem
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield words_of(cause) if cause is problem else f"because of {words_of(cause)}"
+        for frame in traceback.extract_tb(cause.__traceback__)[-MOST_FRAMES:]:
+            yield f"  {frame.filename}:{frame.lineno} {frame.name}"
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
 def _database(request: Request, problem: Exception) -> JSONResponse:

@@ -7,38 +7,42 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 import httpx
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
-from prometheus_fastapi_instrumentator import Instrumentator
 from sqlalchemy import MetaData
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import ColumnCollectionConstraint
 
-from chassis import idempotency, problems
+from chassis import health, idempotency, problems
 from chassis.audit_log import audit_router
 from chassis.db import Database, system_clock
+from chassis.edge import Edge
 from chassis.identity import ServiceAccount, Verifier
-from chassis.jobs import Job, run_jobs, wake_jobs
+from chassis.inbox import WORKSPACE_EVENTS, Handler, inbox_router
+from chassis.job_list import jobs_router
+from chassis.jobs import Deferred, Job, Runner
 from chassis.listing import describe_lists
-from chassis.outbox import WORKSPACE_EVENTS, Handler, Relay, inbox_router, pending
+from chassis.measures import Measures
+from chassis.outbox import Relay
 from chassis.settings import Settings
 from chassis.sweeping import SWEEP
-from chassis.telemetry import Edge, configure_logs
+from chassis.telemetry import Tracing, configure_logs, http_client
+
+# How long what was begun without a request may take at the end of a process.
+STOP_SECONDS = 1.5
 
 Resource = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_service(
     part: str, *routers: APIRouter, metadata: MetaData, description: str,
-    consumes: Mapping[str, Handler] | None = None, jobs: Sequence[Job] = (), resources: Sequence[Resource] = (),
-    body_limits: Mapping[str, str] | None = None,
+    consumes: Mapping[str, Handler] | None = None, jobs: Sequence[Job | Deferred] = (),
+    resources: Sequence[Resource] = (), body_limits: Mapping[str, str] | None = None,
 ) -> FastAPI:  # fmt: skip
     """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's prefix
     to the Settings field that bounds its body, where that isn't `body_limit`.
 
-    What it opens at start is on `app.state`: settings, clock, http, database, verifier, account, relay. Tests set
-    settings, clock, http or verifier before.
+    What it opens at start is on `app.state`: settings, clock, tracing, measures, http, database, verifier, account,
+    relay, runner. Tests set settings, clock, tracing, http or verifier before.
     """
     app = FastAPIOffline(
         title=f"MOps {part}",
@@ -48,6 +52,11 @@ def create_service(
         generate_unique_id_function=lambda route: route.name,
         responses=problems.RESPONSES,
         separate_input_output_schemas=False,
+        redoc_url=None,
+        # Otherwise the page shows the contract to somebody else's validator.
+        swagger_ui_parameters={"validatorUrl": None},
+        # FastAPI's own spans would hold whole URLs, and a webhook's URL is a secret.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.part = part
     app.state.consumes = {**WORKSPACE_EVENTS, **(consumes or {})}
@@ -58,21 +67,11 @@ def create_service(
         if constraint.name and isinstance(constraint, ColumnCollectionConstraint)
     }
     app.state.clock = system_clock
-    limits = body_limits or {}
-
-    def body_limit(path: str) -> int:
-        settings: Settings = app.state.settings
-        name = next((name for prefix, name in limits.items() if path.startswith(prefix)), "body_limit")
-        return int(getattr(settings, name))
-
-    for router in (*routers, audit_router(part), inbox_router, _health):
+    for router in (*routers, audit_router(part), jobs_router(part), inbox_router, health.router):
         app.include_router(router)
     problems.install(app)
     idempotency.install(app)
-    Instrumentator(excluded_handlers=["/metrics", "/livez", "/readyz"]).instrument(app).expose(
-        app, include_in_schema=False
-    )
-    app.add_middleware(Edge, body_limit=body_limit)
+    app.add_middleware(Edge, limits=dict(body_limits or {}))
     _describe(app)
     return app
 
@@ -113,45 +112,61 @@ def _with_plain_names(document: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _lifespan(jobs: Sequence[Job], resources: Sequence[Resource]) -> Any:
+def _lifespan(jobs: Sequence[Job | Deferred], resources: Sequence[Resource]) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         state = app.state
         state.settings = settings = getattr(state, "settings", None) or Settings(part=state.part)
         configure_logs(settings.log_format)
         async with AsyncExitStack() as stack:
+            if getattr(state, "tracing", None) is None:
+                state.tracing = Tracing.to(settings)
+                stack.push_async_callback(asyncio.to_thread, state.tracing.close)
+            state.measures = Measures()
             if getattr(state, "http", None) is None:
-                # Only neighbours are called, never by way of somebody's proxy.
-                state.http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+                state.http = await stack.enter_async_context(http_client())
             state.database = database = Database(
                 settings.database_url, settings.worker_role, settings.database_pool, state.part, lambda: state.clock()
             )
             stack.push_async_callback(database.close)
+            state.tracing.watch(database.engine)
             if getattr(state, "verifier", None) is None:
                 state.verifier = Verifier(settings.issuer_url, state.http)
             state.account = ServiceAccount(
                 settings.part, settings.service_secret.get_secret_value(), settings.issuer_url, state.http, state.clock
             )
-            state.wake_jobs = lambda: wake_jobs(jobs)
+            state.runner = runner = Runner(app, (*jobs, SWEEP))
             state.relay = relay = Relay(
-                settings, database, state.http, state.account, state.clock, after_delivery=state.wake_jobs
-            )
+                settings, database, state.http, state.account, state.clock, state.tracing, state.measures,
+                after_delivery=runner.wake_after_events,
+            )  # fmt: skip
             database.subscribers = settings.subscribers
-            database.after_commit = relay.wake
+
+            def look_round() -> None:
+                relay.wake()
+                runner.wake()
+
+            database.after_commit = look_round
             for resource in resources:
                 await stack.enter_async_context(resource(app))
             if getattr(state, "background", True):
-                for work in (relay.run(), run_jobs(app, (*jobs, SWEEP)), _learn_keys(state.verifier)):
-                    stack.push_async_callback(_cancel, asyncio.create_task(work))
+                learning = asyncio.create_task(_learn_keys(state.verifier))
+                stack.push_async_callback(_end, {learning: learning.cancel})
+                working = {asyncio.create_task(each.run()): each.stop for each in (relay, runner)}
+                stack.push_async_callback(_end, working)
             yield
 
     return lifespan
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+async def _end(tasks: Mapping[asyncio.Task[None], Callable[[], object]]) -> None:
+    """Asks each task to stop, and cancels those that can't in time: they let go of what they leased."""
+    for stop in tasks.values():
+        stop()
+    _, late = await asyncio.wait(tasks, timeout=STOP_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _learn_keys(verifier: Verifier) -> None:
@@ -160,29 +175,3 @@ async def _learn_keys(verifier: Verifier) -> None:
         with suppress(httpx.HTTPError, ValueError):
             await verifier.fetch()
         await asyncio.sleep(0.1)
-
-
-_health = APIRouter(include_in_schema=False)
-
-
-@_health.get("/livez")
-async def livez() -> dict[str, str]:
-    return {"status": "alive"}
-
-
-@_health.get("/readyz")
-async def readyz(request: Request) -> JSONResponse:
-    """200 when the database answers and tokens can be checked; else 503 that says what isn't ready."""
-    state = request.app.state
-    checks: dict[str, str] = {}
-    waiting = None
-    try:
-        async with asyncio.timeout(2), state.database.worker() as session:
-            waiting = await pending(session)
-        checks["database"] = "ok"
-    except (SQLAlchemyError, OSError, TimeoutError) as problem:
-        checks["database"] = f"doesn't answer: {type(problem).__name__}"
-    checks["identity"] = "ok" if state.verifier.keys else "the gateway's keys aren't known yet"
-    ready = all(value == "ok" for value in checks.values())
-    outbox = {"waiting": waiting, "failing": state.relay.failing}
-    return JSONResponse({"ready": ready, "checks": checks, "outbox": outbox}, 200 if ready else 503)

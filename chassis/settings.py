@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     body_limit: int = Field(1_000_000, description="Most bytes of a JSON body.")
     webhook_limit: int = Field(16_000_000, description="Most bytes of one webhook POST.")
     upload_limit: int = Field(5_000_000_000, description="Most bytes of one uploaded file.")
+    body_seconds: float = Field(20, gt=0, description="Longest pause of a body, and what any may take in all beside:")
+    body_rate: float = Field(32_000, gt=0, description="the time that its bytes need at this many a second.")
+    otlp_url: str = Field("", description="Collector that takes traces by OTLP/HTTP, such as http://127.0.0.1:4318.")
     log_format: str = Field("console", description='"json" for machines, "console" for people.')
 
     def url(self, part: str) -> str:

@@ -12,10 +12,12 @@ KEYS_KEPT = timedelta(days=2)
 TOLD_KEPT = timedelta(days=30)
 # Longer than any relay could still bring an event again.
 HEARD_KEPT = timedelta(days=90)
+DONE_KEPT = timedelta(days=7)
+GIVEN_UP_KEPT = timedelta(days=90)
 
 
 async def sweep(app: FastAPI) -> None:
-    """Forgets old idempotency keys, events that everybody has taken, and which events came in long ago."""
+    """Forgets old idempotency keys, events that everybody has taken, which events came in long ago, and old jobs."""
     database: Database = app.state.database
     now: datetime = app.state.clock()
     async with database.worker() as session:
@@ -25,6 +27,11 @@ async def sweep(app: FastAPI) -> None:
             text("""DELETE FROM outbox o WHERE o.occurred_at < :t AND NOT EXISTS (
                         SELECT 1 FROM delivery d WHERE (d.workspace_id, d.outbox_id) = (o.workspace_id, o.id))"""),
             {"t": now - TOLD_KEPT},
+        )
+        await session.execute(
+            text("""DELETE FROM work WHERE due_at IS NULL AND workspace_id IS NOT NULL
+                    AND (state = 'done' AND finished_at < :done OR finished_at < :given_up)"""),
+            {"done": now - DONE_KEPT, "given_up": now - GIVEN_UP_KEPT},
         )
 
 

@@ -1,4 +1,4 @@
-"""Decides which tables every schema has beside its own: workspace, outbox, delivery, inbox, idempotency, audit, job."""
+"""Decides which tables every schema has beside its own: workspace, outbox and so on, and the queue of jobs."""
 
 from sqlalchemy import (
     BigInteger,
@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -35,6 +36,7 @@ def declare(metadata: MetaData) -> None:
         Column("subject", Text, nullable=False),
         Column("data", JSONB, nullable=False),
         Column("occurred_at", instant, nullable=False),
+        Column("trace", Text),
         Index(None, "occurred_at"),
     )  # fmt: skip
     Table(
@@ -85,11 +87,33 @@ def declare(metadata: MetaData) -> None:
         CheckConstraint("action IN ('created','changed','deleted')", name="action"),
         *(Index(None, "workspace_id", each, "id") for each in ("at", "actor", "operation", "kind", "row_id")),
     )  # fmt: skip
-    Table(
-        "job", metadata,
-        Column("name", Text, primary_key=True),
-        Column("due_at", instant, nullable=False),
+    work(metadata)
+
+
+def work(metadata: MetaData) -> Table:
+    """The queue of periodic and deferred jobs. It holds ids alone, and is one table for both, so that one list and one
+    look show them."""
+    instant = DateTime(timezone=True)
+    return Table(
+        "work", metadata,
+        Column("id", Uuid, primary_key=True),
+        Column("name", Text, nullable=False),
+        Column("workspace_id", Uuid),
+        Column("subject", Uuid),
+        Column("state", Text, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("created_at", instant, nullable=False),
+        Column("changed_at", instant, nullable=False),
+        Column("due_at", instant),
         Column("started_at", instant),
         Column("finished_at", instant),
+        Column("succeeded_at", instant),
         Column("last_error", Text),
+        Column("trace", Text),
+        CheckConstraint("state IN ('waiting','running','done','failed')", name="state"),
+        Index("work_periodic_key", "name", unique=True, postgresql_where=text("workspace_id IS NULL")),
+        Index("work_due_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("work_kept_idx", "finished_at", postgresql_where=text("due_at IS NULL")),
+        Index("work_undone_idx", "state", "name", postgresql_where=text("state <> 'done'")),
+        *(Index(None, "workspace_id", each, "id") for each in ("name", "state", "created_at", "changed_at")),
     )  # fmt: skip

@@ -1,132 +1,191 @@
-"""Decides what a process tells of itself: one line per request and event, without a secret in it."""
+"""Decides what a process tells of itself: log lines and traces (W3C trace context), without a secret in either."""
 
 import logging
+import os
+import random
 import sys
-import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import structlog
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, NoOpTracer, Span, SpanContext, SpanKind, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from chassis import problems
-from chassis.errors import FieldError
-from chassis.fields import new_id
+from chassis.problems import frames_of, kind_of
+from chassis.settings import Settings
 
-log = logging.getLogger("mops.http")
+log = logging.getLogger("mops.telemetry")
 
 # Attributes that every LogRecord has; whatever else one carries was given as `extra`.
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-QUIET = {"/livez", "/readyz", "/metrics"}
+_W3C = TraceContextTextMapPropagator()
 
 
 def _extras(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     record: logging.LogRecord = line["_record"]
     line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
+    here = trace.get_current_span().get_span_context()
+    if here.is_valid:
+        line["trace_id"] = trace.format_trace_id(here.trace_id)
     return line
 
 
-def configure_logs(style: str) -> None:
-    """Sends every logger's lines to standard output, for machines ("json") or people ("console")."""
+def _failure(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """An exception as its kinds, masked words and places: a plain traceback quotes whatever the words held."""
+    _, problem, _ = line.pop("exc_info", None) or (None, None, None)
+    if problem is not None:
+        line["exception"] = "\n".join(frames_of(problem))
+    return line
+
+
+def log_format(style: str) -> logging.Formatter:
+    """A line for machines ("json") or people ("console"), with the trace that it belongs to."""
     render: Any = (
         structlog.processors.JSONRenderer()
         if style == "json"
         else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
     )
-    formatter = structlog.stdlib.ProcessorFormatter(
+    return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _extras,
         ],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            render,
-        ],
+        processors=[_failure, structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
     )
+
+
+def configure_logs(style: str) -> None:
+    """Sends every logger's lines to standard output."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(formatter)
+    handler.setFormatter(log_format(style))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # Both would print URLs, and a webhook's URL is a secret.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
 
 
-class Edge:
-    """The outermost layer of every app: request id, body limit, NUL in the URL, the log line, the last resort."""
+@dataclass
+class Tracing:
+    """One part's tracer. Where nobody takes traces it makes no spans, and trace ids go through all the same."""
 
-    def __init__(self, app: ASGIApp, body_limit: Callable[[str], int]) -> None:
-        self.app = app
-        self.body_limit = body_limit
+    tracer: Tracer = field(default_factory=NoOpTracer)
+    close: Callable[[], None] = lambda: None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        headers = dict(scope["headers"])
-        request_id = headers.get(b"x-request-id", b"").decode("latin-1")[:100] or str(new_id())
-        scope.setdefault("state", {})["request_id"] = request_id
-        status = 0
+    @classmethod
+    def to(cls, settings: Settings) -> "Tracing":
+        """Sends spans by OTLP/HTTP where settings or OpenTelemetry's own variables say so. What sends them is imported
+        only then: it costs 0.1 s and 4 MB a process."""
+        if not settings.otlp_url and not any(
+            os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("ENDPOINT", "TRACES_ENDPOINT")
+        ):
+            return cls()
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode("latin-1"))]
-            await send(message)
+        endpoint = f"{settings.otlp_url.rstrip('/')}/v1/traces" if settings.otlp_url else None
+        # A collector that is away must not hold up the end of the process.
+        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=2)
+        provider = TracerProvider(
+            resource=Resource.create({"service.name": f"mops-{settings.part}"}), shutdown_on_exit=False
+        )
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+        return cls(provider.get_tracer("mops"), provider.shutdown)
 
+    @property
+    def records(self) -> bool:
+        return not isinstance(self.tracer, NoOpTracer)
+
+    def arriving(self, headers: Mapping[str, str]) -> Context:
+        """The trace that a caller's headers name, or the beginning of a new one."""
+        found = _W3C.extract(headers, Context())
+        if self.records or trace.get_current_span(found).get_span_context().is_valid:
+            return found
+        fresh = SpanContext(random.getrandbits(128) or 1, random.getrandbits(64) or 1, is_remote=True)
+        return trace.set_span_in_context(NonRecordingSpan(fresh), Context())
+
+    @contextmanager
+    def span(
+        self, name: str, kind: SpanKind = SpanKind.INTERNAL, parent: Context | None = None, **attributes: Any
+    ) -> Iterator[Span]:
+        """What happens within is one span. Of a failure it keeps the kind and never the words."""
+        here = trace.get_current_span().get_span_context()
+        links = [Link(here)] if parent is not None and here.is_valid else []
+        named = {key.replace("__", "."): value for key, value in attributes.items() if value is not None}
+        token = contexts.attach(parent) if parent is not None else None
         try:
-            await self._guarded(scope, receive, sending, headers)
-        except Exception:  # the last resort: nothing internal may reach the caller
-            log.exception("request_failed", extra={"request_id": request_id})
-            if status == 0:
-                await problems.unexpected()(scope, receive, sending)
+            with self.tracer.start_as_current_span(
+                name, kind=kind, attributes=named, links=links, record_exception=False, set_status_on_exception=False
+            ) as span:
+                try:
+                    yield span
+                except Exception as problem:
+                    failed(span, kind_of(problem))
+                    raise
         finally:
-            if scope["path"] not in QUIET:
-                # The template, never the path: it may hold a webhook's token.
-                route = getattr(scope.get("route"), "path", "-")
-                log.info(
-                    "request",
-                    extra={
-                        "method": scope["method"], "route": route, "status": status, "request_id": request_id,
-                        "ms": round((time.perf_counter() - started) * 1000, 1),
-                    },
-                )  # fmt: skip
+            if token is not None:
+                contexts.detach(token)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes]) -> None:
-        limit = self.body_limit(scope["path"])
-        if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
-            wrong = (FieldError(_nul_parameter(scope["query_string"]), "nul", "holds a NUL character"),)
-            await problems.answer(422, "invalid", "the URL holds a NUL character", wrong)(scope, receive, send)
+    def watch(self, engine: AsyncEngine) -> None:
+        """A span for each statement: its text, which holds placeholders and never what is bound to them."""
+        if not self.records:
             return
-        declared = headers.get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > limit:
-            too_large = problems.answer(413, "too_large", f"a body here has {limit} bytes at most")
-            await too_large(scope, receive, send)
-            return
-        await self.app(scope, _limited(receive, limit), send)
+
+        def before(connection: Any, _: Any, statement: str, *__: Any) -> None:
+            spans = connection.info.setdefault("spans", [])
+            if not trace.get_current_span().get_span_context().is_valid:
+                spans.append(None)  # looking round every few seconds is part of nothing that anybody follows
+                return
+            words = statement.split(None, 1)
+            attributes = {"db.system.name": "postgresql", "db.query.text": statement[:2000]}
+            spans.append(self.tracer.start_span(words[0].upper(), None, SpanKind.CLIENT, attributes))
+
+        def after(connection: Any, *_: Any) -> None:
+            if span := connection.info["spans"].pop():
+                span.end()
+
+        def broken(context: Any) -> None:
+            spans = context.connection.info.get("spans") if context.connection is not None else None
+            if spans and (span := spans.pop()):
+                failed(span, kind_of(context.original_exception))
+                span.end()
+
+        event.listen(engine.sync_engine, "before_cursor_execute", before)
+        event.listen(engine.sync_engine, "after_cursor_execute", after)
+        event.listen(engine.sync_engine, "handle_error", broken)
 
 
-def _nul_parameter(query: bytes) -> str:
-    for pair in query.split(b"&"):
-        if b"%00" in pair:
-            return pair.split(b"=")[0].decode("latin-1")
-    return "path"
+def failed(span: Span, kind: str) -> None:
+    span.set_attribute("error.type", kind)
+    span.set_status(StatusCode.ERROR)
 
 
-def _limited(receive: Receive, limit: int) -> Callable[[], Awaitable[Message]]:
-    taken = 0
+def leaving() -> dict[str, str]:
+    """The headers by which this trace goes on to whoever is called."""
+    headers: dict[str, str] = {}
+    _W3C.inject(headers)
+    return headers
 
-    async def receiving() -> Message:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            # Raised while the route reads the body; of all errors there, FastAPI lets only this kind through.
-            raise HTTPException(413, f"a body here has {limit} bytes at most")
-        return message
 
-    return receiving
+def trace_id() -> str:
+    """This trace's id as it stands in log lines: 32 hexadecimal digits."""
+    return trace.format_trace_id(trace.get_current_span().get_span_context().trace_id)
+
+
+async def _follow(request: httpx.Request) -> None:
+    request.headers.update(leaving())
+
+
+def http_client(**options: Any) -> httpx.AsyncClient:
+    """What a part calls its neighbours with: the trace goes along, and never by way of somebody's proxy."""
+    return httpx.AsyncClient(trust_env=False, event_hooks={"request": [_follow]}, **options)

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from joserfc.jwk import KeySet, OKPKey
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from pydantic import SecretStr
 from sqlalchemy import event
 
@@ -21,6 +24,7 @@ from chassis.db import Database
 from chassis.identity import Verifier
 from chassis.settings import Settings
 from chassis.stack import parts
+from chassis.telemetry import Tracing, http_client
 from deploy.postgres import cluster, databases, dsn, roles
 
 START = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
@@ -42,6 +46,15 @@ class Clock:
         return self.now.timestamp()
 
 
+@dataclass
+class _Kept(SpanExporter):
+    spans: "deque[ReadableSpan]"
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.spans.extend(spans)
+        return SpanExportResult.SUCCESS
+
+
 @dataclass(frozen=True)
 class TestStack:
     """A database of its own with every schema at its newest, and what the parts need to know to use it."""
@@ -53,6 +66,8 @@ class TestStack:
     clock: Clock
     passwords: dict[str, str]
     service_secrets: dict[str, str]
+    # What was done lately, over all parts and tests: a test looks for its own trace.
+    spans: "deque[ReadableSpan]" = field(default_factory=lambda: deque(maxlen=10_000))
     key: OKPKey = field(default_factory=lambda: OKPKey.generate_key("Ed25519", {"kid": "test"}))
 
     def settings(self, part: str) -> Settings:
@@ -71,16 +86,22 @@ class TestStack:
             service_secret=SecretStr(self.service_secrets[part]),
         )
 
+    def _tracing(self) -> Tracing:
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(_Kept(self.spans)))
+        return Tracing(provider.get_tracer("test"))
+
     @asynccontextmanager
     async def started(self, apps: dict[str, FastAPI]) -> AsyncIterator[None]:
         """The apps with their real databases, reaching each other over HTTP without sockets. Nothing runs by itself:
         a test delivers events and runs jobs when it wants them."""
         async with AsyncExitStack() as stack:
             mounts = {f"http://{name}": httpx.ASGITransport(app) for name, app in apps.items()}
-            http = await stack.enter_async_context(httpx.AsyncClient(mounts=mounts))
+            http = await stack.enter_async_context(http_client(mounts=mounts))
             for part, app in apps.items():
                 app.state.settings = self.settings(part)
                 app.state.clock = self.clock
+                app.state.tracing = self._tracing()
                 app.state.http = http
                 app.state.background = False
                 app.state.verifier = Verifier("http://gateway", http, self.clock.seconds)
@@ -121,12 +142,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         asyncio.run(databases.drop(running.admin_dsn, name))
 
 
-@pytest.fixture(scope="session")
-def stack(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestStack]:
+@contextmanager
+def prepared(admin_dsn: str, home: Path) -> Iterator[TestStack]:
+    """Roles and schemas in a database of its own."""
     made = TestStack(
-        admin_dsn=postgres,
+        admin_dsn=admin_dsn,
         name=f"mops_{secrets.token_hex(3)}",
-        home=tmp_path_factory.mktemp("home"),
+        home=home,
         clock=Clock(),
         passwords={part: secrets.token_hex(8) for part in parts()},
         service_secrets={part: secrets.token_hex(16) for part in parts()},
@@ -140,6 +162,12 @@ def stack(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     asyncio.run(prepare())
     yield made
     asyncio.run(roles.drop(made.admin_dsn, made.name))
+
+
+@pytest.fixture(scope="session")
+def stack(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestStack]:
+    with prepared(postgres, tmp_path_factory.mktemp("home")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ HEAVY = (
     "uvicorn.protocols.http.httptools_impl",
     "uvloop",
     "chassis.service",
+    "chassis.serving",
 )
 # What only some process may know; every other setting of the caller's reaches all parts.
 PRIVATE = (
@@ -134,19 +135,11 @@ def serve(part: stack.Part, address: Address, variables: dict[str, str]) -> int:
     os.environ.update(variables)
     import uvicorn
 
+    from chassis.serving import served
+
     module, _, name = part.app.partition(":")
     app = getattr(importlib.import_module(module), name)
-    config = uvicorn.Config(
-        app,
-        host=address.host,
-        port=address.of(part),
-        log_config=None,
-        access_log=False,
-        loop="uvloop",
-        http="httptools",
-        timeout_graceful_shutdown=8,
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(served(app, host=address.host, port=address.of(part)))
     server.run()
     return 0 if server.started else 3
 

@@ -21,6 +21,13 @@ EDGES: tuple[Edge, ...] = (
     Ref("Goal.objective", "list_objectives", id="objective_id"),
     Attached("Goal.smart", "list_smart", key="goal_id"),
     Attached("Goal.progress", "list_progress", key="goal_id"),
+    Many("Goal.evaluations", "list_evaluations", by="goal_id"),
+    Many("Goal.revisions", "list_revisions", by="goal_id"),
+    Many("Goal.reviews", "list_reviews", by="goal_id"),
+    Many("Goal.overrides", "list_overrides", by="goal_id"),
+    Ref("Evaluation.goal", "list_goals", id="goal_id"),
+    Ref("Revision.goal", "list_goals", id="goal_id"),
+    Ref("Review.goal", "list_goals", id="goal_id"),
     # Lines are a tree: where each stands, and where all of a campaign's do.
     Ref("Line.parent", "list_lines", id="parent_id"),
     Attached("Line.position", "list_line_positions", key="line_id", value="position"),

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from chassis.outbox import Event, Handler
+from chassis.inbox import Handler
+from chassis.outbox import Event
 
 
 class WorkspaceCreated(Event):

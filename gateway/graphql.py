@@ -28,8 +28,6 @@ GRAPHIQL = Path(__file__).parent / "graphiql"
 ASSETS = {path.name: path for path in (GRAPHIQL / "assets").iterdir()}
 
 MODERN, LEGACY = "application/graphql-response+json", "application/json"
-PASSED_ON = ("authorization", "traceparent", "tracestate")
-
 router = APIRouter(include_in_schema=False)
 
 
@@ -38,7 +36,7 @@ async def graph(app: FastAPI) -> AsyncIterator[None]:
     """Builds the graph from the committed contracts, and opens the connections to the services."""
     app.state.graph = build(load(OPENAPI), EDGES, KEYS)._schema
     app.state.documents = Documents(app.state.graph)
-    async with connected(app.state.settings) as app.state.upstream:
+    async with connected(app.state.settings, app.state.tracing, app.state.measures) as app.state.upstream:
         yield
 
 
@@ -180,8 +178,8 @@ async def _execute(request: Request, asked: Asked) -> dict[str, Any]:
     if request.method == "GET" and operation.operation is not OperationType.QUERY:
         raise Wrong.because(405, "METHOD_NOT_ALLOWED", "only queries go by GET", Allow="POST")
     request_id: str = request.state.request_id
-    headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-    context = Context(state.upstream, {**headers, "x-request-id": request_id})
+    headers = {"authorization": request.headers["authorization"], "x-request-id": request_id}
+    context = Context(state.upstream, headers)
     result: ExecutionResult = await execute(state.graph, document, asked.variables, asked.operation_name, context)
     answer: dict[str, Any] = {}
     if result.errors:

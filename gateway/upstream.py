@@ -8,10 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+from opentelemetry.trace import SpanKind
 from pydantic_core import from_json, to_json
 from yarl import URL
 
+from chassis.measures import Measures
 from chassis.settings import Settings
+from chassis.telemetry import Tracing, leaving
 from gateway.derive.contract import Operation
 from gateway.failures import GraphFailure, Refused
 
@@ -28,8 +31,10 @@ Query = Sequence[tuple[str, str]]
 class Upstream:
     """The services, over one pool of connections."""
 
-    def __init__(self, settings: Settings, http: aiohttp.ClientSession) -> None:
+    def __init__(self, settings: Settings, http: aiohttp.ClientSession, tracing: Tracing, measures: Measures) -> None:
         self._settings = settings
+        self._tracing = tracing
+        self._measures = measures
         # All reads of one request together, however deep it is: a frozen service costs its fields within a second.
         self.read_seconds = settings.read_seconds
         self._http = http
@@ -45,18 +50,28 @@ class Upstream:
             filled = filled.replace("{" + name + "}", quote(value, safe=""))
         url = URL(self._settings.url(operation.service) + filled, encoded=True).update_query(query)
         data = None if body is None else to_json(body)
-        try:
-            async with (
-                asyncio.timeout_at(deadline),
-                self._http.request(operation.method, url, data=data, headers=headers, allow_redirects=False) as answer,
-            ):
-                content = await answer.read()
-                status = answer.status
-        except TimeoutError:
-            raise self._failed(operation, "UPSTREAM_TIMEOUT", "doesn't answer in time") from None
-        except (aiohttp.ClientError, OSError) as problem:
-            raise self._failed(operation, "UPSTREAM_UNAVAILABLE", "can't be reached", cause=problem) from None
-        return self._read(operation, status, content)
+        with (
+            self._measures.upstream_calls.labels(operation.service).time(),
+            self._tracing.span(
+                f"{operation.method} {operation.service}{operation.path}", SpanKind.CLIENT,
+                http__request__method=operation.method, url__template=operation.path, server__name=operation.service,
+            ) as span,
+        ):  # fmt: skip
+            try:
+                async with (
+                    asyncio.timeout_at(deadline),
+                    self._http.request(
+                        operation.method, url, data=data, headers={**headers, **leaving()}, allow_redirects=False
+                    ) as answer,
+                ):
+                    content = await answer.read()
+                    status = answer.status
+            except TimeoutError:
+                raise self._failed(operation, "UPSTREAM_TIMEOUT", "doesn't answer in time") from None
+            except (aiohttp.ClientError, OSError) as problem:
+                raise self._failed(operation, "UPSTREAM_UNAVAILABLE", "can't be reached", cause=problem) from None
+            span.set_attribute("http.response.status_code", status)
+            return self._read(operation, status, content)
 
     def _read(self, operation: Operation, status: int, content: bytes) -> Any:
         try:
@@ -77,6 +92,7 @@ class Upstream:
         self, operation: Operation, code: str, words: str, *, reason: str | None = None,
         cause: Exception | None = None, status: int | None = None,
     ) -> GraphFailure:  # fmt: skip
+        self._measures.upstream_failures.labels(operation.service, code).inc()
         log.warning(
             "upstream_failed",
             extra={
@@ -88,7 +104,7 @@ class Upstream:
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[Upstream]:
+async def connected(settings: Settings, tracing: Tracing, measures: Measures) -> AsyncIterator[Upstream]:
     """aiohttp, because httpx 0.28 loses connections of its pool when calls are cancelled."""
     pool = aiohttp.TCPConnector(
         limit=0, limit_per_host=CONNECTIONS_PER_SERVICE, keepalive_timeout=KEEPALIVE_SECONDS, ttl_dns_cache=60
@@ -97,4 +113,4 @@ async def connected(settings: Settings) -> AsyncIterator[Upstream]:
         connector=pool, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None),
         headers={"Content-Type": "application/json"},
     ) as http:  # fmt: skip
-        yield Upstream(settings, http)
+        yield Upstream(settings, http, tracing, measures)

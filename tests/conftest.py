@@ -18,7 +18,7 @@ import services.budget.app
 import services.goals.app
 import services.metrics.app
 from chassis.fields import new_id
-from chassis.outbox import Incoming, learn_workspace
+from chassis.inbox import Incoming, learn_workspace
 from chassis.stack import parts
 from chassis.testing import Clock, TestStack
 from gateway.identity.rules import scopes_of

@@ -32,7 +32,7 @@ SCOPES: dict[Role, frozenset[str]] = {
     Role.MANAGER: _READ | _WRITE | {"goals:contribute", "goals:approve", "budget:approve", "metrics:people"},
     Role.ADMIN: _READ | _WRITE
     | {"goals:contribute", "goals:approve", "budget:approve", "metrics:people"}
-    | {"identity:read", "identity:write", "audit:read"},
+    | {"identity:read", "identity:write", "audit:read", "jobs:read", "jobs:write"},
 }  # fmt: skip
 ALL_SCOPES = sorted(frozenset().union(*SCOPES.values()))
 

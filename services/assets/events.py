@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from chassis.outbox import Event, Handler
+from chassis.inbox import Handler
+from chassis.outbox import Event
 
 PUBLISHES: tuple[type[Event], ...] = ()
 CONSUMES: Mapping[str, Handler] = {}

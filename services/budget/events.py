@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from chassis.outbox import Event, Handler
+from chassis.inbox import Handler
+from chassis.outbox import Event
 from services.budget.ledger.actions import CampaignReleased, release_campaign
 
 PUBLISHES: tuple[type[Event], ...] = (CampaignReleased,)

@@ -4,10 +4,14 @@ from chassis.service import create_service
 from services.goals.campaign import api as campaign
 from services.goals.campaign.actions import FOLLOW_DATES
 from services.goals.db import METADATA
+from services.goals.evaluation import api as evaluation
+from services.goals.evaluation.actions import EVALUATE
 from services.goals.events import CONSUMES
 from services.goals.goal import api as goal
-from services.goals.goal.actions import EVALUATE
 from services.goals.objective import api as objective
+from services.goals.override import api as override
+from services.goals.review import api as review
+from services.goals.revision import api as revision
 from services.goals.upstream import asking
 
 app = create_service(
@@ -15,6 +19,10 @@ app = create_service(
     campaign.router,
     objective.router,
     goal.router,
+    evaluation.router,
+    override.router,
+    revision.router,
+    review.router,
     metadata=METADATA,
     description="Campaigns, objectives and SMART goals that are judged by what metrics measures.",
     consumes=CONSUMES,

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from chassis.outbox import Event, Handler
+from chassis.inbox import Handler
+from chassis.outbox import Event
 from services.metrics.campaign.actions import learn_campaign
 from services.metrics.change.models import NumbersChanged
 from services.metrics.rollup.actions import change_workspace

@@ -31,7 +31,7 @@ async def test_a_schema_is_what_its_models_say(stack: TestStack, part: str) -> N
 
 @pytest.mark.parametrize("part", sorted(parts()))
 async def test_every_tenant_table_forces_its_policy(stack: TestStack, part: str) -> None:
-    """All but the job queue and the installation's service accounts, which hold no workspace's rows."""
+    """All but the installation's service accounts, which hold no workspace's rows."""
     engine = create_async_engine(make_url(stack.admin_dsn).set(drivername="postgresql+asyncpg"))
     async with engine.connect() as connection:
         rows = (
@@ -49,7 +49,7 @@ async def test_every_tenant_table_forces_its_policy(stack: TestStack, part: str)
     await engine.dispose()
     assert {row.relname for row in rows} == {table.name for table in METADATA[part].tables.values()}
     assert {row.relname for row in rows if not row.forced} == set()
-    assert {row.relname for row in rows if not row.tenant} <= {"job", "service_account"}
+    assert {row.relname for row in rows if not row.tenant} <= {"service_account"}
 
 
 async def test_migrations_go_down_to_nothing_and_up_again(stack: TestStack, postgres: str) -> None:

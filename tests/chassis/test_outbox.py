@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database
 from chassis.fields import new_id
-from chassis.outbox import Incoming, record
+from chassis.inbox import Incoming
+from chassis.outbox import record
 from chassis.testing import Clock, TestStack
 from services.goals.campaign.models import CampaignCreated
 from tests.conftest import Connect, Deliver, Workspace
@@ -67,7 +68,7 @@ async def test_events_of_a_subject_arrive_in_order_however_many_write_at_once(
     # The order of commits, as the database's own transaction log of this table saw it.
     committed = await admin.fetch(
         "SELECT o.data->>'name' AS name FROM goals.outbox o JOIN goals.delivery d ON d.outbox_id = o.id "
-        "WHERE o.workspace_id = $1 ORDER BY d.position", workspace.id,
+        "WHERE o.workspace_id = $1 AND d.subscriber = 'metrics' ORDER BY d.position", workspace.id,
     )  # fmt: skip
     await admin.close()
     await deliver()
@@ -156,7 +157,8 @@ async def test_no_transaction_is_open_while_a_subscriber_is_called(
     monkeypatch.setattr(apps["goals"].state.relay, "_post", watched)
     await deliver()
     await admin.close()
-    assert open_ones == [0]
+    assert open_ones
+    assert set(open_ones) == {0}
 
 
 async def test_an_event_of_one_workspace_never_touches_another(

@@ -64,7 +64,7 @@ async def test_every_part_serves_its_health_metrics_and_offline_docs(connect: Co
     assert (await client.get("/livez")).status_code == 200
     ready = await client.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["database"]) == (200, "ok")
-    assert "http_requests_total" in (await client.get("/metrics")).text
+    assert "mops_database_up 1.0" in (await client.get("/metrics")).text
     page = (await client.get("/docs")).text
     assert "cdn" not in page
     assert "https://" not in page

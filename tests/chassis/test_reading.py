@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from chassis.db import Database, zone_of
 from chassis.fields import new_id
-from chassis.outbox import Incoming, learn_workspace
+from chassis.inbox import Incoming, learn_workspace
 from chassis.testing import Clock
 from tests.conftest import Workspace
 

@@ -146,7 +146,7 @@ async def graph_of(
     state = apps["gateway"].state
     settings = state.settings.model_copy(update={"urls": {name: url for name, (_, url) in counted.items()}})
     before = state.upstream
-    async with connected(settings) as state.upstream:
+    async with connected(settings, state.tracing, state.measures) as state.upstream:
 
         async def make(workspace: Workspace | None, *roles: str) -> Graph:
             return Graph(connect("gateway", workspace, *roles), settings.urls, counted, state.upstream)

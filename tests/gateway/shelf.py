@@ -12,7 +12,9 @@ from fastapi.responses import JSONResponse
 from graphql import ExecutionResult, GraphQLSchema, parse
 from pydantic import BaseModel
 
+from chassis.measures import Measures
 from chassis.settings import Settings
+from chassis.telemetry import Tracing
 from gateway.derive.graph import build
 from gateway.derive.kinds import Asked, Attached, Edge, Many, Ref, Refs
 from gateway.execution.execute import execute
@@ -203,6 +205,8 @@ async def shelf(shelves: int = 3, books: int = 5) -> AsyncIterator[Library]:
     library = Library(shelves, books)
     async with (
         served(library.app) as url,
-        connected(Settings(part="gateway", urls={"shelf": url}, read_seconds=30)) as library.upstream,
+        connected(
+            Settings(part="gateway", urls={"shelf": url}, read_seconds=30), Tracing(), Measures()
+        ) as library.upstream,
     ):
         yield library

@@ -100,9 +100,9 @@ def changed(change: Any) -> dict[str, Any]:
 def other(documents: Any) -> Any:
     """A second service with a schema of the first's name and an operation that uses it."""
     documents["copy"] = copy.deepcopy(documents["goals"])
-    path = documents["copy"]["paths"].pop("/v1/campaigns/{id}")
-    path["get"]["operationId"] = "get_copy"
-    documents["copy"]["paths"] = {"/v1/copies/{id}": path}
+    get = documents["copy"]["paths"].pop("/v1/campaigns/{id}")["get"]
+    get["operationId"] = "get_copy"
+    documents["copy"]["paths"] = {"/v1/copies/{id}": {"get": get}}
     return documents["copy"]["components"]["schemas"]
 
 

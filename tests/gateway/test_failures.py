@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from chassis.measures import Measures
 from chassis.settings import Settings
+from chassis.telemetry import Tracing
 from gateway.derive.contract import Contract, load
 from gateway.failures import GraphFailure
 from gateway.graphql import OPENAPI
@@ -75,7 +77,8 @@ async def test_connections_survive_a_thousand_cancelled_calls(apps: dict[str, Fa
         return await upstream.call(operation, {}, (), None, {}, asyncio.get_running_loop().time() + seconds)
 
     with bound() as silent:
-        async with connected(settings.model_copy(update={"urls": {"goals": url_of(silent)}})) as upstream:
+        moved = settings.model_copy(update={"urls": {"goals": url_of(silent)}})
+        async with connected(moved, Tracing(), Measures()) as upstream:
             for _ in range(10):
                 calls = [asyncio.create_task(call(upstream, 60)) for _ in range(100)]
                 for _ in range(5):

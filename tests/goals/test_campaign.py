@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from chassis.db import Database
 from chassis.fields import new_id, rfc3339
-from chassis.outbox import Incoming
+from chassis.inbox import Incoming
 from chassis.testing import Clock
 from services.budget.ledger import store as ledger
 from services.budget.ledger.rules import Amounts, EntryKind

@@ -1,51 +1,22 @@
 """What a goal promises: SMART before it is active, a pinned target, and an honest word on where it stands."""
 
 import asyncio
-import base64
-import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from standardwebhooks import Webhook
 
 from chassis.errors import Unavailable
-from chassis.fields import new_id
 from chassis.testing import Clock
-from services.goals.goal.actions import evaluate_due_goals
+from services.goals.evaluation.actions import evaluate_due_goals
 from tests.conftest import Connect, Deliver, Workspace
+from tests.goals.conftest import Clicks
 
-Clicks = Callable[[int, str], Awaitable[None]]
-SECRET = "whsec_" + base64.b64encode(b"a secret of at least 24 bytes").decode()
 CAMPAIGN = {
     "name": "Spring", "slug": "spring", "channels": ["email"], "flight": {"start": "2026-01-01", "end": "2027-01-01"},
 }  # fmt: skip
-
-
-@pytest.fixture
-async def clicks(metrics: httpx.AsyncClient, clock: Clock) -> Clicks:
-    """`await clicks(7, "2026-03-01")`: so many clicks in the campaign on that day."""
-    source = {"platform": "standard", "name": "Mail", "credentials": {"signing_secret": SECRET}}
-    url = (await metrics.post("/v1/sources", json=source)).json()["webhook_url"]
-
-    async def send(count: int, day: str) -> None:
-        events = [
-            {"type": "clicked", "recipient": f"p{n}@example.com", "message_id": str(new_id()), "url": "https://x.org",
-             "occurred_at": f"{day}T12:00:00Z", "tags": ["spring"]}
-            for n in range(count)
-        ]  # fmt: skip
-        body, message = json.dumps({"events": events}), f"msg_{new_id()}"
-        headers = {
-            "webhook-id": message, "webhook-timestamp": str(int(clock.now.timestamp())),
-            "webhook-signature": Webhook(SECRET).sign(message, clock.now, body), "content-type": "application/json",
-        }  # fmt: skip
-        answer = await metrics.post(url, content=body, headers=headers)
-        assert answer.is_success, answer.text
-
-    return send
 
 
 async def make_goal(goals: httpx.AsyncClient, **change: Any) -> dict[str, Any]:
@@ -128,7 +99,7 @@ async def test_news_that_comes_in_the_middle_of_an_evaluation_is_not_lost(
     goal = await make_goal(goals, target={"value": 40}, kind="reach", baseline=None)
     await deliver()
     upstream = apps["goals"].state.upstream
-    ask = upstream.totals
+    ask = upstream.series
 
     async def ask_and_be_overtaken(workspace_id: UUID, *args: Any) -> Any:
         answer = await ask(workspace_id, *args)
@@ -140,7 +111,7 @@ async def test_news_that_comes_in_the_middle_of_an_evaluation_is_not_lost(
         await deliver()
         return answer
 
-    monkeypatch.setattr(upstream, "totals", ask_and_be_overtaken)
+    monkeypatch.setattr(upstream, "series", ask_and_be_overtaken)
     await evaluate_due_goals(apps["goals"])
     assert (await goals.get(f"/v1/goals/{goal['id']}/progress")).json()["value"] == 0
     await evaluate_due_goals(apps["goals"])

@@ -2,26 +2,28 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.goals.goal.rules import (
     Days,
     GoalKind,
-    Health,
+    decides_at,
     elapsed_share,
+    is_downward,
+    outcome,
     resolve_target,
     scale_between,
-    standing,
     whole_months,
+    windows_before,
+    windows_between,
 )
-from services.goals.goal.smart import Facts, LetterName, Verdict, judge, passed
 
 YEAR = Days(date(2026, 1, 1), date(2027, 1, 1))
 numbers = st.floats(0.01, 1e9)
-shares = st.floats(0, 1)
 
 
 def test_a_quarter_more_clicks_within_a_year_is_a_number() -> None:
@@ -71,89 +73,89 @@ def test_a_window_begins_and_ends_at_local_midnight() -> None:
     assert elapsed_share(march, "Europe/Berlin", last + timedelta(days=400)) == 1
 
 
-@given(numbers, numbers, shares)
-def test_what_adds_up_runs_from_nothing_to_its_target(value: float, target: float, elapsed: float) -> None:
-    stand = standing(GoalKind.INCREASE, value, 1.0, target, elapsed, adds_up=True)
-    assert stand.share == pytest.approx(value / target)
-    assert stand.expected == pytest.approx(target * elapsed)
+def test_windows_of_history_follow_each_other_and_end_where_they_should() -> None:
+    quarter = Days(date(2026, 4, 1), date(2026, 7, 1))
+    found = windows_before(date(2026, 4, 1), quarter, 3)
+    assert found == [
+        Days(date(2025, 7, 1), date(2025, 10, 1)), Days(date(2025, 10, 1), date(2026, 1, 1)),
+        Days(date(2026, 1, 1), date(2026, 4, 1)),
+    ]  # fmt: skip
+    assert windows_before(date(1990, 6, 1), YEAR, 5) == []  # nothing is known of days before 1990
 
 
-@given(numbers, numbers, shares)
-def test_a_rate_runs_from_its_baseline_to_its_target(baseline: float, change: float, elapsed: float) -> None:
-    target = baseline + change
-    assume(target > baseline)
-    start = standing(GoalKind.INCREASE, baseline, baseline, target, elapsed, adds_up=False)
-    there = standing(GoalKind.INCREASE, target, baseline, target, elapsed, adds_up=False)
-    assert (start.share, there.share) == (0, 1)
-    assert start.expected == pytest.approx(baseline + (target - baseline) * elapsed)
+spans = st.builds(
+    lambda start, days: Days(start, start + timedelta(days=days)),
+    st.dates(date(1995, 1, 1), date(2100, 1, 1)), st.integers(1, 800),
+)  # fmt: skip
 
 
-@given(numbers, numbers, st.floats(0.01, 1), st.booleans(), st.sampled_from(list(GoalKind)))
-def test_being_where_one_should_be_is_on_track(
-    baseline: float, target: float, elapsed: float, adds_up: bool, kind: GoalKind
-) -> None:
-    expected = standing(kind, 0.0, baseline, target, elapsed, adds_up).expected
-    assert standing(kind, expected, baseline, target, elapsed, adds_up).health is Health.ON_TRACK
-
-
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_more_is_never_less_healthy(one: float, other: float) -> None:
-    order = [Health.OFF_TRACK, Health.AT_RISK, Health.ON_TRACK]
-    low, high = sorted((one, other))
-    healths = [standing(GoalKind.INCREASE, each * 100, 50.0, 100.0, 0.5, adds_up=True).health for each in (low, high)]
-    assert order.index(healths[0]) <= order.index(healths[1])  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(("value", "health"), [(50, "on_track"), (45, "at_risk"), (39, "off_track")])
-def test_health_tells_how_far_behind_the_path_a_value_is(value: float, health: str) -> None:
-    assert standing(GoalKind.INCREASE, value, 80.0, 100.0, 0.5, adds_up=True).health == health
-
-
-def test_more_of_nothing_is_no_path() -> None:
-    assert standing(GoalKind.INCREASE, 0.0, 0.0, 0.0, 0.5, adds_up=True).health is None
-
-
-def test_before_its_window_a_goal_has_no_health() -> None:
-    stand = standing(GoalKind.INCREASE, 0.0, 80.0, 100.0, 0.0, adds_up=True)
-    assert (stand.health, stand.forecast) == (None, None)
-
-
-GOOD = {
-    "metric_key": "email.total_clicks", "campaigns": 1, "metric_known": True, "unit": "clicks",
-    "baseline_days": Days(date(2025, 1, 1), date(2026, 1, 1)), "baseline": 1000.0,
-    "needs_baseline": True, "target": 1250.0, "scale": Decimal(1), "objective": "Grow", "relevance": "",
-    "available": "500.00", "window": YEAR, "today": date(2026, 6, 15),
-}  # fmt: skip
-
-
-def test_a_sound_goal_passes() -> None:
-    letters = judge(Facts(**GOOD))  # type: ignore[arg-type]
-    assert [each.letter for each in letters] == list(LetterName)
-    assert passed(each.verdict for each in letters)
+@given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), spans, st.integers(1, 30))
+def test_windows_of_history_never_overlap_nor_leave_a_gap(anchor: date, window: Days, most: int) -> None:
+    found = windows_before(anchor, window, most)
+    assert len(found) <= most
+    assert all(one.end == other.start for one, other in pairwise(found))
+    assert not found or found[-1].end == anchor
+    assert all(len(each) > 0 for each in found)
+    if not whole_months(window):
+        assert {len(each) for each in found} <= {len(window)}
 
 
 @pytest.mark.parametrize(
-    ("change", "letter"),
+    ("baseline", "apart"),
     [
-        ({"metric_known": False}, "M"),
-        ({"metric_known": None}, "M"),
-        ({"baseline": None}, "M"),
-        ({"baseline": 0.0}, "M"),
-        ({"objective": None}, "R"),
-        ({"today": date(2027, 1, 1)}, "T"),
+        (None, 1),
+        (("2026-01-01", "2026-04-01"), 1),
+        (("2025-04-01", "2025-07-01"), 4),  # the same quarter a year before
+        (("2025-01-01", "2026-01-01"), 2),
     ],
 )
-def test_a_goal_fails_by_the_letter_that_is_wrong(change: dict[str, object], letter: str) -> None:
-    letters = judge(Facts(**{**GOOD, **change}))  # type: ignore[arg-type]
-    assert [each.letter for each in letters if each.verdict is Verdict.FAIL] == [letter]
-    assert not passed(each.verdict for each in letters)
+def test_a_baseline_lies_so_many_windows_before(baseline: tuple[str, str] | None, apart: int) -> None:
+    days = Days(*map(date.fromisoformat, baseline)) if baseline else None
+    assert windows_between(days, Days(date(2026, 4, 1), date(2026, 7, 1))) == apart
 
 
-def test_what_cannot_be_known_yet_warns() -> None:
-    verdicts = {each.letter: each.verdict for each in judge(Facts(**GOOD))}  # type: ignore[arg-type]
-    assert (verdicts[LetterName.A], verdicts[LetterName.R]) == (Verdict.WARN, Verdict.WARN)
+K = GoalKind
 
 
-def test_a_target_that_is_scaled_says_so() -> None:
-    letters = judge(Facts(**{**GOOD, "scale": Decimal("0.5")}))  # type: ignore[arg-type]
-    assert "scaled by 0.5" in letters[1].reason
+@pytest.mark.parametrize(
+    ("kind", "adds_up", "value", "before", "after"),
+    [
+        (K.INCREASE, True, 100.0, "achieved", "achieved"),  # a sum doesn't fall again
+        (K.INCREASE, True, 99.0, None, "missed"),
+        (K.REACH, True, 100.0, "achieved", "achieved"),
+        (K.INCREASE, False, 120.0, None, "achieved"),  # a rate may
+        (K.REACH, False, 99.0, None, "missed"),
+        (K.KEEP_ABOVE, True, 120.0, None, "achieved"),
+        (K.KEEP_ABOVE, False, 99.0, None, "missed"),
+        (K.KEEP_BELOW, False, 100.0, None, "achieved"),
+        (K.KEEP_BELOW, True, 101.0, None, "missed"),
+        (K.DECREASE, True, 100.0, None, "achieved"),
+        (K.DECREASE, False, 101.0, None, "missed"),
+        (K.KEEP_BELOW, False, None, None, "missed"),  # nothing measured is nothing kept
+    ],
+)
+def test_an_outcome_waits_for_the_end_of_the_window_unless_it_is_settled(
+    kind: GoalKind, adds_up: bool, value: float | None, before: str | None, after: str
+) -> None:
+    downward = is_downward(kind, adds_up, None, 100.0, less_is_better=False)
+    early = outcome(kind, downward, adds_up, value, 100.0, is_over=False)
+    late = outcome(kind, downward, adds_up, value, 100.0, is_over=True)
+    assert (early and early.state) == before
+    assert late is not None
+    assert late.state == after
+
+
+def test_an_outcome_is_decided_a_day_after_the_last_local_day() -> None:
+    assert decides_at(Days(date(2026, 3, 1), date(2026, 4, 1)), "Europe/Berlin") == datetime(2026, 4, 1, 22, tzinfo=UTC)
+    assert decides_at(Days(date(2026, 3, 1), date(2026, 4, 1)), "America/New_York") == datetime(
+        2026, 4, 2, 4, tzinfo=UTC
+    )
+
+
+@pytest.mark.parametrize(
+    ("baseline", "less_is_better", "downward"),
+    [(5.0, False, True), (1.0, True, False), (None, True, True), (None, False, False), (2.0, True, True)],
+)
+def test_a_rate_is_to_be_reached_from_where_it_is(baseline: float | None, less_is_better: bool, downward: bool) -> None:
+    assert is_downward(GoalKind.REACH, False, baseline, 2.0, less_is_better) is downward
+    assert is_downward(GoalKind.REACH, True, baseline, 2.0, less_is_better) is False

@@ -22,7 +22,7 @@ from sqlalchemy import text
 
 from chassis.db import as_owner
 from chassis.fields import new_id
-from chassis.outbox import Incoming
+from chassis.inbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.rollup.store import rebuild, seize_numbers

@@ -156,7 +156,7 @@ async def _form(request: Request) -> FormData:
     try:
         return await request.form(max_files=1, max_fields=MOST_CAMPAIGNS + 10, max_part_size=16_000)
     except HTTPException as problem:
-        if problem.status_code == 413:
+        if problem.status_code in (408, 413):
             raise
         raise Invalid(problem.detail, code="multipart") from None
     except ClientDisconnect:

@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.outbox import Event, Incoming, record
+from chassis.inbox import Incoming
+from chassis.outbox import Event, record
 from services.budget.ledger import store
 from services.budget.ledger.rules import Amounts, EntryKind
 

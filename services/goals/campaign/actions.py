@@ -6,8 +6,9 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database
+from chassis.inbox import Incoming
 from chassis.jobs import Job
-from chassis.outbox import Incoming, record
+from chassis.outbox import record
 from services.goals.campaign import store
 from services.goals.campaign.models import (
     Campaign,

@@ -1,42 +1,37 @@
 """Decides what callers can do with goals."""
 
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.answers import by_id, listed, page_of, read_row
-from chassis.db import Now, Reading, Session, calling, workspace_of, zone_of
-from chassis.errors import Conflict, FieldError, NotFound, Unavailable
-from chassis.fields import UtcDatetime
+from chassis.db import Now, Session, workspace_of
+from chassis.editing import IfMatch, edited
+from chassis.errors import Conflict, FieldError, Forbidden
+from chassis.fields import Day
 from chassis.idempotency import IdempotentRoute
-from chassis.identity import CurrentPrincipal, Principal, scope
-from chassis.listing import Fields, Listing, Parent, fields_of, listing
+from chassis.identity import CurrentPrincipal, scope
 from chassis.outbox import record
-from chassis.paging import MOST, Groups, Page
-from services.goals.events import GoalActivated, GoalCreated
+from chassis.paging import Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
+from services.goals.evaluation.actions import Looked, keep
+from services.goals.evaluation.smart import failing
+from services.goals.events import GoalActivated, GoalCancelled, GoalChanged, GoalCreated
 from services.goals.goal import store
-from services.goals.goal.actions import AWAY, Answers, Subject, ask, find, keep, read_subjects
-from services.goals.goal.models import (
-    Evaluation,
-    Goal,
-    GoalCampaign,
-    GoalCreate,
-    GoalRead,
-    ProgressRead,
-    SmartLetter,
-    SmartRead,
-)
-from services.goals.goal.rules import STALE_AFTER, GoalState, Standing, elapsed_share, standing
-from services.goals.goal.smart import Verdict, passed
-from services.goals.upstream import Upstream
+from services.goals.goal.models import Goal, GoalCampaign, GoalCancel, GoalCreate, GoalPatch, GoalRead
+from services.goals.goal.rules import OPEN_STATES, GoalKind, GoalState, Health
+from services.goals.override.store import overrides_in_force
 
 router = APIRouter(route_class=IdempotentRoute, tags=["goals"])
 
-GoalIds = Annotated[list[UUID], Query(min_length=1, max_length=MOST, description=f"Of these goals, up to {MOST}.")]
-AsOf = Annotated[UtcDatetime | None, Query(description="As it was known then; default: now.")]
+Texts = Annotated[list[str], Query(max_length=200)]
+ALWAYS_EDITABLE = {"title", "owner", "relevance"}
+
+
+async def _read(session: AsyncSession, goals: Sequence[Goal]) -> list[GoalRead]:
+    campaigns = await store.campaigns_of(session, [goal.id for goal in goals])
+    return [GoalRead.of(goal, campaigns[goal.id]) for goal in goals]
 
 
 @router.post("/v1/goals", status_code=201, dependencies=[scope("goals:write")])
@@ -45,194 +40,137 @@ async def create_goal(create: GoalCreate, session: Session, who: CurrentPrincipa
     campaign_ids = list(dict.fromkeys(create.campaign_ids))
     goal = Goal.model_validate(
         {
-            **create.model_dump(include={"title", "kind", "relevance", "objective_id"}),
+            **create.columns(),
             "workspace_id": workspace_of(session),
-            "metric_key": create.metric.key,
-            "baseline_from": create.baseline.from_ if create.baseline else None,
-            "baseline_to": create.baseline.to if create.baseline else None,
-            "change_percent": create.target.change_percent,
-            "asked_value": create.target.value,
-            "window_start": create.window.start,
-            "window_due": create.window.due,
             "owner": create.owner or who.subject,
             "state": GoalState.DRAFT,
             "created_at": now,
             "evaluate_at": now,
         }
     )
-    await store.add_goal(session, goal, campaign_ids)
+    await store.save_goal(session, goal, campaign_ids)
     await record(session, GoalCreated(goal_id=goal.id, campaign_ids=campaign_ids), goal.id, now)
-    return GoalRead.of(goal, campaign_ids=campaign_ids)
+    return GoalRead.of(goal, campaign_ids)
 
 
 @router.get("/v1/goals/{id}", dependencies=[scope("goals:read")])
-async def get_goal(id: UUID, reading: Reading, fields: Fields = fields_of(GoalRead)) -> GoalRead:
+async def get_goal(id: UUID, session: Session) -> GoalRead:
     """One goal."""
-    return await read_row(reading, Goal, id, GoalRead, fields, campaign_ids=by_id(store.campaigns_of))
+    return (await _read(session, [await store.get_goal(session, id)]))[0]
 
 
 @router.get("/v1/goals", dependencies=[scope("goals:read")])
 async def list_goals(
-    reading: Reading,
-    asked: Listing[GoalRead] = listing(
-        Goal,
-        GoalRead,
-        sort=("title", "window_due", "created_at"),
-        by=("state", "metric_key", "owner", "window_due", "created_at"),
-        parents={
-            "campaign_id": Parent(GoalCampaign.campaign_id, (GoalCampaign, store.CAMPAIGN_LINK)),
-            "objective_id": Parent(Goal.objective_id),
-        },
-    ),
+    request: Request,
+    session: Session,
+    id: Ids = [],
+    campaign_id: Ids = [],
+    objective_id: Ids = [],
+    state: Annotated[list[GoalState], Query()] = [],
+    kind: Annotated[list[GoalKind], Query()] = [],
+    metric: Annotated[list[str], Query(max_length=200, description="Measured by one of these, by key.")] = [],
+    owner: Texts = [],
+    health: Annotated[list[Health], Query(description="When last looked at.")] = [],
+    due_from: Annotated[Day | None, Query(description="Due on this day or later.")] = None,
+    due_to: Annotated[Day | None, Query(description="Due before this day.")] = None,
+    needs_review: Annotated[bool | None, Query(description="Closed, and not reviewed yet.")] = None,
+    limit_per: LimitPer = None,
+    asked: Listing = listing("title", "window_due", "created_at"),
 ) -> Page[GoalRead] | Groups[GoalRead]:
     """Goals, the oldest first unless sorted otherwise. With `limit_per`: so many for each campaign or objective,
     whichever is named first."""
-    return await listed(reading, asked, campaign_ids=by_id(store.campaigns_of))
+
+    async def read(goals: list[Goal]) -> list[GoalRead]:
+        return await _read(session, goals)
+
+    found = store.select_goals(
+        due_from, due_to, needs_review, id=id, state=state, kind=kind, metric_key=metric, owner=owner, health=health
+    )
+    return await listed(
+        request, session, Goal, found, asked, limit_per, read,
+        campaign_id=Parent(GoalCampaign.campaign_id, campaign_id, (GoalCampaign, store.CAMPAIGN_LINK)),
+        objective_id=Parent(Goal.objective_id, objective_id),
+    )  # fmt: skip
 
 
-async def _look(id: UUID, request: Request, who: CurrentPrincipal, now: Now) -> tuple[list[Subject], Answers]:
-    """Asks about a goal before the route's own transaction opens, so that none is open while others are asked."""
-    async with calling(request, who) as session:
-        subjects = await read_subjects(session, [await store.get_goal(session, id)], now)
-    return subjects, await ask(request.app.state.upstream, who.workspace_id, subjects)
-
-
-Looked = Annotated[tuple[list[Subject], Answers], Depends(_look)]
+@router.patch("/v1/goals/{id}", dependencies=[scope("goals:write")])
+async def update_goal(
+    id: UUID, patch: GoalPatch, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> GoalRead:
+    """Changes what is sent and leaves the rest. Anything of a draft; overrides of its letters lapse when it asks for
+    something else. 409 `not_a_draft` for more than title, owner and relevance of any other: an active goal is revised.
+    """
+    goal = await store.get_goal(session, id, lock=True)
+    if_match.check(goal)
+    campaigns = (await store.campaigns_of(session, [id]))[id]
+    wanted = edited(GoalCreate, GoalCreate.of(goal, campaigns), patch)
+    columns = {**wanted.columns(), "owner": wanted.owner or who.subject}
+    wanted_campaigns = sorted(set(wanted.campaign_ids))
+    changed = {name for name, value in columns.items() if getattr(goal, name) != value}
+    if wanted_campaigns != campaigns:
+        changed.add("campaign_ids")
+    if changed - ALWAYS_EDITABLE:
+        if goal.state is not GoalState.DRAFT:
+            raise Conflict(f"the goal is {goal.state}: revise it to change what it asks for", code="not_a_draft")
+        goal.changed_at = goal.evaluate_at = now
+    goal.sqlmodel_update(columns)
+    await store.save_goal(session, goal, wanted_campaigns)
+    if changed:
+        await record(session, GoalChanged(goal_id=id), id, now)
+    return GoalRead.of(goal, wanted_campaigns)
 
 
 @router.post("/v1/goals/{id}/activate", dependencies=[scope("goals:write")])
-async def activate_goal(id: UUID, looked: Looked, session: Session, who: CurrentPrincipal, now: Now) -> GoalRead:
+async def activate_goal(
+    id: UUID, looked: Looked, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> GoalRead:
     """Pins the target as a number, with the metric's version and what was known of the baseline.
 
-    409 `not_smart` names the letters that fail; 503 while metrics can't be asked.
+    409 `not_smart` names the letters that fail and aren't overridden; 503 while metrics can't be asked.
     """
     goal = await store.get_goal(session, id, lock=True)
+    if_match.check(goal)
     if goal.state is not GoalState.DRAFT:
         raise Conflict(f"the goal is {goal.state}; only a draft can be activated", code="not_a_draft")
-    found = (await keep(session, *looked, now))[id]
-    failing = [each for each in found.smart if each["verdict"] == Verdict.FAIL]
-    if failing or found.target is None:
+    found = (await keep(session, *looked, now)).get(id)
+    if found is None:
+        raise Conflict("the goal was changed while it was looked at: try again", code="changed")
+    overridden = await overrides_in_force(session, [goal])
+    said = {each["letter"]: each for each in found.smart}
+    letters = failing(((each["letter"], each["verdict"]) for each in found.smart), overridden[id])
+    if letters or found.target is None:
         raise Conflict(
-            "the goal isn't SMART yet: " + " ".join(f"{each['letter']}: {each['reason']}" for each in failing),
+            "the goal isn't SMART yet: " + " ".join(f"{each}: {said[each]['reason']}" for each in letters),
             code="not_smart",
-            errors=tuple(FieldError(f"smart.{each['letter']}", "fail", each["reason"]) for each in failing),
+            errors=tuple(FieldError(f"smart.{each}", "fail", said[each]["reason"]) for each in letters),
         )
     goal.state, goal.activated_at, goal.activated_by = GoalState.ACTIVE, now, who.subject
     goal.target_value, goal.baseline_value, goal.adds_up = found.target, found.baseline, found.adds_up
     goal.metric_version, goal.baseline_watermark = found.metric_version, found.baseline_watermark
     session.add(goal)
+    await session.flush()
     await record(session, GoalActivated(goal_id=goal.id, target_value=found.target), goal.id, now)
-    return GoalRead.of(goal, campaign_ids=(await store.campaigns_of(session, [id]))[id])
+    return (await _read(session, [goal]))[0]
 
 
-@router.post("/v1/goals/{id}/evaluate", dependencies=[scope("goals:write")])
-async def evaluate_goal(id: UUID, looked: Looked, request: Request, session: Session, now: Now) -> ProgressRead:
-    """Looks at the goal's metric now instead of waiting for the next event or minute. 503 while metrics is away."""
-    found = await keep(session, *looked, now)
-    return (await _progress(session, request, [await store.get_goal(session, id)], found, now, None))[0]
-
-
-@router.get("/v1/goals/{id}/smart", dependencies=[scope("goals:read")])
-async def get_smart(
-    id: UUID, request: Request, who: CurrentPrincipal, now: Now, fields: Fields = fields_of(SmartRead)
-) -> SmartRead:
-    """The goal's verdicts: specific, measurable, achievable, realistic, time-bound."""
-    found = await _smart(request, who, [id], now, fields)
-    if not found:
-        raise NotFound(f"no goal {id}")
-    return found[0]
-
-
-@router.get("/v1/smart", dependencies=[scope("goals:read")])
-async def list_smart(
-    goal_id: GoalIds, request: Request, who: CurrentPrincipal, now: Now, fields: Fields = fields_of(SmartRead)
-) -> Page[SmartRead]:
-    """The verdicts of many goals; goals that don't exist are left out."""
-    return page_of(SmartRead, await _smart(request, who, goal_id, now, fields))
-
-
-@router.get("/v1/goals/{id}/progress", dependencies=[scope("goals:read")])
-async def get_progress(
-    id: UUID,
-    request: Request,
-    session: Session,
-    now: Now,
-    as_of: AsOf = None,
-    fields: Fields = fields_of(ProgressRead),
-) -> ProgressRead:
-    """How far the goal is, by its latest evaluation at or before `as_of`."""
-    goal = await store.get_goal(session, id)
-    found = await store.latest_evaluations(session, [id], as_of)
-    return (await _progress(session, request, [goal], found, now, as_of, fields))[0]
-
-
-@router.get("/v1/progress", dependencies=[scope("goals:read")])
-async def list_progress(
-    goal_id: GoalIds,
-    request: Request,
-    session: Session,
-    now: Now,
-    as_of: AsOf = None,
-    fields: Fields = fields_of(ProgressRead),
-) -> Page[ProgressRead]:
-    """The progress of many goals; goals that don't exist are left out."""
-    goals = await store.get_goals(session, goal_id)
-    found = await store.latest_evaluations(session, [goal.id for goal in goals], as_of)
-    return page_of(ProgressRead, await _progress(session, request, goals, found, now, as_of, fields))
-
-
-async def _smart(
-    request: Request, who: Principal, goal_ids: list[UUID], now: datetime, fields: Fields
-) -> list[SmartRead]:
-    """Stored verdicts. A goal that was never evaluated is judged now; without metrics, as far as that goes."""
-    async with calling(request, who) as session:
-        goals = await store.get_goals(session, goal_ids)
-        found = await store.latest_evaluations(session, [goal.id for goal in goals])
-        new = await read_subjects(session, [goal for goal in goals if goal.id not in found], now)
-    if new:
-        try:
-            answers = await ask(request.app.state.upstream, who.workspace_id, new)
-        except Unavailable:
-            found |= {subject.goal.id: find(subject, AWAY, now) for subject in new}
-        else:
-            async with calling(request, who) as session:
-                found |= await keep(session, new, answers, now)
-    return [
-        SmartRead.of(
-            None, only=fields, goal_id=goal.id,
-            passed=passed(Verdict(each["verdict"]) for each in found[goal.id].smart),
-            letters=[SmartLetter.model_validate(each) for each in found[goal.id].smart],
-            evaluated_at=found[goal.id].checked_at,
-        )
-        for goal in goals
-        if goal.id in found
-    ]  # fmt: skip
-
-
-async def _progress(
-    session: AsyncSession, request: Request, goals: list[Goal], found: dict[UUID, Evaluation], now: datetime,
-    as_of: datetime | None, fields: Fields = None,
-) -> list[ProgressRead]:  # fmt: skip
-    upstream: Upstream = request.app.state.upstream
-    moment = as_of or now
-    zone = await zone_of(session) if goals else "UTC"
-    answers = []
-    for goal in goals:
-        seen = found.get(goal.id)
-        elapsed = elapsed_share(goal.window_days, zone, moment)
-        stand, confirmed = Standing(None, None, None, None), None
-        if seen is not None:
-            stand = standing(goal.kind, seen.value, seen.baseline, seen.target, elapsed, seen.adds_up)
-            confirmed = min(seen.checked_at, moment)
-        silent = confirmed is None or moment - confirmed > STALE_AFTER
-        answers.append(
-            ProgressRead.of(
-                None, only=fields, goal_id=goal.id,
-                value=seen.value if seen else None, baseline=seen.baseline if seen else None,
-                target=seen.target if seen else None, share=stand.share, expected=stand.expected,
-                forecast=stand.forecast, health=stand.health, as_of=moment, evaluated_at=confirmed,
-                stale=silent or (as_of is None and not upstream.metrics_answers),
-                age_seconds=(moment - confirmed).total_seconds() if confirmed else None,
-            )
-        )  # fmt: skip
-    return answers
+@router.post("/v1/goals/{id}/cancel", dependencies=[scope("goals:write")])
+async def cancel_goal(
+    id: UUID, cancel: GoalCancel, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> GoalRead:
+    """Gives a draft or an active goal up. An active one takes `goals:approve`, as a goal isn't cancelled to hide that
+    it is missed; it asks for a review then. 409 `closed` once it is over."""
+    goal = await store.get_goal(session, id, lock=True)
+    if_match.check(goal)
+    if goal.state not in OPEN_STATES:
+        raise Conflict(f"the goal is {goal.state}; only a draft or an active goal can be cancelled", code="closed")
+    if goal.state is GoalState.ACTIVE and "goals:approve" not in who.scopes:
+        raise Forbidden("cancelling an active goal takes the scope goals:approve", code="scope_missing")
+    goal.needs_review = goal.state is GoalState.ACTIVE
+    goal.state, goal.closed_at, goal.closed_by, goal.closing_reason = (
+        GoalState.CANCELLED, now, who.subject, cancel.reason,
+    )  # fmt: skip
+    goal.evaluate_at, goal.health = None, None
+    session.add(goal)
+    await session.flush()
+    await record(session, GoalCancelled(goal_id=id, reason=cancel.reason), id, now)
+    return (await _read(session, [goal]))[0]

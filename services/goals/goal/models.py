@@ -1,37 +1,41 @@
-"""Decides what a goal, its evaluations and its verdicts are made of."""
+"""Decides what a goal is made of: its row, and what callers send and get."""
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, StringConstraints, model_validator
 from pydantic import Field as Described
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Numeric, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field
 
-from chassis.audit import UNAUDITED
 from chassis.db import enum_column, instant_column
-from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Words, bare
+from chassis.editing import Editable, Patch
+from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Version, Words
 from services.goals.db import Link, Table
-from services.goals.goal.rules import Days, GoalKind, GoalState, Health
-from services.goals.goal.smart import LetterName, Verdict
+from services.goals.goal.rules import Days, GoalKind, GoalState, Health, change_problem
 
 
-class Goal(Table, table=True):
-    """Days are kept flat; `target_value` and what it was resolved from are pinned at activation."""
+class Goal(Table, Editable, table=True):
+    """Days are kept flat; `target_value` and what it was resolved from are pinned at activation. `changed_at`: when
+    what it asks for last changed. `evaluate_at`: null once nothing more matters. `health`: when last looked at."""
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "objective_id"], ["goals.objective.workspace_id", "goals.objective.id"]),
         CheckConstraint("window_due > window_start", name="window"),
         CheckConstraint("baseline_to > baseline_from", name="baseline"),
-        Index(None, "workspace_id", "objective_id"),
-        Index(None, "evaluate_at", postgresql_where=text("state IN ('draft', 'active')")),
-        *(
-            Index(None, "workspace_id", each, "id")
-            for each in ("title", "window_due", "created_at", "state", "metric_key", "owner")
-        ),
+        Index(None, "workspace_id", "objective_id", "id"),
+        Index(None, "workspace_id", "state", "id"),
+        Index(None, "workspace_id", "kind", "id"),
+        Index(None, "workspace_id", "metric_key", "id"),
+        Index(None, "workspace_id", "owner", "id"),
+        Index(None, "workspace_id", "health", "id"),
+        Index(None, "workspace_id", "window_due", "id"),
+        Index(None, "workspace_id", "title", "id"),
+        Index(None, "workspace_id", "created_at", "id"),
+        Index(None, "workspace_id", "id", postgresql_where=text("needs_review")),
+        Index(None, "evaluate_at"),
     )
 
     title: str
@@ -55,7 +59,14 @@ class Goal(Table, table=True):
     activated_at: datetime | None = Field(None, sa_column=instant_column("activated_at", nullable=True))
     activated_by: str | None = None
     created_at: datetime = Field(sa_column=instant_column("created_at"))
-    evaluate_at: datetime = Field(sa_column=instant_column("evaluate_at"))
+    changed_at: datetime | None = Field(None, sa_column=instant_column("changed_at", nullable=True))
+    evaluate_at: datetime | None = Field(sa_column=instant_column("evaluate_at", nullable=True))
+    health: Health | None = Field(None, sa_column=enum_column(Health, "health", nullable=True))
+    closed_at: datetime | None = Field(None, sa_column=instant_column("closed_at", nullable=True))
+    closed_by: str | None = None
+    closing_reason: str | None = None
+    outcome_value: float | None = None
+    needs_review: bool = Field(False, sa_column_kwargs={"server_default": "false"})
 
     @property
     def window_days(self) -> Days:
@@ -68,21 +79,17 @@ class Goal(Table, table=True):
         return Days(self.baseline_from, self.baseline_to)
 
     @property
-    def metric(self) -> "MetricRef":
-        return bare(MetricRef, {"key": self.metric_key, "version": self.metric_version})
-
-    @property
     def baseline(self) -> "Baseline | None":
         days = self.baseline_days
-        return bare(Baseline, {"from_": days.start, "to": days.end}) if days else None
+        return Baseline.model_validate({"from": days.start, "to": days.end}) if days else None
 
     @property
     def target(self) -> "Target":
-        return bare(Target, {"change_percent": self.change_percent, "value": self.asked_value})
+        return Target(change_percent=self.change_percent, value=self.asked_value)
 
     @property
     def window(self) -> "Window":
-        return bare(Window, {"start": self.window_start, "due": self.window_due})
+        return Window(start=self.window_start, due=self.window_due)
 
 
 class GoalCampaign(Link, table=True):
@@ -99,31 +106,7 @@ class GoalCampaign(Link, table=True):
     campaign_id: UUID = Field(primary_key=True)
 
 
-class Evaluation(Table, table=True):
-    """What was found when a goal was looked at: since `evaluated_at`, and still so when last looked, `checked_at`."""
-
-    __table_args__ = (
-        ForeignKeyConstraint(["workspace_id", "goal_id"], ["goals.goal.workspace_id", "goals.goal.id"]),
-        Index(None, "workspace_id", "goal_id", "evaluated_at"),
-        {"info": UNAUDITED},
-    )
-
-    goal_id: UUID
-    evaluated_at: datetime = Field(sa_column=instant_column("evaluated_at"))
-    checked_at: datetime = Field(sa_column=instant_column("checked_at"))
-    metric_version: int | None
-    adds_up: bool
-    value: float | None
-    baseline: float | None
-    target: float | None
-    baseline_watermark: datetime | None = Field(sa_column=instant_column("baseline_watermark", nullable=True))
-    smart: list[dict[str, Any]] = Field(sa_column=Column("smart", JSONB, nullable=False))
-
-    def same_findings(self, other: "Evaluation") -> bool:
-        return all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("metric_version", "adds_up", "value", "baseline", "target", "smart")
-        )
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
 
 class MetricRef(Input):
@@ -161,6 +144,9 @@ class Window(Input):
             raise ValueError("due must be after start")
         return self
 
+    def columns(self) -> dict[str, Any]:
+        return {"window_start": self.start, "window_due": self.due}
+
 
 class Target(Input):
     """Either a change of the baseline in percent, or a value of the metric."""
@@ -177,6 +163,9 @@ class Target(Input):
         if self.value is not None and not abs(self.value) < 1e15:
             raise ValueError("value is out of range")
         return self
+
+    def columns(self) -> dict[str, Any]:
+        return {"change_percent": self.change_percent, "asked_value": self.value}
 
 
 class GoalCreate(Input):
@@ -195,13 +184,42 @@ class GoalCreate(Input):
 
     @model_validator(mode="after")
     def _a_change_needs_something_to_change(self) -> Self:
-        if self.target.change_percent is not None and self.kind not in (GoalKind.INCREASE, GoalKind.DECREASE):
-            raise ValueError("target.change_percent goes with the kinds increase and decrease; give target.value")
-        if self.target.change_percent is not None and self.baseline is None:
-            raise ValueError("baseline is needed by a target of change_percent")
-        if self.kind is GoalKind.DECREASE and (self.target.change_percent or 0) > 100:
-            raise ValueError("target.change_percent: nothing can fall by more than 100 %")
+        problem = change_problem(self.kind, self.target.change_percent, has_baseline=self.baseline is not None)
+        if problem:
+            raise ValueError(problem)
         return self
+
+    def columns(self) -> dict[str, Any]:
+        """As the row has it; its owner may be missing."""
+        return {
+            **self.model_dump(include={"title", "kind", "owner", "relevance", "objective_id"}),
+            "metric_key": self.metric.key,
+            "baseline_from": self.baseline.from_ if self.baseline else None,
+            "baseline_to": self.baseline.to if self.baseline else None,
+            **self.target.columns(),
+            **self.window.columns(),
+        }
+
+    @classmethod
+    def of(cls, goal: Goal, campaign_ids: list[UUID]) -> "GoalCreate":
+        """A goal as it would be asked for again."""
+        return cls.model_construct(
+            **{name: getattr(goal, name) for name in ("title", "kind", "owner", "relevance", "objective_id")},
+            campaign_ids=campaign_ids,
+            metric=MetricChoice(key=goal.metric_key),
+            baseline=goal.baseline,
+            target=goal.target,
+            window=goal.window,
+        )
+
+
+class GoalPatch(Patch, of=GoalCreate):
+    """What may change of a draft: anything. Of a goal that is no draft: its title, owner and relevance. A target is
+    replaced by sending the other kind as null: `{"target": {"value": 40, "change_percent": null}}`."""
+
+
+class GoalCancel(Input):
+    reason: Reason = Field(description="Why it is given up; kept with it.")
 
 
 class GoalRead(Readable):
@@ -221,40 +239,25 @@ class GoalRead(Readable):
     state: GoalState
     target_value: float | None = Described(description="The number that the target resolved to at activation.")
     baseline_value: float | None = Described(description="The baseline that it was resolved from.")
+    health: Health | None = Described(description="When it was last looked at; null unless its window has begun.")
     activated_at: UtcDatetime | None
+    activated_by: str | None
+    closed_at: UtcDatetime | None = Described(description="When it was achieved, missed or cancelled.")
+    closed_by: str | None = Described(description="Who cancelled it; `system:goals` decides all other outcomes.")
+    closing_reason: str | None
+    outcome_value: float | None = Described(description="The value that decided the outcome.")
+    needs_review: bool = Described(description="It is closed, and nobody has said yet what was learned.")
     created_at: UtcDatetime
 
+    version: Version
 
-class SmartLetter(Readable):
-    letter: LetterName
-    verdict: Verdict
-    reason: str
-    evidence: dict[str, str | int | float | bool | None]
-
-
-class SmartRead(Readable):
-    """A goal's SMART verdicts, as of its latest evaluation."""
-
-    IDENTITY: ClassVar[str] = "goal_id"
-    goal_id: UUID
-    passed: bool = Described(description="No letter fails; warnings pass.")
-    letters: list[SmartLetter]
-    evaluated_at: UtcDatetime | None
+    @classmethod
+    def of(cls, goal: Goal, campaign_ids: list[UUID]) -> "GoalRead":  # type: ignore[override]  # its own way still
+        return cls(
+            **goal.model_dump(include=_SAME), campaign_ids=campaign_ids,
+            metric=MetricRef(key=goal.metric_key, version=goal.metric_version), baseline=goal.baseline,
+            target=goal.target, window=goal.window,
+        )  # fmt: skip
 
 
-class ProgressRead(Readable):
-    """How far a goal is, by its latest evaluation at or before `as_of`."""
-
-    IDENTITY: ClassVar[str] = "goal_id"
-    goal_id: UUID
-    value: float | None = Described(description="The metric over the window so far.")
-    baseline: float | None
-    target: float | None = Described(description="Pinned at activation; before, what it would be.")
-    share: float | None = Described(description="Of the way from the path's start to the target: 1 is there.")
-    expected: float | None = Described(description="Where a straight path to the target would be by `as_of`.")
-    forecast: float | None = Described(description="Where it ends at due if it goes on like this.")
-    health: Health | None
-    as_of: UtcDatetime
-    evaluated_at: UtcDatetime | None = Described(description="When the value was last confirmed.")
-    stale: bool = Described(description="The value couldn't be confirmed lately: metrics is away, or silent.")
-    age_seconds: float | None = Described(description="From evaluated_at to as_of.")
+_SAME = set(GoalRead.model_fields) & set(Goal.model_fields)

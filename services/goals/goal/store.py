@@ -1,25 +1,29 @@
-"""Decides how goals and their evaluations are read and written."""
+"""Decides how goals are read and written."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, TextClause, Uuid, and_, bindparam, text
+from sqlalchemy import TextClause, and_, not_, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import aliased
 from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import get_row
 from chassis.errors import Invalid
+from chassis.paging import filtered
 from chassis.reading import Source
 from services.goals.campaign.models import Campaign
-from services.goals.goal.models import Evaluation, Goal, GoalCampaign
-from services.goals.goal.rules import OPEN_STATES
+from services.goals.campaign.rules import CLOSED, CampaignState
+from services.goals.goal.models import Goal, GoalCampaign
+from services.goals.goal.rules import Health
 from services.goals.objective.models import Objective
 
 
-async def add_goal(session: AsyncSession, goal: Goal, campaign_ids: Sequence[UUID]) -> None:
-    """Adds a goal over campaigns and for an objective of this workspace; Invalid names one that doesn't exist."""
+async def save_goal(session: AsyncSession, goal: Goal, campaign_ids: Sequence[UUID]) -> None:
+    """Keeps a goal over campaigns and for an objective of this workspace; Invalid names one that doesn't exist."""
     known = set((await session.scalars(select(Campaign.id).where(col(Campaign.id).in_(campaign_ids)))).all())
     for index, campaign_id in enumerate(campaign_ids):
         if campaign_id not in known:
@@ -28,8 +32,13 @@ async def add_goal(session: AsyncSession, goal: Goal, campaign_ids: Sequence[UUI
         raise Invalid.field("objective_id", f"no objective {goal.objective_id}", "unknown")
     session.add(goal)
     await session.flush()
-    links = [GoalCampaign(workspace_id=goal.workspace_id, goal_id=goal.id, campaign_id=each) for each in campaign_ids]
-    session.add_all(links)
+    rows = (await session.scalars(select(GoalCampaign).where(col(GoalCampaign.goal_id) == goal.id))).all()
+    links = {row.campaign_id: row for row in rows}
+    for campaign_id in campaign_ids:
+        if campaign_id not in links:
+            session.add(GoalCampaign(workspace_id=goal.workspace_id, goal_id=goal.id, campaign_id=campaign_id))
+    for campaign_id in links.keys() - set(campaign_ids):
+        await session.delete(links[campaign_id])
     await session.flush()
 
 
@@ -53,6 +62,21 @@ async def get_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goa
 CAMPAIGN_LINK = and_(col(GoalCampaign.workspace_id) == Goal.workspace_id, col(GoalCampaign.goal_id) == Goal.id)
 
 
+def select_goals(
+    due_from: date | None, due_to: date | None, needs_review: bool | None, **wanted: Sequence[Any]
+) -> SelectOfScalar[Goal]:
+    """Goals that fit every filter given; due in [due_from, due_to)."""
+    statement = filtered(Goal, **wanted)
+    if due_from is not None:
+        statement = statement.where(col(Goal.window_due) >= due_from)
+    if due_to is not None:
+        statement = statement.where(col(Goal.window_due) < due_to)
+    if needs_review is not None:
+        # Spelled as the index's own condition is, so that it is used.
+        statement = statement.where(col(Goal.needs_review) if needs_review else not_(col(Goal.needs_review)))
+    return statement
+
+
 _CAMPAIGNS_OF = text("SELECT goal_id, campaign_id FROM goal_campaign WHERE goal_id = ANY(:ids) ORDER BY campaign_id")
 _GOALS_OF = text("SELECT campaign_id, goal_id FROM goal_campaign WHERE campaign_id = ANY(:ids) ORDER BY goal_id")
 
@@ -67,6 +91,33 @@ async def goals_of(source: Source, campaign_ids: Sequence[UUID]) -> dict[UUID, l
     return await _links(source, _GOALS_OF, campaign_ids)
 
 
+@dataclass(frozen=True)
+class Carrier:
+    """A campaign that a goal is measured over."""
+
+    id: UUID
+    owner: str
+    state: CampaignState
+
+    @property
+    def is_idle(self) -> bool:
+        return self.state in CLOSED
+
+
+async def carriers_of(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[UUID, list[Carrier]]:
+    """Each goal's campaigns, with what tells whether they can carry it."""
+    carriers: dict[UUID, list[Carrier]] = {each: [] for each in goal_ids}
+    rows = await session.execute(
+        select(GoalCampaign.goal_id, Campaign.id, Campaign.owner, Campaign.state)
+        .join(Campaign, col(Campaign.id) == GoalCampaign.campaign_id)
+        .where(col(GoalCampaign.goal_id).in_(goal_ids))
+        .order_by(col(Campaign.id))
+    )
+    for goal_id, campaign_id, owner, state in rows.all():
+        carriers[goal_id].append(Carrier(campaign_id, owner, CampaignState(state)))
+    return carriers
+
+
 async def _links(source: Source, statement: TextClause, ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     links: dict[UUID, list[UUID]] = {each: [] for each in ids}
     for key, linked in (await source.execute(statement, {"ids": list(ids)})).all():
@@ -74,31 +125,10 @@ async def _links(source: Source, statement: TextClause, ids: Sequence[UUID]) -> 
     return links
 
 
-async def latest_evaluations(
-    session: AsyncSession, goal_ids: Sequence[UUID], as_of: datetime | None = None
-) -> dict[UUID, Evaluation]:
-    """Each goal's latest evaluation (at or before `as_of`), found by index however many there are."""
-    before = "AND evaluated_at <= :as_of" if as_of else ""
-    latest = (
-        text(f"""
-            SELECT e.* FROM unnest(:ids) AS wanted(id) CROSS JOIN LATERAL (
-                SELECT * FROM evaluation WHERE goal_id = wanted.id {before} ORDER BY evaluated_at DESC LIMIT 1
-            ) e
-        """)  # noqa: S608  # a constant
-        .bindparams(bindparam("ids", list(goal_ids), ARRAY(Uuid)), **({"as_of": as_of} if as_of else {}))
-        .columns(*Evaluation.__table__.columns)  # type: ignore[attr-defined]
-        .subquery()
-    )
-    rows = await session.scalars(select(aliased(Evaluation, latest)))
-    return {row.goal_id: row for row in rows.all()}
-
-
 async def due_goals(session: AsyncSession, now: datetime, most: int) -> dict[UUID, list[UUID]]:
-    """Open goals to be evaluated by now: workspace -> goal ids (worker transaction)."""
+    """Goals to be evaluated by now: workspace -> goal ids (worker transaction)."""
     rows = await session.execute(
-        # Spelled as the index's own condition is, so that it is used.
-        text("""SELECT workspace_id, id FROM goal WHERE evaluate_at <= :now AND state IN ('draft', 'active')
-                ORDER BY evaluate_at LIMIT :most"""),
+        text("SELECT workspace_id, id FROM goal WHERE evaluate_at <= :now ORDER BY evaluate_at LIMIT :most"),
         {"now": now, "most": most},
     )
     due: dict[UUID, list[UUID]] = {}
@@ -108,30 +138,42 @@ async def due_goals(session: AsyncSession, now: datetime, most: int) -> dict[UUI
 
 
 async def bring_forward(session: AsyncSession, campaign_ids: Sequence[UUID], now: datetime) -> None:
-    """Asks for an early evaluation of the open goals measured over these campaigns, or over the whole workspace.
+    """Asks for an early evaluation of the goals that are still followed and measured over these campaigns, or over the
+    whole workspace.
 
     Of goals that are due already too: they may be being evaluated now, from numbers that are older than this.
     """
     await session.execute(
         text("""UPDATE goal SET evaluate_at = :now FROM (
                     SELECT id FROM goal g
-                    WHERE state = ANY(:open) AND (
+                    WHERE evaluate_at IS NOT NULL AND (
                         EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = g.id AND c.campaign_id = ANY(:ids))
                         OR NOT EXISTS (SELECT 1 FROM goal_campaign c WHERE c.goal_id = g.id))
                     ORDER BY id FOR UPDATE
                 ) AS held WHERE goal.id = held.id"""),
-        {"now": now, "open": [state.value for state in OPEN_STATES], "ids": list(campaign_ids)},
+        {"now": now, "ids": list(campaign_ids)},
     )
 
 
-async def put_off(session: AsyncSession, goals: Sequence[Goal], until: datetime) -> None:
-    """Plans the goals' next evaluation, but for those that were asked for again since they were read."""
+async def put_off(session: AsyncSession, goals: Sequence[Goal], until: Sequence[datetime | None]) -> None:
+    """Plans each goal's next evaluation, or none, but for those that were asked for again since they were read."""
     await session.execute(
-        text("""UPDATE goal SET evaluate_at = :until FROM (
-                    SELECT goal.id FROM goal
-                    JOIN unnest(cast(:ids AS uuid[]), cast(:seen AS timestamptz[])) AS read(id, evaluate_at)
+        text("""UPDATE goal SET evaluate_at = held.until FROM (
+                    SELECT goal.id, read.until FROM goal
+                    JOIN unnest(cast(:ids AS uuid[]), cast(:seen AS timestamptz[]), cast(:until AS timestamptz[]))
+                        AS read(id, evaluate_at, until)
                         ON goal.id = read.id AND goal.evaluate_at = read.evaluate_at
                     ORDER BY goal.id FOR UPDATE OF goal
                 ) AS held WHERE goal.id = held.id"""),
-        {"ids": [goal.id for goal in goals], "seen": [goal.evaluate_at for goal in goals], "until": until},
+        {"ids": [goal.id for goal in goals], "seen": [goal.evaluate_at for goal in goals], "until": list(until)},
+    )
+
+
+async def note_health(session: AsyncSession, found: Mapping[UUID, Health | None]) -> None:
+    """Keeps how healthy goals were found, so that lists can be filtered by it. It is no change that anybody made."""
+    await session.execute(
+        text("""UPDATE goal SET health = read.health
+                FROM unnest(cast(:ids AS uuid[]), cast(:health AS text[])) AS read(id, health)
+                WHERE goal.id = read.id AND goal.health IS DISTINCT FROM read.health"""),
+        {"ids": list(found), "health": [each and each.value for each in found.values()]},
     )

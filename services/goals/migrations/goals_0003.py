@@ -6,7 +6,7 @@ from alembic import op
 from chassis.migrate import INSTANT, tenant_table, worker_may
 
 revision = "goals_0003"
-down_revision = "goals_0001"
+down_revision = "goals_0002"
 branch_labels = None
 depends_on = "chassis_0002"
 

@@ -10,7 +10,6 @@ depends_on = None
 SORTED_OR_FILTERED = {
     "campaign": ("name", "flight_start", "flight_end", "created_at"),
     "objective": ("name", "stakeholder", "created_at"),
-    "goal": ("title", "window_due", "created_at", "state", "metric_key", "owner"),
 }
 
 

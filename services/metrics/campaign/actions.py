@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.outbox import Incoming
+from chassis.inbox import Incoming
 from services.metrics.campaign import store
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change

@@ -151,6 +151,7 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
     except Unavailable as problem:
         retry = {"Retry-After": str(problem.retry_after)}
         return answer(PLATFORMS[source.platform].retry_status, problem.code, problem.detail, headers=retry)
+    request.app.state.measures.ingested.labels(source.platform).inc(len(reading.events))
     return WebhookReceipt(received=len(reading.events), quarantined=reading.quarantined)
 
 

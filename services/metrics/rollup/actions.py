@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.outbox import Incoming, learn_workspace
+from chassis.inbox import Incoming, learn_workspace
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
 from services.metrics.rollup.store import cells_with_numbers, rebuild, seize_numbers

@@ -1,0 +1,70 @@
+"""Decides how a part listens: how long and large a request's head may be, and how a process that is to end does so."""
+
+from asyncio import TimerHandle, Transport
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_SECONDS = 10
+HEAD_BYTES = 65_536
+KEEPALIVE_SECONDS = 5
+# Together with what the app needs to close, less than the ten seconds after which a supervisor kills.
+FINISH_SECONDS = 6
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Patient(HttpToolsProtocol):
+    """uvicorn's protocol with the two limits that it lacks: who connects has so long, and so many bytes, to say what
+    they want. What trickles in behind an answer counts like the head of the next request."""
+
+    _in_head = True
+    _head_bytes = 0
+    _deadline: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._begin_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._deadline is None and self._in_head:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        before = self._in_head
+        super().data_received(data)
+        if before and self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(TOO_LARGE)
+                self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._end_head()
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.pipeline:
+            self._in_head, self._head_bytes = True, 0
+
+    def _begin_head(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _end_head(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def served(app: Any, **where: Any) -> uvicorn.Config:
+    """How an app is served; `where` it is: host and port. On SIGTERM a server of this stops listening, answers what has
+    begun, closes the app, and ends."""
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, loop="uvloop", http=Patient, timeout_keep_alive=KEEPALIVE_SECONDS,
+        timeout_graceful_shutdown=FINISH_SECONDS, server_header=False, **where,
+    )  # fmt: skip

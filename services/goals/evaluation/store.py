@@ -1,0 +1,66 @@
+"""Decides how evaluations, and the histories that they rest on, are read and written."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Uuid, bindparam, inspect, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+from sqlmodel import col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from chassis.paging import filtered
+from services.goals.evaluation.models import Evaluation, History
+
+Found = TypeVar("Found", Evaluation, History)
+
+
+async def latest_evaluations(
+    session: AsyncSession, goal_ids: Sequence[UUID], as_of: datetime | None = None
+) -> dict[UUID, Evaluation]:
+    """Each goal's latest evaluation (at or before `as_of`), found by index however many there are."""
+    return await _latest(session, Evaluation, "evaluated_at", goal_ids, as_of)
+
+
+async def latest_histories(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[UUID, History]:
+    """What was last found of each goal's metric before."""
+    return await _latest(session, History, "found_at", goal_ids, None)
+
+
+async def _latest(
+    session: AsyncSession, model: type[Found], since: str, goal_ids: Sequence[UUID], as_of: datetime | None
+) -> dict[UUID, Found]:
+    columns = inspect(model).local_table.columns
+    names, before = ", ".join(column.name for column in columns), f"AND {since} <= :as_of" if as_of else ""
+    latest = (
+        text(f"""
+            SELECT e.* FROM unnest(:ids) AS wanted(id) CROSS JOIN LATERAL (
+                SELECT {names} FROM {model.__tablename__} WHERE goal_id = wanted.id {before}
+                ORDER BY {since} DESC LIMIT 1
+            ) e
+        """)  # noqa: S608  # constants
+        .bindparams(bindparam("ids", list(goal_ids), ARRAY(Uuid)), **({"as_of": as_of} if as_of else {}))
+        .columns(*columns)
+        .subquery()
+    )
+    rows = await session.scalars(select(aliased(model, latest)))
+    return {row.goal_id: row for row in rows.all()}
+
+
+async def histories(session: AsyncSession, evaluations: Sequence[Evaluation]) -> dict[UUID, History]:
+    """The histories that evaluations were judged by, by their own id."""
+    ids = {each.history_id for each in evaluations if each.history_id}
+    rows = await session.scalars(select(History).where(col(History.id).in_(ids)))
+    return {row.id: row for row in rows.all()}
+
+
+def select_evaluations(since: datetime | None, until: datetime | None) -> SelectOfScalar[Evaluation]:
+    """Evaluations found in [since, until)."""
+    statement = filtered(Evaluation)
+    if since is not None:
+        statement = statement.where(col(Evaluation.evaluated_at) >= since)
+    if until is not None:
+        statement = statement.where(col(Evaluation.evaluated_at) < until)
+    return statement

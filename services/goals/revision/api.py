@@ -1,0 +1,81 @@
+"""Decides how an active goal is revised, and how its revisions are read."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+
+from chassis.db import Now, Session
+from chassis.editing import IfMatch
+from chassis.errors import Conflict, Invalid
+from chassis.idempotency import IdempotentRoute
+from chassis.identity import CurrentPrincipal, scope
+from chassis.outbox import record
+from chassis.paging import Groups, Ids, LimitPer, Listing, Page, Parent, filtered, listed, listing
+from services.goals.evaluation.actions import Looked, keep
+from services.goals.events import GoalRevised
+from services.goals.goal import store as goals
+from services.goals.goal.models import GoalRead
+from services.goals.goal.rules import KEEPING, GoalState, change_problem, resolve_target, scale_of
+from services.goals.revision import store
+from services.goals.revision.models import GoalRevise, GoalTerms, Revision, RevisionRead
+from services.goals.revision.rules import check_revision
+
+router = APIRouter(route_class=IdempotentRoute, tags=["revisions"])
+
+
+@router.post("/v1/goals/{id}/revise", dependencies=[scope("goals:approve")])
+async def revise_goal(
+    id: UUID, revise: GoalRevise, looked: Looked, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> GoalRead:
+    """Gives an active goal another target or window, and keeps what it asked for before.
+
+    A change in percent is of the baseline that was pinned; if the metric's definition has changed since, baseline and
+    version are pinned anew. 409 `not_active`; `window_over` once the window has ended; `changed` if it was changed or
+    decided meanwhile; 503 while metrics can't be asked.
+    """
+    goal = await goals.get_goal(session, id, lock=True)
+    if_match.check(goal)
+    if goal.state is not GoalState.ACTIVE:
+        raise Conflict(f"the goal is {goal.state}; only an active goal is revised", code="not_active")
+    found = (await keep(session, *looked, now)).get(id)
+    if found is None or goal.closed_at is not None:
+        raise Conflict("the goal was changed or decided while it was looked at: read it again", code="changed")
+    (subject,), answers = looked
+    before = GoalTerms.of(goal)
+    target, window = revise.target or goal.target, revise.window or goal.window
+    is_measured = found.metric_version == goal.metric_version
+    if is_measured and (target, window) == (goal.target, goal.window):
+        raise Conflict("it asks for this already", code="nothing_changes")
+    if problem := change_problem(goal.kind, target.change_percent, has_baseline=goal.baseline_days is not None):
+        raise Invalid.field("target.change_percent", problem)
+    old_window = goal.window_days
+    goal.sqlmodel_update({**target.columns(), **window.columns()})
+    check_revision(old_window, goal.window_days, subject.today, is_measured=is_measured)
+    if not is_measured:
+        total = subject.total(answers, goal.baseline_days)
+        goal.baseline_value = total.value if total else None
+        goal.baseline_watermark = total.watermark if total else None
+        goal.metric_version, goal.adds_up = found.metric_version, found.adds_up
+    scale = scale_of(goal.baseline_days, goal.window_days, bool(goal.adds_up))
+    resolved = resolve_target(goal.kind, goal.change_percent, goal.asked_value, goal.baseline_value, scale)
+    if resolved is None or (goal.adds_up and resolved <= 0 and goal.kind not in KEEPING):
+        raise Invalid.field("target", "there is no way to this target from what is measured", "no_way")
+    goal.target_value, goal.changed_at, goal.evaluate_at = resolved, now, now
+    await store.keep_revision(session, goal, before, revise.reason, who.subject, now)
+    await record(session, GoalRevised(goal_id=id, target_value=resolved, window_due=goal.window_due), id, now)
+    return GoalRead.of(goal, (await goals.campaigns_of(session, [id]))[id])
+
+
+@router.get("/v1/revisions", dependencies=[scope("goals:read")])
+async def list_revisions(
+    request: Request, session: Session, goal_id: Ids = [], limit_per: LimitPer = None, asked: Listing = listing()
+) -> Page[RevisionRead] | Groups[RevisionRead]:
+    """What goals asked for before, the oldest revision first unless sorted otherwise."""
+
+    async def read(rows: list[Revision]) -> list[RevisionRead]:
+        return [RevisionRead.model_validate(row) for row in rows]
+
+    return await listed(
+        request, session, Revision, filtered(Revision), asked, limit_per, read,
+        goal_id=Parent(Revision.goal_id, goal_id),
+    )  # fmt: skip

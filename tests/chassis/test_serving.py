@@ -1,0 +1,188 @@
+"""What a connection may cost: a head has a size and a time, a body a pace, and neither holds what others need."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from chassis import serving
+from chassis.db import Database
+from chassis.edge import limited
+from tests.conftest import Workspace
+from tests.gateway.conftest import Quiet, bound
+
+# Short enough for a test, and far longer than anything here takes that isn't meant to be cut.
+PATIENCE = 1.0
+
+
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[int]:
+    with bound() as sock:
+        config = serving.served(app)
+        config.lifespan, config.loop = "off", "none"
+        server = Quiet(config)
+        running = asyncio.create_task(server.serve(sockets=[sock]))
+        try:
+            yield sock.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await running
+
+
+@pytest.fixture
+async def port(apps: dict[str, FastAPI], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """Goals behind a real socket, with little patience."""
+    state = apps["goals"].state
+    monkeypatch.setattr(serving, "HEAD_SECONDS", PATIENCE)
+    patient = state.settings
+    state.settings = patient.model_copy(update={"body_seconds": PATIENCE, "body_rate": 1000})
+    async with listening(apps["goals"]) as number:
+        yield number
+    state.settings = patient
+
+
+def head(workspace: Workspace, length: int, *more: str) -> bytes:
+    token = workspace.headers()["Authorization"]
+    lines = ["POST /v1/objectives HTTP/1.1", "Host: x", "Content-Type: application/json", f"Authorization: {token}",
+             f"Content-Length: {length}", *more, "", ""]  # fmt: skip
+    return "\r\n".join(lines).encode()
+
+
+async def said_until_closed(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(20 * PATIENCE):
+        return await reader.read()
+
+
+@pytest.mark.parametrize("more", [[], ["Idempotency-Key: k"]])
+async def test_a_body_that_stalls_is_answered_and_cut_and_holds_no_connection_of_the_database(
+    port: int, apps: dict[str, FastAPI], workspace: Workspace, more: list[str]
+) -> None:
+    database: Database = apps["goals"].state.database
+    taken: list[int] = []
+
+    async def watch() -> None:
+        while True:
+            taken.append(database.engine.pool.checkedout())  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    watching = asyncio.create_task(watch())
+    writer.write(head(workspace, 1000, *more) + b'{"name": ')
+    answer = await said_until_closed(reader)
+    watching.cancel()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in answer
+    assert len(taken) > 10
+    assert max(taken) == 0
+    writer.close()
+
+
+async def test_a_verb_whose_body_stalls_holds_no_connection_either(
+    port: int, apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    """Nothing reads a verb's body but the look for its key, which must not do so within the transaction."""
+    database: Database = apps["goals"].state.database
+    verb = head(workspace, 1000, "Idempotency-Key: k").replace(
+        b"/v1/objectives", b"/v1/goals/00000000-0000-7000-8000-000000000000/activate"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(verb)
+    reading = asyncio.create_task(said_until_closed(reader))
+    taken = 0
+    while not reading.done():
+        taken = max(taken, database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        await asyncio.sleep(0.01)
+    assert (await reading).startswith(b"HTTP/1.1 408 ")
+    assert taken == 0
+    writer.close()
+
+
+async def test_a_head_that_is_never_finished_is_cut(port: int) -> None:
+    for begun in (b"", b"POST /v1/objectives HTTP/1.1\r\nHost: x\r\nX-Slow: "):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(begun)
+        assert await said_until_closed(reader) == b""
+        writer.close()
+
+
+async def test_a_head_has_a_size(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /v1/objectives HTTP/1.1\r\nHost: x\r\nX-Large: ")
+    for _ in range(40):
+        writer.write(b"x" * 4096)
+    with suppress(ConnectionResetError):  # the answer crosses what is still being sent
+        assert (await said_until_closed(reader)).startswith(b"HTTP/1.1 431 ")
+    writer.close()
+
+
+async def test_what_trickles_in_behind_an_answer_is_cut(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /v1/objectives HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n{")
+    with suppress(ConnectionError):
+        async with asyncio.timeout(20 * PATIENCE):
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 ")
+            while not reader.at_eof():
+                writer.write(b"x")
+                await reader.read(65536)
+    writer.close()
+
+
+async def test_a_connection_that_is_kept_serves_many_requests_however_long_they_all_take(
+    port: int, workspace: Workspace
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    began = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() < began + 2 * PATIENCE:
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await reader.readuntil(b'{"status":"alive"}')
+    writer.close()
+
+
+class Sender:
+    """Gives pieces of a body when a test's clock has come so far; past the end it never gives more."""
+
+    def __init__(self, pieces: list[tuple[float, bytes]], *, whole: bool) -> None:
+        self.pieces, self.whole, self.now = pieces, whole, 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    async def receive(self) -> Any:
+        wait, body = self.pieces.pop(0)
+        self.now += wait
+        if wait < 0:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": body, "more_body": bool(self.pieces) or not self.whole}
+
+
+async def test_a_body_may_take_as_long_as_its_bytes_need() -> None:
+    sender = Sender([(0.9, b"x" * 1000)] * 50, whole=True)
+    receive = limited(sender.receive, 10**6, seconds=1, rate=1000, clock=sender.clock)
+    for _ in range(50):
+        await receive()
+
+
+async def test_a_body_that_only_trickles_is_cut() -> None:
+    sender = Sender([(0.9, b"x")] * 50, whole=True)
+    receive = limited(sender.receive, 10**6, seconds=1, rate=1000, clock=sender.clock)
+    await receive()
+    with pytest.raises(HTTPException, match="408"):
+        await receive()
+
+
+async def test_who_waits_for_the_end_of_a_stream_waits_for_ever() -> None:
+    gone = asyncio.Event()
+
+    async def receive() -> Any:
+        if gone.is_set():
+            return {"type": "http.disconnect"}
+        gone.set()
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    receiving = limited(receive, 10, seconds=0.0001, rate=1)
+    await receiving()
+    assert (await receiving())["type"] == "http.disconnect"
