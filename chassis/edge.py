@@ -28,7 +28,7 @@ REQUEST_ID = re.compile(r"[\w.:\-]{1,100}", re.ASCII)
 
 
 class Edge:
-    """The outermost layer of every app. `limits` maps a path's prefix to the Settings field that bounds its body,
+    """The outermost layer of every app. `limits` maps a path's pattern to the Settings field that bounds its body,
     where that isn't `body_limit`."""
 
     def __init__(self, app: ASGIApp, limits: dict[str, str]) -> None:
@@ -89,7 +89,9 @@ class Edge:
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         settings: Settings = scope["app"].state.settings
-        name = next((name for prefix, name in self.limits.items() if scope["path"].startswith(prefix)), "body_limit")
+        name = next(
+            (name for pattern, name in self.limits.items() if re.fullmatch(pattern, scope["path"])), "body_limit"
+        )
         limit = int(getattr(settings, name))
         if b"%00" in scope.get("raw_path", b"") or b"%00" in scope["query_string"]:
             wrong = (FieldError(_nul_parameter(scope["query_string"]), "nul", "holds a NUL character"),)

@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database
 from chassis.fields import Currency, UtcDatetime, Zone
-from chassis.identity import SERVICE_PREFIX, CurrentService
+from chassis.identity import CurrentService
 from chassis.measures import Measures
 from chassis.problems import told
 from chassis.telemetry import Tracing
+from chassis.tokens import SERVICE_PREFIX
 
 log = logging.getLogger("mops.inbox")
 

@@ -5,11 +5,12 @@ test that holds an index against each of them.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
+from uuid import UUID
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -43,6 +44,7 @@ ReadType = TypeVar("ReadType", bound=Readable)
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Items in a page.")]
 Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before.")]
 Fields = frozenset[str] | None
+NeededIds = Annotated[list[UUID], Query(min_length=1, max_length=MOST, description=f"Of these, up to {MOST}.")]
 GROUP = "group_key"
 
 
@@ -84,6 +86,8 @@ class Parent:
 
     column: Any
     link: tuple[Any, ColumnElement[bool]] | None = None
+    # Whether the list can only be asked for with it.
+    needed: bool = False
 
     def narrows(self, name: str) -> ColumnElement[bool]:
         """Only rows of the parents that are bound."""
@@ -108,12 +112,13 @@ class Filter:
     holds: ColumnElement[bool]
 
 
-def _filters(model: Any, name: str) -> list[Filter]:
-    """How rows are filtered by a column: by any of some values; by a half-open span, where it is a time or a day."""
+def _filters(model: Any, name: str, called: str) -> list[Filter]:
+    """How rows are filtered by a column: by any of some values; by a half-open span, where it is a time or a day; by
+    yes or no."""
     column = getattr(model, name)
     kind = getattr(column.type, "impl", column.type).python_type
     if issubclass(kind, date):
-        word, stem = ("instant", name.removesuffix("_at")) if issubclass(kind, datetime) else ("day", name)
+        word, stem = ("instant", called.removesuffix("_at")) if issubclass(kind, datetime) else ("day", called)
         value = UtcDatetime if issubclass(kind, datetime) else date
 
         def ends(end: str, words: str, holds: Callable[[Any], ColumnElement[bool]]) -> Filter:
@@ -125,13 +130,15 @@ def _filters(model: Any, name: str) -> list[Filter]:
             ends("from", f"From this {word} on.", lambda bound: column >= bound),
             ends("to", f"Before this {word}.", lambda bound: column < bound),
         ]
+    if kind is bool:
+        return [Filter(called, bool | None, None, column, column == bindparam(called, type_=column.type))]
     if isinstance(column.type, Enum):
         kind = column.type.enum_class
     if kind is str:
         kind = Annotated[str, StringConstraints(max_length=300)]
     words = f"Only these, up to {MOST}."
     several = Annotated[list[kind], Query(max_length=MOST, description=words)]  # type: ignore[valid-type]
-    return [Filter(name, several, [], column, _one_of(column, name))]
+    return [Filter(called, several, [], column, _one_of(column, called))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,24 +147,30 @@ class Rows(Generic[ReadType]):
 
     model: Any
     read: type[ReadType]
-    sort: tuple[str, ...]
-    by: tuple[str, ...]
-    scanned: tuple[str, ...]
-    parents: Mapping[str, Parent]
+    sort: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    scanned: tuple[str, ...] = ()
+    parents: Mapping[str, Parent] = field(default_factory=dict)
+    also: tuple[Filter, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def filters(self) -> dict[str, Filter]:
-        return {each.name: each for name in ("id", *self.by, *self.scanned) for each in _filters(self.model, name)}
+        columns = ("id", *self.by, *self.scanned)
+        found = [each for name in columns for each in _filters(self.model, name, self.called.get(name, name))]
+        return {each.name: each for each in (*found, *self.also)}
 
     @cached_property
     def columns(self) -> frozenset[str]:
         table: Table = self.model.__table__
         return frozenset(column.key for column in table.columns)
 
-    def needed(self, fields: Fields, sort: str) -> frozenset[str]:
+    def needed(self, fields: Fields, sort: str, derived: Collection[str]) -> frozenset[str]:
         """The columns to read: those that are asked for, or all where a field isn't one of them."""
         wanted = fields or frozenset(self.read.model_fields)
-        return wanted | {"id", sort.removeprefix("-")} if wanted <= self.columns else self.columns
+        if wanted <= self.columns and wanted.isdisjoint(derived):
+            return wanted | {"id", sort.removeprefix("-")}
+        return self.columns
 
 
 @dataclass(frozen=True)
@@ -177,16 +190,17 @@ class Listing(Generic[ReadType]):
 
 def listing(
     model: Any, read: type[ReadType], *, sort: Sequence[str] = (), by: Sequence[str] = (),
-    scanned: Sequence[str] = (),
-    parents: Mapping[str, Parent] = {},
+    scanned: Sequence[str] = (), parents: Mapping[str, Parent] = {}, also: Sequence[Filter] = (),
+    called: Mapping[str, str] = {},
 ) -> Any:  # fmt: skip
     """Dependency: what is asked of a list of `model`'s rows as `read`. `sort` and `by` name columns that it can be
     sorted and filtered by, each with an index; those in `scanned` have none, where rows come in by the million and
-    most of them fit; `parents` are what rows hang on, to filter and, with `limit_per`, to group by."""
-    rows = Rows(model, read, tuple(sort), tuple(by), tuple(scanned), parents)
+    most of them fit, or where a needed parent has narrowed them; `parents` are what rows hang on, to filter and, with `limit_per`, to group by; `also` what no
+    column says by itself; `called` names the parameters of columns that callers know by another name."""
+    rows = Rows(model, read, tuple(sort), tuple(by), tuple(scanned), parents, tuple(also), called)
     choices: Any = Literal[tuple(sign + name for name in ("id", *sort) for sign in ("", "-"))]
     parameters: list[tuple[str, Any, Any]] = [(each.name, each.kind, each.default) for each in rows.filters.values()]
-    parameters += [(name, Ids, []) for name in parents]
+    parameters += [(name, *((NeededIds, ...) if each.needed else (Ids, []))) for name, each in parents.items()]
     if parents:
         words = "Answer in groups: so many items for each parent that is named."
         group_by: Any = {"x-group-by": list(parents)}
@@ -200,7 +214,7 @@ def listing(
     parameters.append(("fields", Wanted, []))
     fields: dict[str, Any] = {name: (kind, default) for name, kind, default in parameters}
     query: Any = create_model("Query", **fields)
-    several = {name for name, kind, _ in parameters if get_origin(get_args(kind)[0]) is list}
+    several = {name for name, kind, _ in parameters if get_origin((get_args(kind) or (kind,))[0]) is list}
 
     async def asked(request: Request) -> Listing[ReadType]:
         # FastAPI takes longer over twenty parameters than Postgres over fifty rows; so it only describes them.
@@ -224,7 +238,12 @@ def listing(
 
     described.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=kind,
+                default=inspect.Parameter.empty if default is ... else default,
+            )
             for name, kind, default in parameters
         ]
     )

@@ -16,7 +16,7 @@ from chassis import health, idempotency, problems
 from chassis.audit_log import audit_router
 from chassis.db import Database, system_clock
 from chassis.edge import Edge
-from chassis.identity import ServiceAccount, Verifier
+from chassis.identity import ServiceAccount
 from chassis.inbox import WORKSPACE_EVENTS, Handler, inbox_router
 from chassis.job_list import jobs_router
 from chassis.jobs import Deferred, Job, Runner
@@ -26,6 +26,7 @@ from chassis.outbox import Relay
 from chassis.settings import Settings
 from chassis.sweeping import SWEEP
 from chassis.telemetry import Tracing, configure_logs, http_client
+from chassis.tokens import FETCH_PROBLEMS, Verifier
 
 # How long what was begun without a request may take at the end of a process.
 STOP_SECONDS = 1.5
@@ -38,7 +39,7 @@ def create_service(
     consumes: Mapping[str, Handler] | None = None, jobs: Sequence[Job | Deferred] = (),
     resources: Sequence[Resource] = (), body_limits: Mapping[str, str] | None = None,
 ) -> FastAPI:  # fmt: skip
-    """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's prefix
+    """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's pattern
     to the Settings field that bounds its body, where that isn't `body_limit`.
 
     What it opens at start is on `app.state`: settings, clock, tracing, measures, http, database, verifier, account,
@@ -131,7 +132,11 @@ def _lifespan(jobs: Sequence[Job | Deferred], resources: Sequence[Resource]) -> 
             stack.push_async_callback(database.close)
             state.tracing.watch(database.engine)
             if getattr(state, "verifier", None) is None:
-                state.verifier = Verifier(settings.issuer_url, state.http)
+                # Other issuers may be behind the company's proxy and certificates.
+                outside = await stack.enter_async_context(httpx.AsyncClient()) if settings.trusted_issuers else None
+                state.verifier = Verifier(
+                    settings.issuer_url, state.http, trusted=settings.trusted_issuers, outside=outside
+                )
             state.account = ServiceAccount(
                 settings.part, settings.service_secret.get_secret_value(), settings.issuer_url, state.http, state.clock
             )
@@ -172,6 +177,6 @@ async def _end(tasks: Mapping[asyncio.Task[None], Callable[[], object]]) -> None
 async def _learn_keys(verifier: Verifier) -> None:
     """Fetches the issuer's keys as soon as it is there, so that the first caller needn't wait for them."""
     while not verifier.keys:
-        with suppress(httpx.HTTPError, ValueError):
+        with suppress(*FETCH_PROBLEMS):
             await verifier.fetch()
         await asyncio.sleep(0.1)

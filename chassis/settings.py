@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from chassis.issuers import TrustedIssuer
 from chassis.stack import parts
 
 
@@ -24,7 +25,12 @@ class Settings(BaseSettings):
     issuer: str = Field("", description="The `iss` of access tokens; default: the gateway's address.")
     home: Path = Field(Path(".mops"), description="Where everything that is kept outside Postgres lies.")
     secret_key: SecretStr = Field(SecretStr(""), description="Base64 of 32 bytes: seals stored credentials.")
-    signing_keys: SecretStr = Field(SecretStr(""), description="Gateway only: private JWKS; the first key signs.")
+    trusted_issuers: list[TrustedIssuer] = Field(
+        [], description="JSON list of OpenID Connect providers whose access tokens are taken too; see docs/identity.md."
+    )
+    signing_keys: SecretStr = Field(
+        SecretStr(""), description="Gateway only: private JWKS of one Ed25519 key to begin with, instead of a new one."
+    )
     service_secret: SecretStr = Field(SecretStr(""), description="Secret of this part's service account.")
     read_seconds: float = Field(
         0.8, description="Gateway only: most seconds that all reads of one graph request take together."

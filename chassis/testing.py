@@ -21,10 +21,10 @@ from sqlalchemy import event
 
 from chassis import migrate
 from chassis.db import Database
-from chassis.identity import Verifier
 from chassis.settings import Settings
 from chassis.stack import parts
 from chassis.telemetry import Tracing, http_client
+from chassis.tokens import Verifier
 from deploy.postgres import cluster, databases, dsn, roles
 
 START = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)

@@ -8,6 +8,7 @@ from typing import Any
 from chassis import stack
 from deploy.home import Home
 
+OPERATOR, PLATFORM = "operator", ["platform:read", "platform:write"]
 DEMO_ROLES = ("admin", "manager", "specialist", "contributor", "stakeholder")
 
 
@@ -17,8 +18,7 @@ class Credentials:
     stack: str  # stands before every role's name, as roles belong to the whole server
     database: dict[str, str] = field(repr=False)  # schema -> password of its login role
     secret_key: str = field(repr=False)
-    signing_keys: dict[str, Any] = field(repr=False)  # private JWKS
-    services: dict[str, dict[str, Any]] = field(repr=False)  # part -> its service account
+    services: dict[str, dict[str, Any]] = field(repr=False)  # part, or operator -> its account
     clients: dict[str, dict[str, Any]] = field(repr=False)  # name -> an API client of one of two workspaces
 
     @property
@@ -29,10 +29,10 @@ class Credentials:
 def ensure(home: Home) -> Credentials:
     made = home.read("secrets.json") or _keep(home, "secrets.json", _new_secrets())
     services = home.read("services.json") or {}
-    asked = {part.name: list(part.asks) for part in stack.parts().values()}
+    asked = {part.name: list(part.asks) for part in stack.parts().values()} | {OPERATOR: PLATFORM}
     wanted = {
         name: {
-            "client_id": f"service:{name}",
+            "client_id": name if name == OPERATOR else f"service:{name}",
             "client_secret": services[name]["client_secret"] if name in services else _new_client_secret(),
             "scopes": scopes,
         }
@@ -45,7 +45,6 @@ def ensure(home: Home) -> Credentials:
         stack=made["stack"],
         database=made["database"],
         secret_key=made["secret_key"],
-        signing_keys=made["signing_keys"],
         services=wanted,
         clients=clients,
     )
@@ -60,19 +59,15 @@ def _keep(home: Home, name: str, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _new_secrets() -> dict[str, Any]:
-    from joserfc.jwk import KeySet, OKPKey
-
-    key = OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, private=True, auto_kid=True)
     return {
         "stack": f"mops_{secrets.token_hex(3)}",
         "database": {schema: secrets.token_urlsafe(24) for schema in stack.schemas()},
         "secret_key": base64.b64encode(secrets.token_bytes(32)).decode(),
-        "signing_keys": KeySet([key]).as_dict(private=True),
     }
 
 
 def _new_client_secret() -> str:
-    from gateway.identity.rules import new_client_secret
+    from gateway.identity.client.rules import new_client_secret
 
     return new_client_secret()
 

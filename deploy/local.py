@@ -5,7 +5,6 @@ import contextlib
 import errno
 import gc
 import importlib
-import json
 import os
 import signal
 import socket
@@ -124,8 +123,6 @@ def environment(part: stack.Part, made: Credentials, admin_dsn: str, home: Home,
         "MOPS_SERVICE_SECRET": made.service_secrets[part.name],
         "MOPS_SECRET_KEY": made.secret_key,
     }
-    if part.name == "gateway":
-        own["MOPS_SIGNING_KEYS"] = json.dumps(made.signing_keys)
     return shared | own
 
 

@@ -4,15 +4,25 @@ from chassis.service import create_service
 from gateway import graphql
 from gateway.db import METADATA
 from gateway.events import CONSUMES
-from gateway.identity import api as identity
+from gateway.identity.client import api as client
+from gateway.identity.key import actions as key_actions
+from gateway.identity.key import api as key
+from gateway.identity.member import api as member
+from gateway.identity.token import api as token
+from gateway.identity.workspace import api as workspace
 
 app = create_service(
     "gateway",
-    identity.open_router,
-    identity.router,
+    token.router,
+    key.router,
+    workspace.router,
+    workspace.operator_router,
+    member.router,
+    client.router,
     graphql.router,
     metadata=METADATA,
-    description="Tokens, and one graph over goals, assets, budget and metrics.",
+    description="Tokens, who has access to what, and one graph over goals, assets, budget and metrics.",
     consumes=CONSUMES,
-    resources=(identity.signing, graphql.graph),
+    jobs=(key_actions.TEND,),
+    resources=(key.signing, graphql.graph),
 )

@@ -14,6 +14,8 @@ EDGES: tuple[Edge, ...] = (
     Ref("Line.campaign", "list_campaigns", id="campaign_id"),
     Many("Campaign.assets", "list_assets", by="campaign_id"),
     Refs("Asset.campaigns", "list_campaigns", ids="campaign_ids"),
+    Many("Asset.versions", "list_asset_versions", by="asset_id"),
+    Many("Asset.steps", "list_asset_steps", by="asset_id"),
     Many("Campaign.events", "list_events", by="campaign_id"),
     Ref("Event.campaign", "list_campaigns", id="campaign_id"),
     # A goal serves an objective, and is judged and followed.

@@ -7,14 +7,25 @@ from chassis.inbox import Handler
 from chassis.outbox import Event
 
 
-class WorkspaceCreated(Event):
-    """A workspace exists, with the zone its days are in and the currency its totals are in."""
+class _Workspace(Event):
+    """The zone that its days are in, and the currency that its totals are in."""
 
-    type: ClassVar[str] = "gateway.workspace.created"
     name: str
     zone: str
     currency: str
 
 
-PUBLISHES: tuple[type[Event], ...] = (WorkspaceCreated,)
+class WorkspaceCreated(_Workspace):
+    """A workspace exists."""
+
+    type: ClassVar[str] = "gateway.workspace.created"
+
+
+class WorkspaceChanged(_Workspace):
+    """A workspace has another name, zone or currency."""
+
+    type: ClassVar[str] = "gateway.workspace.changed"
+
+
+PUBLISHES: tuple[type[Event], ...] = (WorkspaceCreated, WorkspaceChanged)
 CONSUMES: Mapping[str, Handler] = {}

@@ -12,7 +12,7 @@ from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, Oper
 from pydantic_core import from_json, to_json
 
 from chassis.errors import MopsError, Unauthenticated, Unavailable
-from chassis.identity import Verifier
+from chassis.tokens import Verifier
 from gateway.derive.contract import load
 from gateway.derive.graph import build
 from gateway.edges import EDGES, KEYS

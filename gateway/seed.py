@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import as_owner, set_tenant
 from chassis.outbox import record
 from gateway.events import WorkspaceCreated
-from gateway.identity.rules import hash_secret
+from gateway.identity.client.rules import hash_secret
 
 
 async def ensure(

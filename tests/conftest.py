@@ -19,10 +19,11 @@ import services.goals.app
 import services.metrics.app
 from chassis.fields import new_id
 from chassis.inbox import Incoming, learn_workspace
+from chassis.roles import scopes_of
 from chassis.stack import parts
 from chassis.testing import Clock, TestStack
-from gateway.identity.rules import scopes_of
-from gateway.identity.tokens import Signer
+from deploy.credentials import PLATFORM
+from gateway.identity.token.signing import Grant, access_token
 
 APPS: dict[str, FastAPI] = {
     "gateway": gateway.app.app,
@@ -31,6 +32,8 @@ APPS: dict[str, FastAPI] = {
     "budget": services.budget.app.app,
     "metrics": services.metrics.app.app,
 }
+
+OPERATOR_SECRET = "operator-secret"
 
 METADATA: dict[str, MetaData] = {
     "gateway": gateway.db.METADATA,
@@ -47,6 +50,7 @@ async def apps(stack: TestStack) -> AsyncIterator[dict[str, FastAPI]]:
     services = {
         name: {"client_secret": stack.service_secrets[name], "scopes": list(row.asks)} for name, row in parts().items()
     }
+    services["operator"] = {"client_secret": OPERATOR_SECRET, "scopes": PLATFORM}
     await gateway.seed.ensure(stack.admin_dsn, stack.name, {}, services)
     async with stack.started(APPS):
         yield APPS
@@ -60,10 +64,9 @@ class Workspace:
     stack: TestStack
 
     def token(self, *roles: str, scopes: list[str] | None = None, lifetime: timedelta = timedelta(days=1)) -> str:
-        settings = self.stack.settings("gateway")
-        signer = Signer(settings.signing_keys, "http://gateway")
         allowed = sorted(scopes_of(roles)) if scopes is None else scopes
-        return signer.sign("client:test", "test", self.id, list(roles), allowed, self.stack.clock.now, lifetime)
+        grant = Grant("client:test", "test", self.id, roles, allowed, lifetime)
+        return access_token(grant, self.stack.key, "http://gateway", self.stack.clock.now)
 
     def headers(self, *roles: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(*(roles or ('admin',)))}"}

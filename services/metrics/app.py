@@ -22,5 +22,5 @@ app = create_service(
     consumes=CONSUMES,
     jobs=(TELL_CHANGES,),
     resources=(source.sealing, event.flushing, series.computing),
-    body_limits={"/v1/webhooks/": "webhook_limit"},
+    body_limits={"/v1/webhooks/.*": "webhook_limit"},
 )

@@ -12,25 +12,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from chassis.testing import TestStack
-from services.assets.asset.objects import BLOCK
+from chassis.testing import Clock, TestStack
+from services.assets.version.objects import BLOCK
+from tests.assets.uploads import PNG, send, upload
 from tests.conftest import Connect, Workspace
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"logo"
-
-
-async def upload(
-    assets: httpx.AsyncClient, content: bytes = PNG, name: str = "logo.png", **fields: Any
-) -> dict[str, Any]:
-    created = await send(assets, content, name, **fields)
-    assert created.status_code == 201, created.text
-    asset: dict[str, Any] = created.json()
-    return asset
-
-
-async def send(assets: httpx.AsyncClient, content: bytes, name: str = "logo.png", **fields: Any) -> httpx.Response:
-    data = {"title": "Logo", "kind": "logo"} | fields
-    return await assets.post("/v1/assets", data=data, files={"file": (name, content, "text/html")})
 
 
 def wrong_fields(answer: httpx.Response) -> list[str]:
@@ -61,7 +46,7 @@ async def test_an_asset_begins_as_a_draft_and_says_what_it_is(assets: httpx.Asyn
 
 
 async def test_bytes_come_back_as_they_were_to_be_saved_and_never_run(assets: httpx.AsyncClient) -> None:
-    asset = await upload(assets, b"<script>alert(1)</script>", "Grö;ße.html")
+    asset = await upload(assets, b"<script>alert(1)</script>", "Grö;ße.html", kind="email_template")
     content = await assets.get(asset["content_url"])
     assert content.status_code == 200
     assert content.content == b"<script>alert(1)</script>"
@@ -358,3 +343,80 @@ async def test_a_stakeholder_reads_assets_and_their_bytes(
     assert (await stakeholder.get(asset["content_url"])).content == PNG
     for path in ("/v1/assets", f"/v1/assets/{asset['id']}", asset["content_url"]):
         assert (await connect("assets").get(path)).status_code == 401
+
+
+async def test_assets_are_found_by_what_is_known_of_them(assets: httpx.AsyncClient, clock: Clock) -> None:
+    logo = await upload(assets, title="Spring LOGO 100%")
+    clock.forward(hours=1)
+    text = await upload(assets, b"words", title="Spring_words", kind="message")
+    later = clock.now.isoformat()
+
+    async def found(**params: Any) -> list[str]:
+        answer = await assets.get("/v1/assets", params=params)
+        assert answer.status_code == 200, answer.text
+        return [asset["id"] for asset in answer.json()["items"]]
+
+    assert await found(q="spring") == [logo["id"], text["id"]]
+    assert await found(q="logo 100%") == [logo["id"]]
+    assert await found(q="_") == [text["id"]]
+    assert await found(media_type="image/png") == [logo["id"]]
+    assert await found(media_type=["text/*", "video/*"]) == [text["id"]]
+    assert await found(sha256=text["sha256"]) == [text["id"]]
+    assert await found(created_from=later) == [text["id"]]
+    assert await found(created_to=later) == [logo["id"]]
+    assert await found(state=["draft", "published"]) == [logo["id"], text["id"]]
+    assert await found(state="archived") == []
+    for wrong in ({"sha256": "x"}, {"media_type": "png"}, {"state": "new"}, {"created_from": "2026-01-01T00:00:00"}):
+        assert (await assets.get("/v1/assets", params=wrong)).status_code == 422
+
+
+async def test_an_upload_names_the_assets_that_have_the_same_bytes(
+    assets: httpx.AsyncClient, connect: Connect, other_workspace: Workspace
+) -> None:
+    await upload(connect("assets", other_workspace))
+    first = await send(assets, PNG)
+    assert "link" not in first.headers
+    again = await send(assets, PNG)
+    assert again.headers["link"] == f'</v1/assets/{first.json()["id"]}>; rel="duplicate"'
+
+
+async def test_a_dangerous_file_is_refused_by_name_of_its_danger_and_not_kept(
+    assets: httpx.AsyncClient, kept: Path, stack: TestStack
+) -> None:
+    for content, code in ((b"\x7fELF....", "executable"), (b"<html>", "markup"), (b"GIF89a<script>", "polyglot")):
+        refused = await send(assets, content)
+        assert wrong_fields(refused) == ["file"]
+        assert refused.json()["errors"][0]["code"] == code
+    assert files_below(kept) == []
+    assert files_below(stack.home / "assets" / "incoming") == []
+
+
+async def test_a_page_is_kept_where_pages_belong_and_leaves_as_text(assets: httpx.AsyncClient) -> None:
+    page = await upload(assets, b"<!doctype html><p>Hi", kind="landing_page")
+    assert page["media_type"] == "text/html"
+    content = await assets.get(page["content_url"])
+    assert content.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+async def test_what_is_said_of_an_asset_can_be_edited(assets: httpx.AsyncClient) -> None:
+    spring, autumn = str(uuid4()), str(uuid4())
+    asset = await upload(assets, campaign_id=[spring])
+    url, seen = f"/v1/assets/{asset['id']}", {"If-Match": str(asset["version"])}
+    wanted = {"title": "New", "kind": "ad", "campaign_ids": [autumn, spring]}
+    edited = await assets.patch(url, json=wanted, headers=seen)
+    assert edited.status_code == 200, edited.text
+    assert edited.json() == asset | wanted | {"version": asset["version"] + 1}
+    assert (await assets.get(url)).json() == edited.json()
+    assert (await assets.patch(url, json={"title": "Newer"}, headers=seen)).status_code == 412
+    assert (await assets.patch(url, json={"title": "Newer"})).status_code == 428
+    seen = {"If-Match": str(edited.json()["version"])}
+    links = await assets.patch(url, json={"campaign_ids": []}, headers=seen)
+    assert links.json() == edited.json() | {"campaign_ids": [], "version": edited.json()["version"] + 1}
+    for wrong in ({"state": "approved"}, {"title": None}, {"sha256": "x"}, {"campaign_ids": [str(uuid4())] * 51}):
+        assert (await assets.patch(url, json=wrong, headers={"If-Match": "*"})).status_code == 422
+
+
+async def test_a_body_that_is_no_file_is_as_small_as_any(assets: httpx.AsyncClient) -> None:
+    asset = await upload(assets)
+    large = await assets.patch(f"/v1/assets/{asset['id']}", json={"title": "x" * 1_100_000}, headers={"If-Match": "*"})
+    assert (large.status_code, large.json()["code"]) == (413, "too_large")

@@ -8,8 +8,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
 
-from chassis.identity import AUDIENCE
 from chassis.testing import Clock, TestStack
+from chassis.tokens import AUDIENCE
 from tests.conftest import Connect, Workspace
 
 

@@ -23,10 +23,10 @@ from joserfc.jwk import KeySet
 from starlette.types import Receive, Scope, Send
 
 from chassis.fields import new_id
+from chassis.roles import scopes_of
 from chassis.testing import TestStack, prepared
 from deploy.postgres import databases
-from gateway.identity.rules import scopes_of
-from gateway.identity.tokens import Signer
+from gateway.identity.token.signing import Grant, access_token
 from tests.deploy.until import until
 from tests.gateway.conftest import bound, served, url_of
 from tests.stack.conftest import free_ports
@@ -93,9 +93,9 @@ async def goals_of(own: TestStack, hears: str, log: Path) -> AsyncIterator[Goals
             "MOPS_SECRET_KEY": settings.secret_key.get_secret_value(), "MOPS_SERVICE_SECRET": "x",
             "MOPS_URLS": json.dumps({"gateway": url, "metrics": hears}),
         }  # fmt: skip
-        signer = Signer(own.settings("gateway").signing_keys, url)
         scopes = sorted(scopes_of(["admin"]))
-        token = signer.sign("client:t", "t", workspace, ["admin"], scopes, datetime.now(UTC), timedelta(hours=1))
+        grant = Grant("client:t", "t", workspace, ["admin"], scopes, timedelta(hours=1))
+        token = access_token(grant, own.key, url, datetime.now(UTC))
         with log.open("wb") as said:
             running = subprocess.Popen(  # noqa: ASYNC220  # one fork
                 [sys.executable, "-c", SERVE, str(port)], cwd=ROOT, env=environment, stdout=said, stderr=said

@@ -1,11 +1,10 @@
-"""Decides what assets are, what their bytes say they are, and under which name and headers they leave."""
+"""Decides what assets are, which steps lead from draft to published, and who may not take them."""
 
-import unicodedata
+from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import PurePosixPath
-from urllib.parse import quote
+from uuid import UUID
 
-LONGEST_FILENAME = 200
+from chassis.errors import Conflict, Forbidden, Invalid
 
 
 class AssetKind(StrEnum):
@@ -32,86 +31,82 @@ class AssetState(StrEnum):
     ARCHIVED = "archived"
 
 
-# Controls, halves of pairs, line and paragraph ends; and what turns text around, by which exe looks like a jpg.
-_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
-_TURNING = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+class AssetAction(StrEnum):
+    """What moves an asset on. `replace`: a new version came, which nobody has looked at yet."""
+
+    SUBMIT = "submit"
+    APPROVE = "approve"
+    SEND_BACK = "send_back"
+    PUBLISH = "publish"
+    ARCHIVE = "archive"
+    RESTORE = "restore"
+    REPLACE = "replace"
 
 
-def clean_filename(sent: str) -> str:
-    """The last component of what a caller called a file, without what can't be seen, at most 200 characters with its
-    ending kept; `file` when nothing is left."""
-    last = sent.replace("\\", "/").rpartition("/")[2]
-    seen = "".join(each for each in last if unicodedata.category(each) not in _UNPRINTABLE and each not in _TURNING)
-    name = seen.strip(" .") or "file"
-    if len(name) > LONGEST_FILENAME:
-        ending = PurePosixPath(name).suffix[:20]
-        name = name[: LONGEST_FILENAME - len(ending)] + ending
-    return name
+_ALIVE = frozenset(AssetState) - {AssetState.ARCHIVED}
+_STEPS: dict[AssetAction, tuple[frozenset[AssetState], AssetState]] = {
+    AssetAction.SUBMIT: (frozenset({AssetState.DRAFT}), AssetState.IN_REVIEW),
+    AssetAction.APPROVE: (frozenset({AssetState.IN_REVIEW}), AssetState.APPROVED),
+    AssetAction.SEND_BACK: (frozenset({AssetState.IN_REVIEW, AssetState.APPROVED}), AssetState.DRAFT),
+    AssetAction.PUBLISH: (frozenset({AssetState.APPROVED}), AssetState.PUBLISHED),
+    AssetAction.ARCHIVE: (_ALIVE, AssetState.ARCHIVED),
+    AssetAction.RESTORE: (frozenset({AssetState.ARCHIVED}), AssetState.DRAFT),
+    AssetAction.REPLACE: (_ALIVE, AssetState.DRAFT),
+}
 
 
-# Offset, the bytes there, and what then begins; the first that fits decides.
-_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF87a", "image/gif"),
-    (0, b"GIF89a", "image/gif"),
-    (8, b"WEBP", "image/webp"),
-    (8, b"WAVE", "audio/wav"),
-    (4, b"ftypavif", "image/avif"),
-    (4, b"ftypheic", "image/heic"),
-    (4, b"ftypM4A", "audio/mp4"),
-    (4, b"ftypqt", "video/quicktime"),
-    (4, b"ftyp", "video/mp4"),
-    (0, b"\x1aE\xdf\xa3", "video/webm"),
-    (0, b"ID3", "audio/mpeg"),
-    (0, b"fLaC", "audio/flac"),
-    (0, b"OggS", "application/ogg"),
-    (0, b"%PDF-", "application/pdf"),
-    (0, b"PK\x03\x04", "application/zip"),
-    (0, b"II*\x00", "image/tiff"),
-    (0, b"MM\x00*", "image/tiff"),
-    (0, b"8BPS", "image/vnd.adobe.photoshop"),
-)
-HEAD = 512
+def next_state(state: AssetState, action: AssetAction) -> AssetState:
+    """Where a step leads; Conflict when it can't be taken from here."""
+    begins, ends = _STEPS[action]
+    if state not in begins:
+        allowed = " or ".join(each for each in AssetState if each in begins)
+        raise Conflict(f"the asset is {state}; {action} takes one that is {allowed}", code="wrong_state")
+    return ends
 
 
-def media_type_of(head: bytes) -> str:
-    """What a file is by its first 512 bytes, whatever its name. Markup is plain text, which no browser runs."""
-    for offset, signature, media_type in _SIGNATURES:
-        if head.startswith(signature, offset):
-            return media_type
-    try:
-        # The cut may go through a character: its at most three bytes are let go.
-        text = head.decode("utf-8") if len(head) < HEAD else _decoded(head)
-    except UnicodeDecodeError:
-        return "application/octet-stream"
-    plain = all(each in "\t\n\r\f" or unicodedata.category(each) != "Cc" for each in text)
-    return "text/plain; charset=utf-8" if plain else "application/octet-stream"
+def refuse_own(uploader: str, subject: str) -> None:
+    """Nobody approves what they uploaded."""
+    if uploader == subject:
+        raise Forbidden("you uploaded this version; somebody else has to approve it", code="own_upload")
 
 
-def _decoded(head: bytes) -> str:
-    try:
-        return head.decode("utf-8")
-    except UnicodeDecodeError as cut:
-        if cut.end == len(head) and len(head) - cut.start < 4:
-            return head[: cut.start].decode("utf-8")
-        raise
+def duplicates_told(asset_ids: Iterable[UUID]) -> dict[str, str]:
+    """A header (RFC 8288, and 6249 for its relation) that names assets whose bytes are the same; none for none."""
+    links = ", ".join(f'</v1/assets/{each}>; rel="duplicate"' for each in asset_ids)
+    return {"Link": links} if links else {}
 
 
-def content_headers(filename: str, sha256: str) -> dict[str, str]:
-    """What leaves with a file's bytes. They are kept for ever, saved and never shown, and run nothing anywhere."""
-    # RFC 6266: plain ASCII for old readers, RFC 8187 for all others.
-    plain = filename.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "_").replace("%", "_")
-    return {
-        "ETag": f'"{sha256}"',
-        "Cache-Control": "private, max-age=31536000, immutable",
-        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-    }
+_TEXT, _PDF, _ZIP = "text/", "application/pdf", "application/zip"
+_DRAWN = ("image/", _PDF, "application/postscript", _ZIP)
+# What files of a kind are made of, by the beginning of their media type. Kinds that aren't here take anything.
+_MADE_OF: dict[AssetKind, tuple[str, ...]] = {
+    AssetKind.LOGO: _DRAWN,
+    AssetKind.PHOTO: ("image/",),
+    AssetKind.VIDEO: ("video/", "application/ogg"),
+    AssetKind.AUDIO: ("audio/", "application/ogg"),
+    AssetKind.MESSAGE: (_TEXT,),
+    AssetKind.EMAIL_TEMPLATE: (_TEXT, _ZIP),
+    AssetKind.LANDING_PAGE: (_TEXT, _ZIP),
+}
+# What is itself a page, or the text of one.
+_PAGES = {AssetKind.EMAIL_TEMPLATE, AssetKind.LANDING_PAGE, AssetKind.BLOG_POST, AssetKind.AD}
+_UNKNOWN = "application/octet-stream"
 
 
-def is_fresh(if_none_match: str, sha256: str) -> bool:
-    """Whether a caller who sends this If-None-Match has the bytes already."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in tags or f'"{sha256}"' in tags
+def fits_kind(kind: AssetKind, media_type: str) -> bool | None:
+    """Whether a file of this media type can be a photo, a video, ...; None where the bytes don't tell."""
+    made_of = _MADE_OF.get(kind)
+    return None if media_type == _UNKNOWN else made_of is None or media_type.startswith(made_of)
+
+
+def refuse_misfit(kind: AssetKind, media_type: str) -> None:
+    """A draft may be anything; what is laid before others is what it is said to be."""
+    if fits_kind(kind, media_type) is False:
+        raise Conflict(f"a file of type {media_type} is no {kind}; change its kind or its file", code="wrong_kind")
+
+
+def refuse_page(kind: AssetKind, media_type: str) -> None:
+    """HTML is kept, as text that nothing runs, for kinds that are made of it; elsewhere it is a trap."""
+    if media_type == "text/html" and kind not in _PAGES:
+        pages = ", ".join(sorted(_PAGES))
+        raise Invalid.field("file", f"the file is a web page; only {pages} may be", "markup")

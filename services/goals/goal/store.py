@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import TextClause, and_, not_, text
+from sqlalchemy import TextClause, and_, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import get_row
 from chassis.errors import Invalid
-from chassis.paging import filtered
 from chassis.reading import Source
 from services.goals.campaign.models import Campaign
 from services.goals.campaign.rules import CLOSED, CampaignState
@@ -60,21 +57,6 @@ async def get_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goa
 
 
 CAMPAIGN_LINK = and_(col(GoalCampaign.workspace_id) == Goal.workspace_id, col(GoalCampaign.goal_id) == Goal.id)
-
-
-def select_goals(
-    due_from: date | None, due_to: date | None, needs_review: bool | None, **wanted: Sequence[Any]
-) -> SelectOfScalar[Goal]:
-    """Goals that fit every filter given; due in [due_from, due_to)."""
-    statement = filtered(Goal, **wanted)
-    if due_from is not None:
-        statement = statement.where(col(Goal.window_due) >= due_from)
-    if due_to is not None:
-        statement = statement.where(col(Goal.window_due) < due_to)
-    if needs_review is not None:
-        # Spelled as the index's own condition is, so that it is used.
-        statement = statement.where(col(Goal.needs_review) if needs_review else not_(col(Goal.needs_review)))
-    return statement
 
 
 _CAMPAIGNS_OF = text("SELECT goal_id, campaign_id FROM goal_campaign WHERE goal_id = ANY(:ids) ORDER BY campaign_id")
