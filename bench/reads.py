@@ -29,8 +29,7 @@ from chassis import migrate
 from chassis.fields import new_id
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
-from gateway.identity.rules import scopes_of
-from gateway.identity.tokens import Signer
+from gateway.identity.token.signing import Signer
 
 BAR = 0.7
 CAMPAIGNS, GOALS = 4_000, 12_000
@@ -170,7 +169,7 @@ def serve_bare(dsn: str, workspace: UUID, port: int) -> None:
 def serve_goals(stack: TestStack, port: int) -> None:
     from joserfc.jwk import KeySet
 
-    from chassis.identity import Verifier
+    from chassis.tokens import Verifier
     from services.goals.app import app
 
     # Log lines are made and written, to where they cost no disk.

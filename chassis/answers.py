@@ -52,13 +52,18 @@ def _more(asked: Listing[Any], found: list[Any], most: int) -> str | None:
 async def _find(reader: Reader, asked: Listing[Any], most: int, derived: Collection[str]) -> list[Any]:
     rows = asked.of
     values: dict[str, Any] = {**asked.given, "most": most + 1}
+    filters = rows.filters
+    only = [name for name in asked.given if name in filters and filters[name].only is not None]
+    only = [name for name in only if len(asked.given[name]) == 1]
+    values.update((f"only_{name}", asked.given[name][0]) for name in only)
     if asked.cursor is not None:
         # SQLModel's text type decorates the one that knows what it holds.
         kinds = [getattr(each.type, "impl", each.type).python_type for each in order(rows, asked.sort)]
         position = decode_cursor(asked.cursor, asked.sort, kinds)
         values |= {f"at{place}": value for place, value in enumerate(position)}
     columns = rows.needed(asked.fields, asked.sort, derived)
-    statement = plan(rows, frozenset(asked.given), asked.sort, asked.cursor is not None, columns, asked.group_by)
+    ways = frozenset(asked.given), frozenset(only), asked.sort, asked.cursor is not None
+    statement = plan(rows, *ways, columns, asked.group_by)
     return await reader.rows(statement, rows.model, values)
 
 

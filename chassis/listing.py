@@ -110,6 +110,8 @@ class Filter:
     default: Any
     column: Any
     holds: ColumnElement[bool]
+    # The same for one value, bound as `only_NAME`: an index by the column is in the order of what comes next in it.
+    only: ColumnElement[bool] | None = None
 
 
 def _filters(model: Any, name: str, called: str) -> list[Filter]:
@@ -138,7 +140,8 @@ def _filters(model: Any, name: str, called: str) -> list[Filter]:
         kind = Annotated[str, StringConstraints(max_length=300)]
     words = f"Only these, up to {MOST}."
     several = Annotated[list[kind], Query(max_length=MOST, description=words)]  # type: ignore[valid-type]
-    return [Filter(called, several, [], column, _one_of(column, called))]
+    only = column == bindparam(f"only_{called}", type_=Uuid() if isinstance(column.type, Uuid) else String())
+    return [Filter(called, several, [], column, _one_of(column, called), only)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +170,7 @@ class Rows(Generic[ReadType]):
 
     def needed(self, fields: Fields, sort: str, derived: Collection[str]) -> frozenset[str]:
         """The columns to read: those that are asked for, or all where a field isn't one of them."""
-        wanted = fields or frozenset(self.read.model_fields)
+        wanted = fields or frozenset(self.read.model_fields) or self.columns
         if wanted <= self.columns and wanted.isdisjoint(derived):
             return wanted | {"id", sort.removeprefix("-")}
         return self.columns
@@ -195,8 +198,9 @@ def listing(
 ) -> Any:  # fmt: skip
     """Dependency: what is asked of a list of `model`'s rows as `read`. `sort` and `by` name columns that it can be
     sorted and filtered by, each with an index; those in `scanned` have none, where rows come in by the million and
-    most of them fit, or where a needed parent has narrowed them; `parents` are what rows hang on, to filter and, with `limit_per`, to group by; `also` what no
-    column says by itself; `called` names the parameters of columns that callers know by another name."""
+    most of them fit, or where a needed parent has left few; `parents` are what rows hang on, to filter and, with
+    `limit_per`, to group by; `also` are filters that no column makes by itself; `called` names the parameters of
+    columns that callers know by another name."""
     rows = Rows(model, read, tuple(sort), tuple(by), tuple(scanned), parents, tuple(also), called)
     choices: Any = Literal[tuple(sign + name for name in ("id", *sort) for sign in ("", "-"))]
     parameters: list[tuple[str, Any, Any]] = [(each.name, each.kind, each.default) for each in rows.filters.values()]
@@ -296,17 +300,24 @@ def order(rows: Rows[Any], sort: str) -> list[Any]:
 
 @lru_cache(maxsize=2000)
 def plan(
-    rows: Rows[Any], given: frozenset[str], sort: str, after: bool, columns: frozenset[str], group_by: str | None
+    rows: Rows[Any],
+    given: frozenset[str],
+    only: frozenset[str],
+    sort: str,
+    after: bool,
+    columns: frozenset[str],
+    group_by: str | None,
 ) -> Prepared:
     """The statement for one way to ask. It takes the values given by name; `most` rows, of each group where it groups;
-    and with `after` the position `at0`, `at1` that the page before ended at."""
+    and with `after` the position `at0`, `at1` that the page before ended at. Filters in `only` have one value."""
     model = rows.model
     statement: Select[Any] = select(*(getattr(model, name) for name in sorted(columns)))
     for name in sorted(given):
         # Grouping says of its own parent what the filter would; said twice, the planner may sort all rows at once.
         if name != group_by:
             found = rows.filters.get(name)
-            statement = statement.where(found.holds if found else rows.parents[name].narrows(name))
+            holds = found.holds if found else rows.parents[name].narrows(name)
+            statement = statement.where(found.only if found and found.only is not None and name in only else holds)
     ordered, down = order(rows, sort), sort.startswith("-")
     if after:
         position = tuple_(*(bindparam(f"at{place}", type_=each.type) for place, each in enumerate(ordered)))

@@ -9,8 +9,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import asyncpg
-from pydantic_core import from_json
-from sqlalchemy import JSON, Enum, Executable, TypeDecorator
+from sqlalchemy import Enum, Executable, TypeDecorator
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ClauseElement
@@ -71,8 +70,6 @@ def _decoder(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
         return {member.value: member for member in kind.enum_class}.get
     if isinstance(kind, TypeDecorator) and type(kind).process_result_value is not TypeDecorator.process_result_value:
         return lambda value: kind.process_result_value(value, _DIALECT)
-    if isinstance(kind, JSON):
-        return lambda text: None if text is None else from_json(text)
     return None
 
 

@@ -1,10 +1,11 @@
 """Decides how an active goal is revised, and how its revisions are read."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from fastapi import APIRouter
 
-from chassis.answers import by_id, listed, read_of
+from chassis.answers import by_id, listed, of_row, read_of
 from chassis.db import Now, Reading, Session
 from chassis.editing import IfMatch
 from chassis.errors import Conflict, Invalid
@@ -74,4 +75,8 @@ async def list_revisions(
     asked: Listing[RevisionRead] = listing(Revision, RevisionRead, parents={"goal_id": Parent(Revision.goal_id)}),
 ) -> Page[RevisionRead] | Groups[RevisionRead]:
     """What goals asked for before, the oldest revision first unless sorted otherwise."""
-    return await listed(reading, asked)
+    return await listed(reading, asked, before=of_row(_terms("before")), after=of_row(_terms("after")))
+
+
+def _terms(name: str) -> Callable[[Revision], GoalTerms]:
+    return lambda revision: GoalTerms.model_validate(getattr(revision, name))
