@@ -61,9 +61,14 @@ Wanted = Annotated[
 def fields_of(read: type[Readable]) -> Any:
     """Dependency: which fields of an answer are asked for; None: all."""
 
-    async def asked(fields: Wanted = []) -> Fields:
-        return chosen(read, fields)
+    async def asked(request: Request) -> Fields:
+        sent = request.query_params.getlist("fields")
+        return chosen(read, sent) if sent else None
 
+    def described(fields: Wanted = []) -> None:
+        """What `asked` reads."""
+
+    asked.described = described  # type: ignore[attr-defined]
     return Depends(asked)
 
 

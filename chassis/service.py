@@ -131,6 +131,8 @@ def _lifespan(jobs: Sequence[Job | Deferred], resources: Sequence[Resource]) -> 
             )
             stack.push_async_callback(database.close)
             state.tracing.watch(database.engine)
+            if state.tracing.records:
+                database.watch_read = state.tracing.statement
             if getattr(state, "verifier", None) is None:
                 # Other issuers may be behind the company's proxy and certificates.
                 outside = await stack.enter_async_context(httpx.AsyncClient()) if settings.trusted_issuers else None
