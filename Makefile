@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help up test check contracts lock install install-dev
+.PHONY: help up test check contracts release-contracts lock install install-dev
 
 VENV := $(CURDIR)/.venv
 # From here, not from /: a folder above may have a space in its name.
@@ -32,6 +32,7 @@ help:
 	@echo "make check      lint, types, import contracts, freshness of the exported contracts"
 	@echo "make contracts  export openapi/ and what derives from it"
 	@echo "make bench-NAME a run of bench/, such as reads: ratios beside their bars"
+	@echo "make release-contracts  keep the contracts as what was released: later ones mustn't break them"
 	@echo "make lock       recompile the hashed lock files"
 
 install:
@@ -52,6 +53,7 @@ check: install-dev
 	$(PY) -m mypy chassis services gateway deploy tests
 	$(BIN)/lint-imports --no-cache
 	$(PY) -m deploy.contracts --check
+	$(PY) -m deploy.contracts --against openapi/released
 
 # A run of bench/: its last line is one JSON object of ratios and bars.
 bench-%: install-dev
@@ -59,6 +61,13 @@ bench-%: install-dev
 
 contracts: install
 	@exec $(PY) -m deploy.contracts
+
+release-contracts: install-dev
+	$(PY) -m deploy.contracts --release
+	$(PY) -m pytest tests/contract/record.py -q -p no:cacheprovider
+
+bench-%: install-dev
+	@exec $(PY) -m bench.$* $(ARGS)
 
 PARTS := pyproject.toml $(wildcard services/*/pyproject.toml) gateway/pyproject.toml
 # Neither an index nor a host may stand in a lock: it would break behind a mirror.

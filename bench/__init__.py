@@ -1,1 +1,1 @@
-"""Runs that measure or break: too long or too noisy for tests."""
+"""Decides what is measured that takes too long, or is too noisy, for a test."""

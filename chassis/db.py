@@ -118,6 +118,12 @@ async def get_row(session: AsyncSession, model: type[RowType], row_id: UUID, *, 
     return row
 
 
+async def add_row(session: AsyncSession, row: Row) -> None:
+    """Adds a row, and finds out at once what the database has against it."""
+    session.add(row)
+    await session.flush()
+
+
 @dataclass(frozen=True)
 class Workspace:
     """What every part keeps of a workspace: its IANA zone, and its ISO 4217 reporting currency."""

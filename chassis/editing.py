@@ -2,15 +2,18 @@
 
 from collections.abc import Collection, Mapping
 from copy import copy
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar, cast
+from uuid import UUID
 
 from fastapi import Depends, Header, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from pydantic_core import PydanticUndefined
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import declared_attr
 from sqlmodel import Field, SQLModel
 
+from chassis.db import RowType, get_row
 from chassis.errors import Invalid, Stale, VersionRequired
 from chassis.fields import Input, refuse_nul
 
@@ -72,6 +75,14 @@ def _match(
 
 
 IfMatch = Annotated[Match, Depends(_match)]
+
+
+async def held(session: AsyncSession, model: type[RowType], row_id: UUID, if_match: Match) -> RowType:
+    """The workspace's row with this id, held until the transaction ends; NotFound if there is none, Stale if it isn't
+    as the caller has seen it."""
+    row = await get_row(session, model, row_id, lock=True)
+    if_match.check(cast(Versioned, row))
+    return row
 
 
 class Patch(BaseModel):

@@ -74,9 +74,9 @@ async def claim(request: Request, session: AsyncSession, subject: str, now: date
         return
     if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
         raise Invalid.field(HEADER, f"1 to {LONGEST_KEY} printable characters", "malformed")
-    fingerprint = hashlib.sha256(
-        b"\0".join((request.method.encode(), str(request.url).encode(), await request.body()))
-    ).digest()
+    # Without the address: the same write may come again by another name of this part, or to another replica.
+    place = f"{request.url.path}?{request.url.query}"
+    fingerprint = hashlib.sha256(b"\0".join((request.method.encode(), place.encode(), await request.body()))).digest()
     row = {"workspace": session.info["workspace_id"], "subject": subject, "operation": route.name, "key": key}
     held = Claim(session, Sealer(request.app.state.settings.secret_key, "idempotency"), row)
     taken = await session.scalar(

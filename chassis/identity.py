@@ -62,11 +62,11 @@ class ServiceAccount:
     """A part's own tokens: fetched when asked for, kept until shortly before they end."""
 
     def __init__(
-        self, part: str, secret: str, issuer: str, http: httpx.AsyncClient, clock: Callable[[], datetime]
+        self, part: str, secret: str, gateway: str, http: httpx.AsyncClient, clock: Callable[[], datetime]
     ) -> None:
         self.client_id = f"{SERVICE_PREFIX}{part}"
         self._secret = secret
-        self._issuer = issuer
+        self._gateway = gateway
         self._http = http
         self._clock = clock
         self._tokens: dict[UUID | None, tuple[str, float, float]] = {}
@@ -78,7 +78,7 @@ class ServiceAccount:
         if not since <= now < until:
             form = {"grant_type": "client_credentials"} | ({"workspace_id": str(workspace_id)} if workspace_id else {})
             answer = await self._http.post(
-                f"{self._issuer}/oauth/token", data=form, auth=(self.client_id, self._secret), timeout=2
+                f"{self._gateway}/oauth/token", data=form, auth=(self.client_id, self._secret), timeout=2
             )
             grant = answer.raise_for_status().json()
             token = grant["access_token"]

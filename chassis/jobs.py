@@ -27,8 +27,8 @@ log = logging.getLogger("mops.jobs")
 LOOK_SECONDS = 5.0
 AT_ONCE = 4
 # After a crash in the middle of a job it runs again when this has passed; while it runs, its lease is renewed.
-LEASE = timedelta(seconds=60)
-RENEW_SECONDS = 20.0
+LEASE = timedelta(seconds=20)
+RENEW_SECONDS = 5.0
 MOST_ATTEMPTS = 8
 FIRST_RETRY = timedelta(seconds=5)
 LAST_RETRY = timedelta(minutes=10)

@@ -15,7 +15,7 @@ from uuid import UUID
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import StringConstraints, ValidationError, create_model
+from pydantic import ValidationError, create_model
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
@@ -139,12 +139,11 @@ def _filters(model: Any, name: str, called: str) -> list[Filter]:
         ]
     if kind is bool:
         return [Filter(called, bool | None, None, column, column == bindparam(called, type_=column.type))]
-    if isinstance(column.type, Enum):
-        kind = column.type.enum_class
-    if kind is str:
-        kind = Annotated[str, StringConstraints(max_length=300)]
+    most: int | None = MOST
     words = f"Only these, up to {MOST}."
-    several = Annotated[list[kind], Query(max_length=MOST, description=words)]  # type: ignore[valid-type]
+    if isinstance(column.type, Enum):
+        kind, most, words = column.type.enum_class, None, "Only these."
+    several = Annotated[list[kind], Query(max_length=most, description=words)]  # type: ignore[valid-type]
     only = column == bindparam(f"only_{called}", type_=Uuid() if isinstance(column.type, Uuid) else String())
     return [Filter(called, several, [], column, _one_of(column, called), only)]
 

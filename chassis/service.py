@@ -137,10 +137,15 @@ def _lifespan(jobs: Sequence[Job | Deferred], resources: Sequence[Resource]) -> 
                 # Other issuers may be behind the company's proxy and certificates.
                 outside = await stack.enter_async_context(httpx.AsyncClient()) if settings.trusted_issuers else None
                 state.verifier = Verifier(
-                    settings.issuer_url, state.http, trusted=settings.trusted_issuers, outside=outside
-                )
+                    settings.issuer_url, state.http, trusted=settings.trusted_issuers, outside=outside,
+                    keys_at=settings.url("gateway"),
+                )  # fmt: skip
             state.account = ServiceAccount(
-                settings.part, settings.service_secret.get_secret_value(), settings.issuer_url, state.http, state.clock
+                settings.part,
+                settings.service_secret.get_secret_value(),
+                settings.url("gateway"),
+                state.http,
+                state.clock,
             )
             state.runner = runner = Runner(app, (*jobs, SWEEP))
             state.relay = relay = Relay(

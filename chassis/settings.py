@@ -8,20 +8,27 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from chassis.issuers import TrustedIssuer
 from chassis.stack import parts
 
+LISTENS_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
+
 
 class Settings(BaseSettings):
     """Every variable a process reads. Secrets are types that never print."""
 
-    model_config = SettingsConfigDict(env_prefix="MOPS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="MOPS_", env_ignore_empty=True, extra="ignore")
 
     part: str = Field("", description="Which row of deploy/stack.toml this process is.")
     database_url: SecretStr = Field(SecretStr(""), description="postgresql:// URL of this part's own login role.")
     worker_role: str = Field("", description="Role that reads a few tables across workspaces, by SET LOCAL ROLE.")
     database_pool: int = Field(8, ge=2, description="Most connections this process holds.")
-    host: str = Field("127.0.0.1", description="Address to listen on and to find the other parts at.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, description="The gateway's port; the services take the next four.")
-    urls: dict[str, str] = Field({}, description='JSON map of part to base URL, where it isn\'t host:port ("goals").')
-    public_url: str = Field("", description="What e-mail platforms see; default: metrics' own address.")
+    urls: dict[str, str] = Field(
+        {}, description='JSON map of part ("goals") to the base URL that this process finds it at; default: host:port.'
+    )
+    public_urls: dict[str, str] = Field(
+        {}, description="JSON map of part to the base URL that callers are told of it; default: host:port."
+    )
+    public_url: str = Field("", description="What e-mail platforms see; default: what callers are told of metrics.")
     issuer: str = Field("", description="The `iss` of access tokens; default: the gateway's address.")
     home: Path = Field(Path(".mops"), description="Where everything that is kept outside Postgres lies.")
     secret_key: SecretStr = Field(SecretStr(""), description="Base64 of 32 bytes: seals stored credentials.")
@@ -44,12 +51,25 @@ class Settings(BaseSettings):
     log_format: str = Field("console", description='"json" for machines, "console" for people.')
 
     def url(self, part: str) -> str:
-        """Base URL of another part, without a trailing slash."""
-        return self.urls.get(part) or f"http://{self.host}:{self.port + parts()[part].port}"
+        """Base URL at which this process finds another part, without a trailing slash."""
+        return (self.urls.get(part) or self._default_url(part)).rstrip("/")
+
+    def told_url(self, part: str) -> str:
+        """Base URL of a part for callers, who may be elsewhere, without a trailing slash."""
+        return (self.public_urls.get(part) or self._default_url(part)).rstrip("/")
+
+    def _default_url(self, part: str) -> str:
+        # Nobody can call an address that only says "listen on all".
+        host = "127.0.0.1" if self.host in LISTENS_EVERYWHERE else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port + parts()[part].port}"
 
     @property
     def issuer_url(self) -> str:
-        return self.issuer or self.url("gateway")
+        return self.issuer or self.told_url("gateway")
+
+    @property
+    def webhook_url(self) -> str:
+        return (self.public_url or self.told_url("metrics")).rstrip("/")
 
     @property
     def subscribers(self) -> list[str]:

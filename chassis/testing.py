@@ -78,6 +78,7 @@ class TestStack:
             worker_role=f"{self.name}_{part}_worker",
             database_pool=5,
             urls={name: f"http://{name}" for name in parts()},
+            public_urls={name: f"http://{name}" for name in parts()},
             home=self.home,
             # A busy machine is no frozen service; tests of frozen ones wait less.
             read_seconds=30,

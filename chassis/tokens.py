@@ -148,9 +148,11 @@ class Verifier:
     def __init__(
         self, issuer: str, http: httpx.AsyncClient, clock: Callable[[], float] = time.time, *,
         trusted: Sequence[TrustedIssuer] = (), outside: httpx.AsyncClient | None = None,
-        ticks: Callable[[], float] = time.monotonic,
+        ticks: Callable[[], float] = time.monotonic, keys_at: str = "",
     ) -> None:  # fmt: skip
         self.issuer = issuer
+        # Where we find our own issuer may not be where callers do.
+        self._keys_at = keys_at or issuer
         self.clock = clock
         self._http = http
         self.own = Keys(self._fetch_own, OWN_PAUSE_SECONDS, ticks)
@@ -175,7 +177,7 @@ class Verifier:
         await self.own.refresh()
 
     async def _fetch_own(self) -> Any:
-        answer = await self._http.get(f"{self.issuer}/.well-known/jwks.json", timeout=2)
+        answer = await self._http.get(f"{self._keys_at}/.well-known/jwks.json", timeout=2)
         return answer.raise_for_status().json()
 
     async def verify(self, token: str) -> Principal:

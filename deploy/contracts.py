@@ -1,4 +1,5 @@
-"""Decides what the contracts are: each part's OpenAPI document and the graph that follows from them."""
+"""Decides what the contracts are, each part's OpenAPI document and the graph that follows from them, and whether
+they still hold what was released."""
 
 import importlib
 import json
@@ -6,10 +7,13 @@ import sys
 from pathlib import Path
 
 from chassis.stack import parts
+from deploy.breaking import Break, of_graph, of_openapi, undeclared
 from gateway.derive.graph import build
 from gateway.edges import EDGES, KEYS
 
 ROOT = Path(__file__).parent.parent
+RELEASED = ROOT / "openapi" / "released"
+GRAPH = "schema.graphql"
 
 
 def contracts() -> dict[Path, str]:
@@ -26,8 +30,49 @@ def contracts() -> dict[Path, str]:
     return found
 
 
+def release() -> None:
+    """Makes the contracts of now the promise that later ones are held to."""
+    RELEASED.mkdir(exist_ok=True)
+    for path, content in contracts().items():
+        (RELEASED / path.name).write_text(content)
+
+
+def breaks_since(released: Path) -> list[Break]:
+    """How today's contracts break those in a folder."""
+    found = []
+    for path, content in contracts().items():
+        before = released / path.name
+        if not before.exists():
+            continue
+        if path.name == GRAPH:
+            found += of_graph(before.read_text(), content)
+        else:
+            found += of_openapi(json.loads(before.read_text()), json.loads(content))
+    gone = {path.name for path in released.iterdir()} - {path.name for path in contracts()}
+    return found + [Break(Path(name).stem, "the whole contract is gone") for name in sorted(gone)]
+
+
+def _against(folder: Path) -> int:
+    found = undeclared(breaks_since(folder), (ROOT / "CHANGELOG.md").read_text())
+    for each in found:
+        print(f"breaks callers: {each}", file=sys.stderr)
+    if found:
+        print(
+            "keep what was released, or say in CHANGELOG.md's newest section `BREAKING: SUBJECT: why`, where SUBJECT is"
+            " what stands before the first colon above",
+            file=sys.stderr,
+        )
+    return 1 if found else 0
+
+
 def main(arguments: list[str]) -> int:
-    """Writes the contracts; with --check, only says which are stale."""
+    """Writes the contracts; with --check, only says which are stale; with --against FOLDER, how they break those there;
+    with --release, keeps them as what was released."""
+    if "--against" in arguments:
+        return _against(Path(arguments[arguments.index("--against") + 1]))
+    if "--release" in arguments:
+        release()
+        return 0
     stale = [path for path, content in contracts().items() if not path.exists() or path.read_text() != content]
     if "--check" in arguments:
         for path in stale:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from chassis import stack
+from chassis.settings import LISTENS_EVERYWHERE
 from deploy import credentials, readiness
 from deploy.child import Child
 from deploy.credentials import Credentials
@@ -54,7 +55,6 @@ PRIVATE = (
     "MOPS_SECRET_KEY",
     "MOPS_SIGNING_KEYS",
 )
-LISTENS_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
 
 
 class StartError(Exception):
@@ -110,20 +110,22 @@ def preload() -> None:
 
 
 def environment(part: stack.Part, made: Credentials, admin_dsn: str, home: Home, address: Address) -> dict[str, str]:
-    """What one part needs to know, and nothing of the others' secrets."""
+    """All that one part is told."""
     shared = {name: value for name, value in os.environ.items() if name not in PRIVATE and not name.startswith("PG")}
+    here = {"MOPS_HOME": str(home.path), "MOPS_HOST": address.host, "MOPS_PORT": str(address.port)}
+    return shared | here | private(part, made, admin_dsn)
+
+
+def private(part: stack.Part, made: Credentials, admin_dsn: str) -> dict[str, str]:
+    """Who a part is and its secrets, and nothing of the others' secrets."""
     login = roles.login_of(made.stack, part.schema)
-    own = {
+    return {
         "MOPS_PART": part.name,
-        "MOPS_HOME": str(home.path),
-        "MOPS_HOST": address.host,
-        "MOPS_PORT": str(address.port),
         "MOPS_DATABASE_URL": dsn.with_login(admin_dsn, login, made.database[part.schema]),
         "MOPS_WORKER_ROLE": roles.worker_of(made.stack, part.schema),
         "MOPS_SERVICE_SECRET": made.service_secrets[part.name],
         "MOPS_SECRET_KEY": made.secret_key,
     }
-    return shared | own
 
 
 def serve(part: stack.Part, address: Address, variables: dict[str, str]) -> int:
@@ -172,7 +174,8 @@ def run(home: Home, address: Address, supervisor: Supervisor, afterwards: contex
     made = credentials.ensure(home)
     preload()
     supervisor.say(f"libraries ({time.monotonic() - began:.1f} s since the start)")
-    if not supervisor.finish("prepare", lambda: prepare(admin_dsn, made, server)):
+    settings_of: Callable[[stack.Part], dict[str, str]] = lambda part: private(part, made, admin_dsn)  # noqa: E731
+    if not supervisor.finish("prepare", lambda: prepare(admin_dsn, made, server, settings_of, lambda _: home.path)):
         raise StartError("the database couldn't be prepared: the reason is above")
     parts = stack.parts().values()
     for part in parts:

@@ -4,15 +4,18 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
+import uvloop
 
 from chassis import stack
+from chassis.demo import ActFailedError
 from deploy.credentials import Credentials
 from deploy.postgres import roles
 from deploy.postgres.cluster import Server
@@ -23,8 +26,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("chassis", "services", "gateway", "deploy")
 
 
-def prepare(admin_dsn: str, credentials: Credentials, server: Server | None, seconds: float = 60) -> int:
-    """Roles, migrations and the demo workspace; the exit code of the process that does it."""
+def prepare(
+    admin_dsn: str, credentials: Credentials, server: Server | None,
+    settings_of: Callable[[stack.Part], dict[str, str]], home_of: Callable[[str], Path], seconds: float = 60,
+) -> int:  # fmt: skip
+    """Roles, migrations and the demo workspace; the exit code of the process that does it. `settings_of` a part are its
+    variables, `home_of` it the folder in which it keeps what isn't in Postgres."""
     if server is not None:
         with _step("Postgres answers"):
             deadline = time.monotonic() + seconds
@@ -48,8 +55,16 @@ def prepare(admin_dsn: str, credentials: Credentials, server: Server | None, sec
     with _step("migrations"):
         for part in stack.parts():
             asyncio.run(migrate.upgrade(admin_dsn, part, credentials.stack))
-    with _step("demo workspace"):
+    with _step("workspaces and clients"):
         asyncio.run(seed.ensure(admin_dsn, credentials.stack, credentials.clients, credentials.services))
+    from deploy import demo
+
+    try:
+        with _step("demo workspace"):
+            uvloop.run(demo.ensure(admin_dsn, credentials, settings_of, home_of, lambda text: print(text, flush=True)))
+    except (demo.DemoError, ActFailedError) as problem:
+        print(f"the demo workspace can't be made: {problem}", file=sys.stderr)
+        return 1
     asyncio.run(_store_fingerprint(admin_dsn, wanted))
     return 0
 
@@ -62,7 +77,8 @@ def _step(name: str) -> Iterator[None]:
 
 
 def _fingerprint(credentials: Credentials) -> str:
-    digest = hashlib.sha256(json.dumps(dataclasses.asdict(credentials), sort_keys=True).encode())
+    told = [dataclasses.asdict(credentials), os.environ.get("MOPS_DEMO")]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for folder in SOURCES:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in (".py", ".sql", ".toml", ".json"):

@@ -82,7 +82,11 @@ def _error(types: Types) -> Any:
 def _resolve(operation: Operation, holds: str | None) -> Resolve:
     async def resolve(_: Any, context: Context, arguments: dict[str, Any]) -> dict[str, Any]:
         path = {name: str(arguments[name]) for name in operation.named("path")}
-        headers = {header: arguments[name] for header, (name, _) in _headers(operation).items() if arguments.get(name)}
+        named = {header: name for header, (name, _) in _headers(operation).items() if arguments.get(name)}
+        headers = {header: arguments[name] for header, name in named.items()}
+        unfit = [_unfit(name) for header, name in named.items() if not _fits_a_header(headers[header])]
+        if unfit:
+            return {"errors": unfit}
         try:
             answer = await context.verb(
                 operation, path, query_of(operation, arguments), arguments.get("input"), headers
@@ -94,6 +98,14 @@ def _resolve(operation: Operation, holds: str | None) -> Resolve:
         return {"errors": []} | ({holds: answer} if holds else {})
 
     return resolve
+
+
+def _fits_a_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
+def _unfit(name: str) -> dict[str, Any]:
+    return {"field": camel(name), "code": "invalid", "message": "printable ASCII characters alone"}
 
 
 def _refusals(refusal: Refused) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from chassis.stack import parts
 
 ROOT = Path(__file__).parent.parent.parent
 SERVICES = [name for name in parts() if name != "gateway"]
-AT_THE_ROOT = {"pyproject.toml", "app.py", "db.py", "events.py", "migrations"}
+AT_THE_ROOT = {"pyproject.toml", "app.py", "db.py", "events.py", "seed.py", "migrations"}
 IN_A_SLICE = {"rules.py", "models.py", "store.py", "api.py"}
 
 

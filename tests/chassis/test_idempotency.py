@@ -37,6 +37,14 @@ async def test_a_write_that_is_sent_again_gets_its_first_answer(goals: httpx.Asy
     assert await names(goals) == ["Grow"]
 
 
+async def test_a_write_may_come_again_by_another_address(apps: dict[str, FastAPI], goals: httpx.AsyncClient) -> None:
+    first = await send(goals, "k", objective("Grow"))
+    transport = httpx.ASGITransport(apps["goals"])
+    async with httpx.AsyncClient(transport=transport, base_url="https://replica:8006", headers=goals.headers) as other:
+        again = await send(other, "k", objective("Grow"))
+    assert (again.status_code, again.content) == (201, first.content)
+
+
 async def test_many_at_once_on_one_key_have_one_effect(goals: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(send(goals, "k", objective("Grow")) for _ in range(64)))
     assert {answer.status_code for answer in answers} == {201}

@@ -29,29 +29,6 @@ async def test_a_schema_is_what_its_models_say(stack: TestStack, part: str) -> N
     await engine.dispose()
 
 
-@pytest.mark.parametrize("part", sorted(parts()))
-async def test_every_tenant_table_forces_its_policy(stack: TestStack, part: str) -> None:
-    """All but the installation's service accounts, which hold no workspace's rows."""
-    engine = create_async_engine(make_url(stack.admin_dsn).set(drivername="postgresql+asyncpg"))
-    async with engine.connect() as connection:
-        rows = (
-            await connection.execute(
-                text("""
-                    SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS forced,
-                           EXISTS (SELECT 1 FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'tenant'
-                                   AND pg_get_expr(p.polqual, c.oid) LIKE '%mops.workspace%') AS tenant
-                    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
-                """),
-                {"schema": part},
-            )
-        ).all()
-    await engine.dispose()
-    assert {row.relname for row in rows} == {table.name for table in METADATA[part].tables.values()}
-    assert {row.relname for row in rows if not row.forced} == set()
-    assert {row.relname for row in rows if not row.tenant} <= {"service_account", "signing_key"}
-
-
 async def test_migrations_go_down_to_nothing_and_up_again(stack: TestStack, postgres: str) -> None:
     name = "mops_updown"
     admin_dsn = await databases.create(postgres, name)

@@ -106,3 +106,10 @@ async def test_the_editor_works_without_internet(connect: Connect, workspace: Wo
             "graphiql.min.js"
         )
     assert (await http.get("/graphql/assets/..%2Findex.html")).status_code == 404
+
+
+async def test_a_key_that_no_header_can_hold_is_refused_by_its_name(graph: Graph) -> None:
+    verb = 'mutation ($key: String!) { createObjective(input: {name: "Grow", stakeholder: CEO}, idempotencyKey: $key)'
+    for key in ("line\nbreak", "nul\0", "schlüssel"):
+        payload = (await graph(f"{verb} {{ errors {{ field code }} }} }}", key=key))["createObjective"]
+        assert payload == {"errors": [{"field": "idempotencyKey", "code": "invalid"}]}

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -64,6 +65,18 @@ class Running:
         client = httpx.Client(base_url=self.url(part), headers=headers, timeout=30, trust_env=False)
         return self.clients.enter_context(client)
 
+    def workspace(self, name: str) -> UUID:
+        return UUID(json.loads((self.home / "clients.json").read_text())[name]["workspace_id"])
+
+    def service_token(self, part: str) -> str:
+        """A token of a part's own account, as its relay gets one."""
+        who = json.loads((self.home / "services.json").read_text())[part]
+        answer = httpx.post(
+            f"{self.url('gateway')}/oauth/token",
+            data={"grant_type": "client_credentials"}, auth=(who["client_id"], who["client_secret"]), trust_env=False,
+        )  # fmt: skip
+        return str(answer.raise_for_status().json()["access_token"])
+
     def ready(self, part: str) -> bool:
         try:
             return httpx.get(f"{self.url(part)}/readyz", timeout=2, trust_env=False).status_code == 200
@@ -97,25 +110,26 @@ def database_of_its_own(home: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def started(home: Path) -> Iterator[Running]:
-    with database_of_its_own(home) as database, started_over(home, database) as stack:
+def started(home: Path, program: str = "deploy.local", **variables: str) -> Iterator[Running]:
+    with database_of_its_own(home) as database, started_over(home, database | variables, program) as stack:
         yield stack
 
 
 @contextmanager
-def started_over(home: Path, database: dict[str, str]) -> Iterator[Running]:
-    port = free_ports(len(parts()))
+def started_over(home: Path, variables: dict[str, str], program: str = "deploy.local") -> Iterator[Running]:
+    # Room for a second replica of each part behind the first ones.
+    port = free_ports(2 * len(parts()))
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MOPS_", "PYTEST_"))}
     environment |= {"MOPS_HOME": str(home), "MOPS_PORT": str(port), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    environment |= database
+    environment |= {"MOPS_DEMO": "none"} | variables
     with (home.parent / f"{home.name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "deploy.local"],
+            [sys.executable, "-m", program],
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     said = Path(log.name)
     try:
-        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 60)
+        until(lambda: b"mops is ready" in said.read_bytes() or process.poll() is not None, "ready", 180)
         assert process.poll() is None, said.read_text(errors="replace")[-3000:]
         with ExitStack() as clients:
             yield Running(home, port, clients)

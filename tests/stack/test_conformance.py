@@ -1,48 +1,87 @@
-"""No request that a contract allows, and none that it doesn't, breaks a service: generated from the OpenAPI files."""
+"""No request that a contract allows, and none that it doesn't, breaks a part, and every answer is as the contract says:
+generated from the OpenAPI files and the graph."""
 
-from contextlib import suppress
-from typing import Any
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
+import httpx
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis.errors import Unsatisfiable
-from schemathesis import GenerationMode
 
 from chassis.stack import parts
-from tests.stack.conftest import Running
+from tests.contract.filled import Clients, Filled, fill
+from tests.contract.generated import Graph, Service, Tally, lines
+from tests.stack.conftest import ROOT, Running
 
-GENERATED = settings(
-    max_examples=8, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
+CASES = 200
+# A short run is a small sample: the bar of 30 % is the long run's, in bench/conformance.py.
+LEAST = 0.1
 
 
-def successes(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> int:
-    """How many generated requests an operation grants; fails when one breaks it."""
-    granted = 0
+@dataclass
+class Target:
+    """A running stack with a filled workspace."""
 
-    def never_breaks(case: Any) -> None:
-        nonlocal granted
-        answer = case.call(headers=headers, timeout=10)
-        assert answer.status_code < 500, (answer.status_code, answer.text, case.as_curl_command())
-        # What isn't even HTTP is refused by the server before any app sees it.
-        if answer.status_code >= 400 and answer.text != "Invalid HTTP request received.":
-            assert answer.headers["content-type"] == ["application/problem+json"], case.as_curl_command()
-            assert answer.json()["code"]
-        granted += answer.status_code < 300
+    running: Running
+    runner: asyncio.Runner
+    workspace: Filled
 
-    with suppress(Unsatisfiable):  # some operations take nothing that could be wrong
-        GENERATED(given(case=operation.as_strategy(generation_mode=mode))(never_breaks))()
-    return granted
+    def service(self, part: str) -> Service:
+        http = self.running.client(part, "demo-admin")
+        return Service(part, self.workspace, self.runner.run, http, self.running.service_token("gateway"))
+
+    def graph(self) -> Graph:
+        http = self.running.client("gateway", "demo-admin")
+        return Graph(self.workspace, http, (ROOT / "gateway" / "schema.graphql").read_text())
+
+
+@contextmanager
+def filled(running: Running) -> Iterator[Target]:
+    """The demo workspace of a running stack, with a row of every resource."""
+    with asyncio.Runner() as runner:
+        clients = {}
+        for part in parts():
+            known = running.client(part, "demo-admin")
+            clients[part] = httpx.AsyncClient(
+                base_url=known.base_url, headers=known.headers, timeout=30, trust_env=False
+            )
+        workspace = Filled(running.workspace("demo-admin"), clients, lambda: datetime.now(UTC))
+        try:
+            runner.run(fill(workspace, lambda: delivered(clients)))
+            yield Target(running, runner, workspace)
+        finally:
+            for client in clients.values():
+                runner.run(client.aclose())
+
+
+async def delivered(clients: Clients) -> None:
+    """Until no part has an event to tell: they travel by themselves here."""
+    while True:
+        told = [(await client.get("/readyz")).json() for client in clients.values()]
+        if not any(each["outbox"]["waiting"] for each in told):
+            return
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def target(running: Running) -> Iterator[Target]:
+    with filled(running) as made:
+        yield made
+
+
+def held(tally: Tally) -> None:
+    assert tally.broken == [], "\n".join(tally.broken[:5])
+    # A suite that is refused at the door proves nothing.
+    low = {name for name, share in tally.shares.items() if share < LEAST}
+    assert low == set(), "\n".join(lines(tally))
 
 
 @pytest.mark.parametrize("part", [part for part in parts() if part != "gateway"])
-def test_nothing_generated_from_its_contract_breaks_a_service(running: Running, part: str) -> None:
-    headers = dict(running.client(part, "demo-admin").headers)
-    schema: Any = schemathesis.openapi.from_url(f"{running.url(part)}/openapi.json")
-    granted = {}
-    for found in schema.get_all_operations():
-        operation = found.ok()
-        granted[operation.label] = sum(successes(operation, mode, headers) for mode in GenerationMode)
-    # A suite that is refused at the door proves nothing.
-    assert sum(1 for count in granted.values() if count) >= len(granted) / 3, granted
+def test_nothing_generated_from_its_contract_breaks_a_service(target: Target, part: str) -> None:
+    held(target.service(part).go(CASES))
+
+
+def test_nothing_generated_from_its_schema_breaks_the_graph(target: Target) -> None:
+    held(target.graph().go(CASES))

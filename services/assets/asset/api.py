@@ -259,7 +259,7 @@ async def list_asset_steps(
 
 
 def _derived(request: Request) -> dict[str, Derive]:
-    return store.derived(str(request.app.state.settings.url("assets")))
+    return store.derived(str(request.app.state.settings.told_url("assets")))
 
 
 def _create(upload: Upload) -> AssetCreate:

@@ -161,7 +161,7 @@ async def _remembered(request: Request, who: Principal, asset_id: UUID, number: 
 
 
 def _here(request: Request) -> str:
-    return str(request.app.state.settings.url("assets"))
+    return str(request.app.state.settings.told_url("assets"))
 
 
 def _urls(request: Request) -> Derive:

@@ -48,7 +48,7 @@ def _credentials(platform: PlatformName, given: SourceCredentials) -> dict[str, 
 
 
 def _webhook_url(settings: Settings, token: str) -> str:
-    return f"{(settings.public_url or settings.url('metrics')).rstrip('/')}/v1/webhooks/{token}"
+    return f"{settings.webhook_url}/v1/webhooks/{token}"
 
 
 @router.post("/v1/sources", status_code=201, dependencies=[scope("metrics:write")])

@@ -1,0 +1,1 @@
+"""Decides how the stack is shown to lose nothing and to double nothing, however its processes die."""

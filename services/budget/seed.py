@@ -1,0 +1,102 @@
+"""Decides budget's part of the demo workspace: lines as a tree of years, departments and campaigns, and what was set
+aside on each."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from chassis.demo import Act, Stage, hour, month
+
+Json = dict[str, Any]
+
+# A department's share of the year's money, in whole euros.
+DEPARTMENTS = {"demand generation": 240_000, "content": 150_000, "brand": 90_000, "operations": 60_000}
+CARRIES = {"search": "demand generation", "display": "demand generation", "event": "brand", "print": "brand"}
+
+
+def acts(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
+    """Each year's tree in the weeks before it, money by the quarter, and a line for each campaign a month ahead."""
+    first = month(anchor, -24)
+    years = range(first.year, anchor.year + 2)
+    found = []
+    for year in years:
+        if year <= anchor.year or anchor.month >= 10:
+            opens = max(date(year - 1, 11, 20), first - timedelta(days=18))
+            found.append(Act(hour(opens, 15), _open_year(year)))
+            for quarter in range(4):
+                day = max(date(year, 3 * quarter + 1, 1) - timedelta(days=7), opens + timedelta(days=1))
+                if day < anchor:
+                    found.append(Act(hour(day, 15.5), _allot_quarter(year, quarter)))
+    for campaign in campaigns:
+        start = date.fromisoformat(campaign["flight"]["start"])
+        at = max(start - timedelta(days=30), first - timedelta(days=17))
+        if at < anchor:
+            found.append(Act(hour(at, 16), _fund(campaign, start.year)))
+    found.append(Act(hour(min(date(anchor.year, 1, 15), anchor - timedelta(days=1)), 12), _open_abroad(anchor.year)))
+    return iter(sorted(found, key=lambda act: act.at))
+
+
+async def _line(stage: Stage, name: str, line: Json) -> None:
+    created = await stage.ask("manager", "POST", "budget", "/v1/lines", json={"name": name, **line})
+    stage.ids[f"line:{name}"] = created["id"]
+
+
+async def _allot(stage: Stage, name: str, amount: int, currency: str, reason: str) -> None:
+    asked = {"amount": {"amount": f"{amount}.00", "currency": currency}, "reason": reason}
+    await stage.ask("manager", "POST", "budget", f"/v1/lines/{stage.ids[f'line:{name}']}/allot", json=asked)
+
+
+def _open_year(year: int) -> Any:
+    async def do(stage: Stage) -> None:
+        common = {"period": {"start": f"{year}-01-01", "end": f"{year + 1}-01-01"}, "currency": "EUR", "policy": "stop"}
+        await _line(stage, f"Marketing {year}", {**common, "department": "marketing"})
+        for department in DEPARTMENTS:
+            below = {"department": department, "parent_id": stage.ids[f"line:Marketing {year}"]}
+            await _line(stage, f"{department.capitalize()} {year}", {**common, **below})
+        tools = {"department": "operations", "parent_id": stage.ids[f"line:Operations {year}"], "policy": "warn"}
+        await _line(stage, f"Software {year}", {**common, **tools})
+        await _allot(stage, f"Software {year}", 28_000 + 2_000 * (year % 4), "EUR", "contracts as signed")
+
+    return do
+
+
+def _allot_quarter(year: int, quarter: int) -> Any:
+    async def do(stage: Stage) -> None:
+        for department, amount in DEPARTMENTS.items():
+            name, reason = f"{department.capitalize()} {year}", f"Q{quarter + 1} {year}"
+            await _allot(stage, name, amount * (22, 25, 23, 30)[quarter] // 100, "EUR", reason)
+
+    return do
+
+
+def _fund(campaign: Mapping[str, Any], year: int) -> Any:
+    rng = random.Random(campaign["slug"])  # noqa: S311  # what it decides is no secret
+    department = next((CARRIES[each] for each in campaign["channels"] if each in CARRIES), "content")
+
+    async def do(stage: Stage) -> None:
+        parent = stage.ids.get(f"line:{department.capitalize()} {year}")
+        line = {
+            "department": department, "campaign_id": stage.ids[f"campaign:{campaign['slug']}"], "parent_id": parent,
+            "period": {"start": f"{year}-01-01", "end": f"{year + 1}-01-01"}, "currency": "EUR",
+            "policy": rng.choice(("stop", "stop", "warn")),
+        }  # fmt: skip
+        await _line(stage, campaign["name"], line)
+        amount = 500 * rng.randrange(4, 12 + 8 * len(campaign["channels"]))
+        await _allot(stage, campaign["name"], amount, "EUR", "as planned")
+        if rng.random() < 0.3:
+            await _allot(stage, campaign["name"], amount // 5, "EUR", "what the agency quoted was more")
+
+    return do
+
+
+def _open_abroad(year: int) -> Any:
+    """One line in another currency, which no sum may be made of without a rate."""
+
+    async def do(stage: Stage) -> None:
+        period = {"start": f"{year}-01-01", "end": f"{year + 1}-01-01"}
+        line = {"department": "demand generation", "period": period, "currency": "USD", "policy": "stop"}
+        await _line(stage, f"US partners {year}", line)
+        await _allot(stage, f"US partners {year}", 18_000, "USD", "the partners' share")
+
+    return do

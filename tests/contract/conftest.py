@@ -1,0 +1,45 @@
+"""Decides which two workspaces meet: each filled with a row of every resource, in all parts."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from chassis.testing import START, TestStack
+from tests.conftest import open_workspace
+from tests.contract.filled import Filled, fill
+from tests.gateway.conftest import counted, graph_of
+
+__all__ = ["counted", "graph_of"]
+
+
+async def settle(apps: dict[str, FastAPI]) -> None:
+    """Every part's outbox to its subscribers, until nothing that is due waits."""
+    moved = True
+    while moved:
+        moved = False
+        for app in apps.values():
+            for subscriber in app.state.settings.subscribers:
+                moved = await app.state.relay.deliver(subscriber) > 0 or moved
+
+
+async def filled_workspace(stack: TestStack, apps: dict[str, FastAPI], opened: AsyncExitStack) -> Filled:
+    workspace = await open_workspace(stack, apps)
+    clients = {}
+    for part, app in apps.items():
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        client = httpx.AsyncClient(transport=transport, base_url=f"http://{part}", headers=workspace.headers())
+        clients[part] = await opened.enter_async_context(client)
+    filled = Filled(workspace.id, clients, stack.clock)
+    await fill(filled, lambda: settle(apps))
+    return filled
+
+
+@pytest.fixture(scope="module")
+async def two(stack: TestStack, apps: dict[str, FastAPI]) -> AsyncIterator[tuple[Filled, Filled]]:
+    """Two filled workspaces, whose rows know nothing of each other."""
+    stack.clock.now = START
+    async with AsyncExitStack() as opened:
+        yield await filled_workspace(stack, apps, opened), await filled_workspace(stack, apps, opened)

@@ -1,0 +1,151 @@
+"""Decides how a workspace comes to hold a row of every resource: by the operations that create them, then by their
+verbs, then by what only arrives from outside."""
+
+import json
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from secrets import token_hex
+from typing import Any
+from uuid import UUID
+
+import httpx
+from standardwebhooks import Webhook
+
+from tests.contract.operations import Ask, Operation, operations
+from tests.contract.values import SIGNING_SECRET, target_of
+
+Clients = Mapping[str, httpx.AsyncClient]
+
+
+@dataclass
+class Filled:
+    """A workspace with rows, and what is known of them. Every text in it holds `canary`."""
+
+    id: UUID
+    clients: Clients
+    clock: Callable[[], datetime]
+    canary: str = field(default_factory=lambda: f"canary{token_hex(6)}")
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    webhook_url: str = ""
+    _serial: int = 0
+
+    def id_of(self, name: str, resource: str) -> str | None:
+        rows = self.rows.get(target_of(name, resource))
+        return str(rows[0]["id"]) if rows and "id" in rows[0] else None
+
+    def key_of(self, name: str, resource: str) -> str | None:
+        rows = self.rows.get(resource)
+        return str(rows[0][name]) if rows and name in rows[0] else None
+
+    def text(self, name: str) -> str:
+        self._serial += 1
+        return f"{self.canary} {name} {self._serial}"
+
+    async def send(self, asked: Ask) -> httpx.Response:
+        return await asked.send(self.clients[asked.operation.part])
+
+    async def create(self, operation: Operation) -> httpx.Response:
+        """Makes one more; with all its fields if that is granted, with those it needs otherwise."""
+        for whole in (True, False):
+            asked = operation.ask(self, whole=whole)
+            if "Idempotency-Key" in {each["name"] for each in operation.parameters}:
+                asked.headers["Idempotency-Key"] = self.text(operation.id)
+            answer = await self.send(asked)
+            if answer.is_success:
+                break
+        return answer
+
+
+class Unfillable(Exception):
+    """A resource that can't be created as its contract says; what to do about it."""
+
+
+async def fill(workspace: Filled, settle: Callable[[], Awaitable[None]]) -> None:
+    """A row of every resource. `settle` delivers events, so that neighbours know of each other's rows."""
+    every = operations()
+    await _learn(workspace, every)
+    # Twice, so that a row can name another of its kind.
+    makers = [each for each in every if each.creates] * 2
+    refused: dict[Operation, str] = {}
+    # Those whose body names only what is there already come first; a resource that names itself names its own first.
+    while makers:
+        made = None
+        for operation in sorted(makers, key=lambda each: _lacks(each, workspace)):
+            answer = await workspace.create(operation)
+            if answer.is_success:
+                workspace.rows[operation.resource].insert(0, answer.json())
+                made = operation
+                break
+            refused[operation] = answer.text
+        if made is None:
+            lines = [f"{each}: {refused[each]}" for each in makers]
+            raise Unfillable(
+                "give the models' fields `examples`, or BODIES in tests/contract/values.py a line, for\n"
+                + "\n".join(lines)
+            )
+        makers.remove(made)
+    await settle()
+    await receive(workspace)
+    await settle()
+    for operation in every:
+        if operation.method != "GET" and not operation.creates and "{id}" in operation.path and _harmless(operation):
+            await workspace.send(operation.ask(workspace))
+    await settle()
+    await _learn(workspace, every)
+
+
+def _harmless(operation: Operation) -> bool:
+    """Whether a row is still there, and usable, afterwards."""
+    return operation.method != "DELETE" and not operation.path.endswith(("/revoke", "/remove", "/cancel", "/archive"))
+
+
+def _lacks(operation: Operation, workspace: Filled) -> int:
+    if not operation.media:
+        return 0
+    schema = json.dumps(operation.said["requestBody"])
+    names = [name for name in _references(operation) if target_of(name, operation.resource) != operation.resource]
+    return sum(workspace.id_of(name, operation.resource) is None for name in names) + ("multipart" in schema)
+
+
+def names_in(operation: Operation) -> set[str]:
+    """The resources that a body names."""
+    return {target_of(name, operation.resource) for name in _references(operation)} if operation.media else set()
+
+
+def _references(operation: Operation) -> list[str]:
+    body = operation.resolved(operation.said["requestBody"]["content"][operation.media].get("schema", {}))
+    return [name for name in body.get("properties", {}) if name.endswith(("_id", "_ids"))]
+
+
+async def _learn(workspace: Filled, every: list[Operation]) -> None:
+    """The rows that lists show."""
+    for operation in every:
+        if operation.method == "GET" and operation.takes_paging and operation.path.count("/") == 2:
+            answer = await workspace.send(operation.ask(workspace))
+            if answer.is_success and answer.json().get("items"):
+                workspace.rows[operation.resource] = answer.json()["items"]
+
+
+async def receive(workspace: Filled) -> None:
+    """What a platform posts: two events of a campaign that count, and one that can't be read."""
+    source = next((row for row in workspace.rows["source"] if "webhook_url" in row), None)
+    if source is not None:
+        workspace.webhook_url = source["webhook_url"]
+    slug = workspace.rows["campaign"][0]["slug"]
+    person = f"{workspace.canary}@example.com"
+    at = "2026-03-01T12:00:00Z"
+    common = {"recipient": person, "message_id": workspace.text("message"), "occurred_at": at, "tags": [slug]}
+    events = [{"type": "opened", **common}, {"type": "clicked", "url": "https://example.com/", **common}]
+    body = json.dumps({"events": [*events, {"type": workspace.text("type"), "occurred_at": "never"}]})
+    path = "/v1/webhooks/" + workspace.webhook_url.rpartition("/")[2]
+    headers = {"Content-Type": "application/json", **signed(body, workspace.clock())}
+    (await workspace.clients["metrics"].post(path, content=body, headers=headers)).raise_for_status()
+
+
+def signed(body: str, now: datetime) -> dict[str, str]:
+    """Headers of a post as Standard Webhooks has it."""
+    name = f"msg_{token_hex(8)}"
+    signature = Webhook(SIGNING_SECRET).sign(name, now, body)
+    return {"webhook-id": name, "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}

@@ -1,0 +1,61 @@
+"""Decides what stands in requests where the contract alone doesn't say what would be granted: the one table that a new
+slice may need a line in."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.derive.kinds import Ref, Refs
+from gateway.edges import EDGES
+
+SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+# Operation -> fields of its body that must be so.
+BODIES: Mapping[str, dict[str, Any]] = {
+    "create_campaign": {"flight": {"start": "2026-01-01", "end": "2035-01-01"}},
+    "create_goal": {"kind": "reach", "target": {"value": 1000}},
+    "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
+}
+
+# Reference -> what it names, where its name doesn't say so and no edge of the graph does.
+NAMES = {"row_id": "campaign"}
+
+LATER = {"to", "end", "until", "due"}
+
+
+def target_of(name: str, resource: str) -> str:
+    """Which resource a reference names: `campaign_ids` campaigns, a line's `parent_id` lines."""
+    for edge in EDGES:
+        if isinstance(edge, Ref | Refs):
+            field = edge.id if isinstance(edge, Ref) else edge.ids
+            if field == name and edge.name.partition(".")[0].lower() == resource.replace("_", ""):
+                return singular_of(edge.operation)
+    if name == "id":
+        return resource
+    return NAMES.get(name, re.sub(r"_ids?$", "", name))
+
+
+def singular_of(operation: str) -> str:
+    plural = operation.removeprefix("list_")
+    return re.sub(r"ies$", "y", plural) if plural.endswith("ies") else plural.removesuffix("s")
+
+
+def plain(schema: Mapping[str, Any], name: str, text: str) -> Any:
+    """A value that isn't an id: its example, or something of its kind."""
+    examples = schema.get("examples") or ([schema["example"]] if "example" in schema else [])
+    kind, shape = schema.get("type"), schema.get("format")
+    if shape == "binary":
+        return text.encode()
+    if (kind == "string" and shape is None and not (examples or schema.get("pattern"))) or name in ("name", "title"):
+        return text[: schema.get("maxLength", 200)]
+    if examples and "pattern" in schema:
+        own = f"{examples[0]}-{text.replace(f' {name} ', '-')}"
+        return own if re.fullmatch(schema["pattern"], own) else examples[0]
+    if examples:
+        return examples[0]
+    if shape == "date":
+        return "2027-01-01" if name in LATER else "2026-01-01"
+    if shape == "date-time":
+        return datetime(2026, 6, 15, 12, tzinfo=UTC).isoformat()
+    return {"string": "10", "integer": 1, "number": 1, "boolean": False}.get(str(kind))
