@@ -7,9 +7,14 @@ from alembic import command, op
 from alembic.config import Config
 from sqlalchemy import Column, Connection, DateTime, Uuid, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 ROOT = Path(__file__).parent.parent
+# Deadlock detected, lock not available.
+BUSY = {"40P01", "55P03"}
+LOCK_SECONDS = 3
+ATTEMPTS = 20
 INSTANT = DateTime(timezone=True)
 TENANT = "workspace_id = nullif(current_setting('mops.workspace', true), '')::uuid"
 
@@ -29,12 +34,26 @@ def config_of(part: str, stack: str, connection: Connection | None = None) -> Co
 
 
 def migrate(connection: Connection, part: str, stack: str, revision: str = "heads") -> None:
-    """Brings one schema up to its newest form, or down to `base`, as the role that owns it."""
+    """Brings one schema up to its newest form, or down to `base`, as the role that owns it.
+
+    While it waits for a table, whoever comes after it waits too: so it doesn't wait long, and tries again, as it does
+    where it and the version that serves wait for each other. All or nothing, each time.
+    """
     connection.execute(text(f'SET ROLE "{stack}_owner"'))
+    connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
+    connection.commit()
     step = command.downgrade if revision == "base" else command.upgrade
-    step(config_of(part, stack, connection), revision)
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            step(config_of(part, stack, connection), revision)
+            break
+        except DBAPIError as problem:
+            connection.rollback()
+            if getattr(problem.orig, "sqlstate", None) not in BUSY or not left:
+                raise
     if revision != "base":
         connection.execute(text(f'REVOKE ALL ON "{part}".alembic_version FROM "{stack}_{part}"'))
+    connection.execute(text("RESET lock_timeout"))
     connection.execute(text("RESET ROLE"))
     connection.commit()
 

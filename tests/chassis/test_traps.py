@@ -34,7 +34,7 @@ from tests.conftest import APPS, METADATA
 
 ROOT = Path(__file__).parent.parent.parent
 # Not a workspace's rows, or found before a workspace is known; ids here are UUIDv7, which tell nothing of others'.
-OF_NO_WORKSPACE = {"service_account", "work"}
+OF_NO_WORKSPACE = {"service_account", "signing_key", "work"}
 
 
 @pytest.mark.parametrize("part", sorted(parts()))
