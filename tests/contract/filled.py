@@ -66,8 +66,8 @@ async def fill(workspace: Filled, settle: Callable[[], Awaitable[None]]) -> None
     """A row of every resource. `settle` delivers events, so that neighbours know of each other's rows."""
     every = operations()
     await _learn(workspace, every)
-    # Twice, so that a row can name another of its kind.
-    makers = [each for each in every if each.creates] * 2
+    # Three times: one can name another of its kind, and the first is there to be ended.
+    makers = [each for each in every if each.creates] * 3
     refused: dict[Operation, str] = {}
     # Those whose body names only what is there already come first; a resource that names itself names its own first.
     while makers:
@@ -89,11 +89,24 @@ async def fill(workspace: Filled, settle: Callable[[], Awaitable[None]]) -> None
     await settle()
     await receive(workspace)
     await settle()
-    for operation in every:
-        if operation.method != "GET" and not operation.creates and "{id}" in operation.path and _harmless(operation):
-            await workspace.send(operation.ask(workspace))
+    verbs = [
+        each for each in every
+        if each.method != "GET" and not each.creates and "{id}" in each.path and _harmless(each)
+    ]  # fmt: skip
+    # There and back: what only a draft takes comes first for one row, and what only an active one takes for the other.
+    ends = [each for each in every if each.path.endswith(("{id}/cancel", "{id}/complete"))]
+    for number, those in ((2, verbs[::-1] + ends + verbs), (1, verbs[::-1]), (0, verbs)):
+        for operation in those:
+            asked = operation.ask(workspace)
+            rows = workspace.rows.get(operation.resource, [])
+            if len(rows) > number and "id" in rows[number]:
+                asked.path["id"] = str(rows[number]["id"])
+            await workspace.send(asked)
     await settle()
     await _learn(workspace, every)
+
+
+ENDS = ("/revoke", "/remove", "/cancel", "/archive", "/complete")
 
 
 def _harmless(operation: Operation) -> bool:
