@@ -1,4 +1,4 @@
-"""Decides what pages of lists look like, and how the ORM reads one where rows are shown otherwise than they are kept."""
+"""Decides what pages of lists look like, and how the ORM reads one where rows are shown unlike they are kept."""
 
 import base64
 import json
