@@ -1,4 +1,4 @@
-"""Decides what pages of lists look like, and how the ORM reads one where rows are shown unlike they are kept."""
+"""Decides what pages of lists look like, and how the ORM reads one that is shown otherwise than it is kept."""
 
 import base64
 import json

@@ -69,7 +69,7 @@ def configure_logs(style: str) -> None:
     handler.setFormatter(log_format(style))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # No line says where in the code or on which thread it was made, and finding out takes a fifth of its time.
-    logging._srcfile = None  # as the logging HOWTO has it
+    logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # Both would print URLs, and a webhook's URL is a secret.
     logging.getLogger("httpx").setLevel(logging.WARNING)
