@@ -125,7 +125,9 @@ async def _learn(workspace: Filled, every: list[Operation]) -> None:
         if operation.method == "GET" and operation.takes_paging and operation.path.count("/") == 2:
             answer = await workspace.send(operation.ask(workspace))
             if answer.is_success and answer.json().get("items"):
-                workspace.rows[operation.resource] = answer.json()["items"]
+                known = {row.get("id") for row in workspace.rows[operation.resource]} - {None}
+                found = [row for row in answer.json()["items"] if row.get("id") not in known]
+                workspace.rows[operation.resource] += found if known else answer.json()["items"]
 
 
 async def receive(workspace: Filled) -> None:

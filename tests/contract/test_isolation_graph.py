@@ -95,7 +95,8 @@ async def verbs(schema: GraphQLSchema, ask: Asking, stranger: Stranger, two: Two
                 document, variables = verb(schema, operation.ask(intruder).having(slot, value)) or ("", {})
                 return await ask(document, variables, value)
 
-            values = tried_in(operation, slot, victim, stranger.foreign)
+            # Behind a verb is the operation that was tried with all of them.
+            values = tried_in(operation, slot, victim, stranger.foreign[::8])
             leaks += [(operation.id, slot, *each) for each in await stranger.tries(trying, values)]
     assert said > 5
     return leaks
