@@ -73,7 +73,8 @@ async def list_smart(goal_id: GoalIds, request: Request, who: CurrentPrincipal, 
 
 @router.get("/v1/goals/{id}/progress", dependencies=[scope("goals:read")])
 async def get_progress(id: UUID, request: Request, session: Session, now: Now, as_of: AsOf = None) -> ProgressRead:
-    """How far the goal is, by its latest evaluation at or before `as_of`."""
+    """How far the goal is, by its latest evaluation at or before `as_of`; of days before the last two only the last
+    evaluation is kept."""
     found = await _progresses(request, session, [await goals.get_goal(session, id)], now, as_of)
     return found[0]
 
