@@ -55,8 +55,9 @@ check: install-dev
 	$(PY) -m deploy.contracts --check
 	$(PY) -m deploy.contracts --against openapi/released
 
+# A run of bench/: its last line is one JSON object of ratios and bars.
 bench-%: install-dev
-	$(PY) -m bench.$*
+	@exec $(PY) -m bench.$(subst -,_,$*)
 
 contracts: install
 	@exec $(PY) -m deploy.contracts

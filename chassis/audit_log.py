@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,11 +12,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Select, select
 
+from chassis.answers import page_of
 from chassis.audit import AUDIT, Action
 from chassis.db import Database, Session
 from chassis.fields import Readable, UtcDatetime, rfc3339
 from chassis.identity import CurrentPrincipal, Principal, scope
-from chassis.paging import MOST, Ids, Listing, Page, decode_cursor, encode_cursor, listing
+from chassis.listing import Cursor, Fields, Limit, fields_of
+from chassis.paging import MOST, Ids, Page, decode_cursor, encode_cursor
 
 EXPORT_BATCH = 1000
 HEADINGS = ("at", "actor", "operation", "request_id", "action", "kind", "row_id", "field", "old", "new")
@@ -70,18 +72,25 @@ def audit_router(part: str) -> APIRouter:
     """The log of one part, for its administrators."""
     router = APIRouter(tags=["audit"], dependencies=[scope("audit:read")])
 
-    async def list_audit(wanted: Wanted, session: Session, asked: Listing = listing()) -> Page[AuditEntryRead]:
+    async def list_audit(
+        wanted: Wanted,
+        session: Session,
+        limit: Limit = 50,
+        cursor: Cursor = None,
+        sort: Annotated[Literal["id", "-id"], Query(description="`-` in front: downwards. Ids rise with age.")] = "id",
+        fields: Fields = fields_of(AuditEntryRead),
+    ) -> Page[AuditEntryRead]:
         """Who did what, when, from what to what; the oldest first unless sorted otherwise. Nothing is ever changed or
         taken away here."""
-        down = asked.sort.startswith("-")
+        down = sort.startswith("-")
         found = wanted.order_by(AUDIT.c.id.desc() if down else AUDIT.c.id)
-        if asked.cursor:
-            (last,) = decode_cursor(asked.cursor, asked.sort, [UUID])
+        if cursor is not None:
+            (last,) = decode_cursor(cursor, sort, [UUID])
             found = found.where(AUDIT.c.id < last if down else AUDIT.c.id > last)
-        rows = (await session.execute(found.limit(asked.limit + 1))).all()
-        items = [AuditEntryRead.model_validate(row) for row in rows[: asked.limit]]
-        more = len(rows) > asked.limit
-        return Page(items=items, next_cursor=encode_cursor(asked.sort, items[-1].id) if more else None)
+        rows = (await session.execute(found.limit(limit + 1))).all()
+        items = [_entry(row, fields) for row in rows[:limit]]
+        more = encode_cursor(sort, items[-1].id) if len(rows) > limit else None
+        return page_of(AuditEntryRead, items, more)
 
     async def export_audit(wanted: Wanted, request: Request, who: CurrentPrincipal) -> StreamingResponse:
         """All entries that fit, the oldest first, as CSV: a line for each field that changed. A cell that a spreadsheet
@@ -97,6 +106,11 @@ def audit_router(part: str) -> APIRouter:
         responses={200: {"description": "The entries.", "content": {"text/csv": {"schema": {"type": "string"}}}}},
     )  # fmt: skip
     return router
+
+
+def _entry(row: Any, fields: Fields) -> AuditEntryRead:
+    changes = [AuditChange.model_validate(each) for each in row.changes]
+    return AuditEntryRead.of(row, only=fields, changes=changes)
 
 
 async def _lines(database: Database, who: Principal, found: Select[Any]) -> AsyncIterator[str]:

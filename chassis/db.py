@@ -1,7 +1,9 @@
 """Decides what a transaction is: whose rows it sees, and that it is committed here and nowhere else."""
 
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
@@ -9,8 +11,9 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 from pydantic import SecretStr
-from sqlalchemy import Column, DateTime, Enum, MetaData, text
+from sqlalchemy import ARRAY, Column, DateTime, Enum, MetaData, Text, TypeDecorator, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import Field, SQLModel
 
@@ -20,6 +23,7 @@ from chassis.errors import NotFound, Unavailable
 from chassis.fields import new_id
 from chassis.idempotency import claim
 from chassis.identity import CurrentPrincipal, Principal
+from chassis.reading import Reader, Source
 from chassis.settings import Settings
 
 NAMES = {
@@ -33,6 +37,9 @@ NAMES = {
 
 # Longer than any caller waits: a statement that runs on for nobody would keep its connection from everybody.
 STATEMENT_SECONDS = 30
+# How long a process may go on with what it read of a workspace, when another replica heard of a change.
+REMEMBER_SECONDS = 5.0
+REMEMBERED = 10_000
 
 
 def metadata_of(schema: str) -> MetaData:
@@ -58,6 +65,23 @@ def enum_column(kind: type[StrEnum], name: str, **options: Any) -> Column[Any]:
     return Column(name, values, nullable=options.pop("nullable", False), **options)
 
 
+class Enums(TypeDecorator[list[Any]]):
+    """An array of text whose items are an enum's values."""
+
+    impl = ARRAY(Text)
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: list[Any] | None, dialect: Any) -> list[str] | None:
+        return value and [self.kind(each).value for each in value]
+
+    def process_result_value(self, value: list[str] | None, dialect: Any) -> list[Any] | None:
+        return value and [self.kind(each) for each in value]
+
+
 def instant_column(name: str, **options: Any) -> Column[Any]:
     return Column(name, DateTime(timezone=True), nullable=options.pop("nullable", False), **options)
 
@@ -65,22 +89,25 @@ def instant_column(name: str, **options: Any) -> Column[Any]:
 RowType = TypeVar("RowType", bound=Row)
 
 
+# The setting ends with the transaction, so that a pooled connection never brings the last tenant along.
+SET_TENANT = "SELECT set_config('mops.workspace', :id, true)"
+
+
 async def set_tenant(session: AsyncSession, workspace_id: UUID) -> None:
-    """Makes this transaction one workspace's. The setting ends with the transaction, so that a pooled connection
-    never brings the last tenant along."""
-    await session.execute(text("SELECT set_config('mops.workspace', :id, true)"), {"id": str(workspace_id)})
+    """Makes this transaction one workspace's."""
+    await session.execute(text(SET_TENANT), {"id": str(workspace_id)})
     session.info["workspace_id"] = workspace_id
 
 
-def workspace_of(session: AsyncSession) -> UUID:
-    workspace_id: UUID = session.info["workspace_id"]
+def workspace_of(source: Source) -> UUID:
+    workspace_id: UUID = source.info["workspace_id"]
     return workspace_id
 
 
-async def zone_of(session: AsyncSession) -> str:
+async def zone_of(source: Source) -> str:
     """The IANA zone that the workspace's days are in."""
-    found = text("SELECT zone FROM workspace WHERE workspace_id = :id")
-    return str(await session.scalar(found, {"id": workspace_of(session)}))
+    database: Database = source.info["database"]
+    return (await database.workspace(source)).zone
 
 
 async def get_row(session: AsyncSession, model: type[RowType], row_id: UUID, *, lock: bool = False) -> RowType:
@@ -97,8 +124,28 @@ async def add_row(session: AsyncSession, row: Row) -> None:
     await session.flush()
 
 
+@dataclass(frozen=True)
+class Workspace:
+    """What every part keeps of a workspace: its IANA zone, and its ISO 4217 reporting currency."""
+
+    zone: str
+    currency: str
+
+
+_WORKSPACE = text("SELECT zone, currency FROM workspace WHERE workspace_id = :id").columns(zone=Text, currency=Text)
+
+
+_UNWATCHED = nullcontext()
+
+
+def _refuse_dead(connection: Any, *_: Any) -> None:
+    """Has the pool replace a connection that died while it lay idle, without a round trip to find out."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+
+
 class Database:
-    """One pool of one login role, and the three kinds of transaction that it is used for."""
+    """One pool of one login role, and the kinds of transaction that it is used for."""
 
     def __init__(self, url: SecretStr, worker_role: str, pool: int, part: str, clock: Callable[[], datetime]) -> None:
         address = make_url(url.get_secret_value()).set(drivername="postgresql+asyncpg")
@@ -109,17 +156,19 @@ class Database:
             max_overflow=0,
             pool_timeout=5,
             connect_args={"server_settings": {"jit": "off", "statement_timeout": f"{STATEMENT_SECONDS}s"}},
-            # A connection may have died while it lay idle; and what is bound to a statement may be somebody's name.
-            pool_pre_ping=True,
+            # What is bound to a statement may be somebody's name.
             hide_parameters=True,
         )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
         self.worker_role = worker_role
+        self._workspaces: dict[UUID | None, tuple[float, Workspace]] = {}
         self.clock = clock
         # Who acts where nobody calls.
         self.actor = f"system:{part}"
-        self.known_workspaces: set[UUID] = set()
         self.subscribers: list[str] = []
         self.after_commit: Callable[[], None] = lambda: None
+        # Around each statement of a Reader, which SQLAlchemy's events don't see.
+        self.watch_read: Callable[[str], AbstractContextManager[Any]] = lambda _: _UNWATCHED
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -128,10 +177,12 @@ class Database:
     async def _transaction(self) -> AsyncIterator[AsyncSession]:
         async with AsyncSession(self.engine, expire_on_commit=False, sync_session_class=AuditedSession) as session:
             session.info.update(
-                subscribers=self.subscribers, clock=self.clock, actor=self.actor, operation="", request_id=""
-            )
+                database=self, subscribers=self.subscribers, clock=self.clock, actor=self.actor, operation="",
+                request_id="",
+            )  # fmt: skip
             async with session.begin():
                 yield session
+            self._workspaces.pop(session.info.get("learned"), None)
             if session.info.get("recorded"):
                 self.after_commit()
 
@@ -149,12 +200,42 @@ class Database:
         workspace_id = who.workspace_id
         async with self.tenant(workspace_id) as session:
             session.info.update(actor=who.subject, operation=operation, request_id=request_id)
-            if workspace_id not in self.known_workspaces:
-                known = text("SELECT 1 FROM workspace WHERE workspace_id = :id")
-                if not await session.scalar(known, {"id": workspace_id}):
-                    raise Unavailable("this workspace isn't known here yet; it is on its way", code="workspace_unknown")
-                self.known_workspaces.add(workspace_id)
+            await self.workspace(session)
             yield session
+
+    @asynccontextmanager
+    async def reading(self, workspace_id: UUID) -> AsyncIterator[Reader]:
+        """A read-only transaction that sees one workspace, without the ORM. Unavailable as for `caller`."""
+        pooled = await self.engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        try:
+            # In one round trip, which takes no parameters; a UUID's text holds nothing that could end a literal.
+            await connection.execute("BEGIN READ ONLY; " + SET_TENANT.replace(":id", f"'{workspace_id}'"))
+            reader = Reader(connection, {"workspace_id": workspace_id, "database": self})
+            await self.workspace(reader)
+            yield reader
+        finally:
+            try:
+                await connection.execute("COMMIT")
+            except BaseException:
+                pooled.invalidate()
+                raise
+            finally:
+                pooled.close()
+
+    async def workspace(self, source: Source) -> Workspace:
+        """The transaction's workspace, as it was at most REMEMBER_SECONDS ago; Unavailable until it is announced."""
+        workspace_id = workspace_of(source)
+        until, known = self._workspaces.get(workspace_id, (0.0, None))
+        if known is None or until < time.monotonic():
+            row = (await source.execute(_WORKSPACE, {"id": workspace_id})).one_or_none()
+            if row is None:
+                raise Unavailable("this workspace isn't known here yet; it is on its way", code="workspace_unknown")
+            known = Workspace(row.zone, row.currency)
+            if len(self._workspaces) >= REMEMBERED:
+                self._workspaces.clear()
+            self._workspaces[workspace_id] = (time.monotonic() + REMEMBER_SECONDS, known)
+        return known
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[AsyncSession]:
@@ -190,11 +271,21 @@ async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterat
         yield session
 
 
+async def _reader(request: Request) -> AsyncIterator[Reader]:
+    database: Database = request.app.state.database
+    # The route's scope, which comes before its parameters, has found who calls; to ask again costs as much as the read.
+    principal: Principal = request.state.principal
+    async with database.reading(principal.workspace_id) as reader:
+        yield reader
+
+
 # "function" ends the dependency, and so commits, before the answer leaves; the default commits after it.
 Session = Annotated[AsyncSession, Depends(_session, scope="function")]
+# What a GET asks for in place of a Session.
+Reading = Annotated[Reader, Depends(_reader, scope="function")]
 
 
-def _now(request: Request) -> datetime:
+async def _now(request: Request) -> datetime:
     clock: Callable[[], datetime] = request.app.state.clock
     return clock()
 

@@ -2,9 +2,12 @@
 
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Self
+from functools import lru_cache
+from operator import attrgetter
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -49,7 +52,7 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-UtcDatetime = Annotated[datetime, AfterValidator(_utc), PlainSerializer(rfc3339, return_type=str, when_used="json")]
+UtcDatetime = Annotated[datetime, AfterValidator(_utc)]
 
 
 def _known_zone(name: str) -> str:
@@ -147,6 +150,11 @@ class Interval(Input):
             raise ValueError("end must be after start")
         return self
 
+    @classmethod
+    def of(cls, start: date, end: date) -> "Interval":
+        """Of two days that are kept, and so were checked when they came in."""
+        return bare(cls, {"start": start, "end": end})
+
 
 class Money(Input):
     """An amount with its currency: `{"amount": "1234.50", "currency": "EUR"}`. Kept as integer minor units."""
@@ -187,3 +195,40 @@ class Readable(BaseModel):
     """What a caller gets: built from rows, or from anything with the same attributes."""
 
     model_config = ConfigDict(from_attributes=True)
+    # The field that says whose it is, which every answer holds.
+    IDENTITY: ClassVar[str] = "id"
+
+    @classmethod
+    def of(cls, row: Any, *, only: frozenset[str] | None = None, **derived: Any) -> Self:
+        """From a row's attributes, and from `derived` what isn't on it; of the fields in `only`, if given.
+
+        Nothing is checked: what is kept was checked when it came in.
+        """
+        names, read = _attributes(cls, only, *derived)
+        values = dict(zip(names, read(row), strict=True))
+        values.update(derived if only is None else {name: derived[name] for name in derived.keys() & only})
+        return bare(cls, values)
+
+
+ModelType = TypeVar("ModelType", bound=BaseModel)
+
+
+def bare(kind: type[ModelType], values: dict[str, Any]) -> ModelType:
+    """An instance with just these values: what `model_construct` makes, in a tenth of its time."""
+    made = object.__new__(kind)
+    object.__setattr__(made, "__dict__", values)
+    object.__setattr__(made, "__pydantic_fields_set__", set(values))
+    object.__setattr__(made, "__pydantic_extra__", None)
+    object.__setattr__(made, "__pydantic_private__", None)
+    return made
+
+
+@lru_cache(maxsize=1000)
+def _attributes(
+    kind: type[Readable], only: frozenset[str] | None, *derived: str
+) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Which fields are read from a row, and what reads them."""
+    names = tuple(name for name in kind.model_fields if name not in derived and (only is None or name in only))
+    if len(names) < 2:  # an attrgetter of one name gives its value, and of none isn't
+        return names, lambda row: tuple(getattr(row, name) for name in names)
+    return names, attrgetter(*names)

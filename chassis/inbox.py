@@ -121,6 +121,7 @@ async def learn_workspace(session: AsyncSession, event: Incoming) -> None:
                 SET name = excluded.name, zone = excluded.zone, currency = excluded.currency"""),
         {"id": event.workspaceid, **workspace.model_dump()},
     )
+    session.info["learned"] = event.workspaceid
 
 
 WORKSPACE_EVENTS: Mapping[str, Handler] = {

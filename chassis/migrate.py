@@ -36,7 +36,7 @@ def config_of(part: str, stack: str, connection: Connection | None = None) -> Co
 def migrate(connection: Connection, part: str, stack: str, revision: str = "heads") -> None:
     """Brings one schema up to its newest form, or down to `base`, as the role that owns it.
 
-    While it waits for a table, whoever comes after it waits for it: so it doesn't wait long, and tries again, as it does
+    While it waits for a table, whoever comes after it waits too: so it doesn't wait long, and tries again, as it does
     where it and the version that serves wait for each other. All or nothing, each time.
     """
     connection.execute(text(f'SET ROLE "{stack}_owner"'))

@@ -1,8 +1,8 @@
-"""Decides how lists are read: page by page, by a batch of ids, or a page for each of many parents in one query."""
+"""Decides what pages of lists look like, and how the ORM reads one that is shown otherwise than it is kept."""
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -10,13 +10,11 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import sqlmodel
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import Select, SQLColumnExpression, cast, exists, func, select, true, tuple_
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import Select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute, aliased
-from sqlalchemy.types import Uuid
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.errors import Invalid
@@ -61,9 +59,6 @@ class Groups(BaseModel, Generic[Item]):
 
 
 Ids = Annotated[list[UUID], Query(max_length=MOST, description=f"Only these, up to {MOST}.")]
-LimitPer = Annotated[
-    int | None, Query(ge=1, le=MOST, description="Answer in groups: so many items for each parent that is named.")
-]
 
 
 @dataclass(frozen=True)
@@ -148,28 +143,6 @@ async def page(
     return rows, _cut(rows, asked.limit, asked, columns)
 
 
-async def grouped(
-    session: AsyncSession, model: type[RowType], statement: Select[Any], parent: SQLColumnExpression[Any],
-    keys: Sequence[UUID], limit_per: int, asked: Listing,
-) -> list[tuple[UUID, list[RowType], str | None]]:  # fmt: skip
-    """A page of the statement for each parent, all in one query."""
-    if asked.cursor is not None and len(keys) > 1:
-        raise Invalid.field("cursor", "a cursor of a group goes with that one parent", "cursor")
-    distinct = list(dict.fromkeys(keys))
-    wanted = func.unnest(cast(distinct, ARRAY(Uuid))).table_valued("key").render_derived("wanted")
-    ordered, columns = _ordered(statement.where(parent == wanted.c.key), model, asked)
-    lateral = ordered.limit(limit_per + 1).correlate(wanted).lateral("each")
-    each = aliased(model, lateral)
-    rows: dict[UUID, list[RowType]] = {key: [] for key in distinct}
-    order = [getattr(each, column.key) for column in columns]
-    if asked.sort.startswith("-"):
-        order = [column.desc() for column in order]
-    found = select(wanted.c.key, each).join_from(wanted, lateral, onclause=true()).order_by(*order)
-    for key, row in (await session.execute(found)).all():
-        rows[key].append(row)
-    return [(key, rows[key], _cut(rows[key], limit_per, asked, columns)) for key in distinct]
-
-
 def filtered(model: type[RowType], **wanted: Sequence[Any]) -> SelectOfScalar[RowType]:
     """Rows of which each named field is one of the values given for it; a field without values filters nothing."""
     statement = sqlmodel.select(model)
@@ -177,45 +150,3 @@ def filtered(model: type[RowType], **wanted: Sequence[Any]) -> SelectOfScalar[Ro
         if values:
             statement = statement.where(getattr(model, name).in_(values))
     return statement
-
-
-@dataclass(frozen=True)
-class Parent:
-    """What rows can hang on: the column that names the parent, the ids that a caller named, and how the column's table
-    is joined where it isn't the rows' own."""
-
-    column: Any
-    ids: Sequence[UUID]
-    join: tuple[Any, Any] | None = None
-
-    def narrow(self, statement: Select[Any]) -> Select[Any]:
-        """Only rows of the parents that were named, if any were."""
-        if not self.ids:
-            return statement
-        named = self.column.in_(self.ids)
-        return statement.where(exists().where(self.join[1], named) if self.join else named)
-
-
-async def listed(
-    request: Request, session: AsyncSession, model: type[RowType], statement: Select[Any], asked: Listing,
-    limit_per: int | None, read: Callable[[list[RowType]], Awaitable[list[Any]]], **parents: Parent,
-) -> Page[Any] | Groups[Any]:  # fmt: skip
-    """What every list answers: a page of the statement's rows that hang on the parents named; or, with `limit_per`, a
-    page for each id of the parent that is named first in the URL. One query, and one `read` of all the rows."""
-    by = next((name for name in request.query_params if name in parents), None) if limit_per else None
-    for name, each in parents.items():
-        # Grouping says of its own parent what the filter would; said twice, the planner may sort all rows at once.
-        statement = statement if name == by else each.narrow(statement)
-    if limit_per is None:
-        rows, next_cursor = await page(session, model, statement, asked)
-        return Page(items=await read(rows), next_cursor=next_cursor)
-    if by is None:
-        raise Invalid.field("limit_per", f"name what to group by: {' or '.join(parents)}", "no_parent")
-    parent = parents[by]
-    if parent.join:
-        statement = statement.join(*parent.join)
-    found = await grouped(session, model, statement, parent.column, parent.ids, limit_per, asked)
-    items = iter(await read([row for _, rows, _ in found for row in rows]))
-    return Groups(
-        groups=[Group(key=key, items=[next(items) for _ in rows], next_cursor=more) for key, rows, more in found]
-    )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from asyncpg import InterfaceError, PostgresError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -147,10 +148,10 @@ def frames_of(problem: BaseException) -> Iterator[str]:
 
 def _database(request: Request, problem: Exception) -> JSONResponse:
     """What the database refuses is the caller's mistake when a constraint says so, and our trouble otherwise."""
-    assert isinstance(problem, DBAPIError)  # noqa: S101
-    state = getattr(problem.orig, "sqlstate", None) or ""
-    cause = getattr(problem.orig, "__cause__", None)
-    constraint = getattr(cause, "constraint_name", None) or ""
+    # By way of SQLAlchemy, or from the driver itself.
+    said = problem.orig if isinstance(problem, DBAPIError) else problem
+    state = getattr(said, "sqlstate", None) or ""
+    constraint = getattr(getattr(said, "__cause__", None), "constraint_name", None) or ""
     columns = request.app.state.constraints.get(constraint, ())
     if isinstance(problem, IntegrityError) and state == UNIQUE:
         fields = tuple(FieldError(column, "taken", f"this {column} is taken") for column in columns)
@@ -182,7 +183,8 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _mops)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(DBAPIError, _database)
+    for refusal in (DBAPIError, PostgresError, InterfaceError):
+        app.add_exception_handler(refusal, _database)
     app.add_exception_handler(StaleDataError, _changed_meanwhile)
     app.add_exception_handler(PoolTimeout, _busy)
     app.add_exception_handler(OSError, _busy)

@@ -20,6 +20,7 @@ from chassis.identity import ServiceAccount
 from chassis.inbox import WORKSPACE_EVENTS, Handler, inbox_router
 from chassis.job_list import jobs_router
 from chassis.jobs import Deferred, Job, Runner
+from chassis.listing import describe_lists
 from chassis.measures import Measures
 from chassis.outbox import Relay
 from chassis.settings import Settings
@@ -84,6 +85,8 @@ def _describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             document = make()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            describe_lists(app, document)
+            schemas = document["components"]["schemas"]
             for model in (problems.Problem, problems.ProblemField):
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schema.pop("$defs", None)
@@ -128,6 +131,8 @@ def _lifespan(jobs: Sequence[Job | Deferred], resources: Sequence[Resource]) -> 
             )
             stack.push_async_callback(database.close)
             state.tracing.watch(database.engine)
+            if state.tracing.records:
+                database.watch_read = state.tracing.statement
             if getattr(state, "verifier", None) is None:
                 # Other issuers may be behind the company's proxy and certificates.
                 outside = await stack.enter_async_context(httpx.AsyncClient()) if settings.trusted_issuers else None

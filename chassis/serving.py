@@ -16,9 +16,10 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\
 
 class Patient(HttpToolsProtocol):
     """uvicorn's protocol with the two limits that it lacks: who connects has so long, and so many bytes, to say what
-    they want. What trickles in behind an answer counts like the head of the next request."""
+    they want. The rest of a body that was answered before its end has as long."""
 
     _in_head = True
+    _in_body = False
     _head_bytes = 0
     _deadline: TimerHandle | None = None
 
@@ -43,13 +44,26 @@ class Patient(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end_head()
-        self._in_head = False
+        self._in_head, self._in_body = False, True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_body = False
+        if self.cycle.response_complete:
+            self._await_next()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self.pipeline:
-            self._in_head, self._head_bytes = True, 0
+        if self._in_body:
+            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        elif not self.pipeline:
+            self._await_next()
+
+    def _await_next(self) -> None:
+        """The next head's bytes count from here; its time, from its first byte on."""
+        self._end_head()
+        self._in_head, self._head_bytes = True, 0
 
     def _begin_head(self) -> None:
         self._in_head, self._head_bytes = True, 0

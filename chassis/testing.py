@@ -17,8 +17,10 @@ from joserfc.jwk import KeySet, OKPKey
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from pydantic import SecretStr
+from sqlalchemy import event
 
 from chassis import migrate
+from chassis.db import Database
 from chassis.settings import Settings
 from chassis.stack import parts
 from chassis.telemetry import Tracing, http_client
@@ -107,6 +109,29 @@ class TestStack:
                 app.state.verifier.trust(KeySet([self.key]).as_dict(private=False))
                 await stack.enter_async_context(app.router.lifespan_context(app))
             yield
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[str]]:
+    """What is asked of a part's database meanwhile, through its sessions and its readers."""
+    seen: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        seen.append(statement)
+
+    @contextmanager
+    def note_read(statement: str) -> Iterator[None]:
+        seen.append(statement)
+        yield
+
+    before = database.watch_read
+    database.watch_read = note_read
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        database.watch_read = before
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
 
 
 @pytest.fixture(scope="session")

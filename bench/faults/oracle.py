@@ -27,7 +27,7 @@ ROWS = {
     "campaign": "SELECT slug, id FROM goals.campaign WHERE workspace_id = $1",
     "objective": "SELECT name, id FROM goals.objective WHERE workspace_id = $1",
     "goal": "SELECT title, id FROM goals.goal WHERE workspace_id = $1",
-    "activation": "SELECT title, id FROM goals.goal WHERE workspace_id = $1 AND state = 'active'",
+    "activation": "SELECT title, id FROM goals.goal WHERE workspace_id = $1 AND activated_at IS NOT NULL",
     "source": "SELECT name, id FROM metrics.source WHERE workspace_id = $1",
     "line": "SELECT name, id FROM budget.line WHERE workspace_id = $1",
     "cancellation": "SELECT id::text, id FROM goals.campaign WHERE workspace_id = $1 AND state = 'cancelled'",
@@ -49,7 +49,7 @@ PUBLISHED = {
     "goals.campaign.cancelled": CANCELLED,
     "budget.campaign.released": CANCELLED,
     "goals.goal.created": "SELECT id FROM goals.goal WHERE workspace_id = $1",
-    "goals.goal.activated": "SELECT id FROM goals.goal WHERE workspace_id = $1 AND state = 'active'",
+    "goals.goal.activated": "SELECT id FROM goals.goal WHERE workspace_id = $1 AND activated_at IS NOT NULL",
 }
 
 

@@ -122,7 +122,10 @@ class Contract:
                     path=path,
                     description=said.get("description"),
                     in_graph=in_graph,
-                    parameters=tuple(_parameter(each) for each in said.get("parameters", ())),
+                    # Which fields are asked for is the graph's own matter.
+                    parameters=tuple(
+                        _parameter(each) for each in said.get("parameters", ()) if each["name"] != "fields"
+                    ),
                     body=body.get("application/json", {}).get("schema"),
                     answers=tuple(self._answers(said["responses"])),
                 )

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from chassis.testing import START, Clock, TestStack
+from chassis.testing import START, Clock, TestStack, statements
 from services.budget.ledger import store
 from services.budget.ledger.rules import Amounts, EntryKind
 from tests.budget.test_plan import open_line, wrong_fields
@@ -253,17 +253,8 @@ async def test_a_batch_of_positions_is_one_query_whatever_its_size(
     budget: httpx.AsyncClient, apps: dict[str, FastAPI], path: str, key: str
 ) -> None:
     await budget.get("/v1/lines")  # the first request of a workspace also asks whether it is known
-    seen: list[str] = []
-    engine = apps["budget"].state.database.engine.sync_engine
-
-    def see(_: Any, __: Any, statement: str, *___: Any) -> None:
-        seen.append(statement)
-
-    event.listen(engine, "before_cursor_execute", see)
-    try:
+    with statements(apps["budget"].state.database) as seen:
         answer = await budget.get(path, params={key: [str(uuid4()) for _ in range(200)]})
-    finally:
-        event.remove(engine, "before_cursor_execute", see)
     assert answer.status_code == 200, answer.text
     assert sum("set_config" not in statement for statement in seen) == 1
     assert len(answer.json()["items"]) == (200 if key == "campaign_id" else 0)
@@ -286,7 +277,7 @@ async def test_another_workspace_learns_nothing_of_our_money_and_cannot_add_to_i
     assert (await theirs.get(f"{path}/position")).status_code == 404
     assert (await theirs.get(f"{path}/position", params={"as_of": START.isoformat()})).status_code == 404
     assert (await theirs.post(f"{path}/allot", json={"amount": money("1")})).status_code == 404
-    assert (await theirs.get("/v1/line-positions", params={"line_id": line["id"]})).json() == {"items": []}
+    assert (await theirs.get("/v1/line-positions", params={"line_id": line["id"]})).json()["items"] == []
     (item,) = (await theirs.get("/v1/positions", params={"campaign_id": campaign})).json()["items"]
     assert item["position"] == position("0.00")
     assert (await budget.get(f"{path}/position")).json()["allotted"] == money("10.00")

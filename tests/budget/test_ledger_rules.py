@@ -75,7 +75,7 @@ def test_a_campaign_has_a_position_only_in_the_reporting_currency(sums: dict[str
 
 @given(amounts, currencies)
 def test_a_position_shows_every_minor_unit(balance: Amounts, currency: str) -> None:
-    position = Position.of(balance, currency)
+    position = Position.of_amounts(balance, currency)
     shown = [position.allotted, position.reserved, position.committed, position.actual, position.available]
     assert [money.minor for money in shown] == [*vars(balance).values(), balance.available]
     places = {"EUR": 2, "JPY": 0, "KWD": 3}[currency]

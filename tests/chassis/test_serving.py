@@ -131,6 +131,22 @@ async def test_what_trickles_in_behind_an_answer_is_cut(port: int) -> None:
     writer.close()
 
 
+async def test_a_body_that_was_answered_before_its_end_is_not_taken_for_the_next_head(
+    port: int, workspace: Workspace
+) -> None:
+    """As when the database is away: the answer comes at once, and the client sends on what it had begun."""
+    body = b"x" * (3 * serving.HEAD_BYTES)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+    async with asyncio.timeout(20 * PATIENCE):
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 404 ")
+        writer.write(body)
+        writer.write(head(workspace, 2) + b"{}")
+        said = await reader.readuntil(b"HTTP/1.1 422 ")
+    assert b"HTTP/1.1 431" not in said
+    writer.close()
+
+
 async def test_a_connection_that_is_kept_serves_many_requests_however_long_they_all_take(
     port: int, workspace: Workspace
 ) -> None:

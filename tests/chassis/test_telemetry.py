@@ -51,6 +51,14 @@ async def test_a_statement_is_told_without_what_is_bound_to_it(goals: httpx.Asyn
     assert not [span for span in stack.spans if "Zanzibar" in str(span.attributes)]
 
 
+async def test_what_a_reader_asks_is_told_too(goals: httpx.AsyncClient, stack: TestStack) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4799"
+    read = await goals.get("/v1/campaigns", headers={"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"})
+    assert read.status_code == 200
+    told = [str((span.attributes or {}).get("db.query.text")) for span in spans_of(stack, trace_id)]
+    assert any("FROM goals.campaign" in each for each in told)
+
+
 @pytest.mark.parametrize("given", [{}, PARENT, {"traceparent": "nonsense"}, {"x-request-id": "of-mine.7"}])
 async def test_a_log_line_names_the_trace_and_the_request(
     goals: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, given: dict[str, str]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import Field as Described
@@ -15,7 +15,6 @@ from chassis.editing import Editable, Patch
 from chassis.fields import Input, Name, Readable, UtcDatetime
 from services.assets.asset.rules import AssetAction, AssetKind, AssetState, fits_kind
 from services.assets.db import Table
-from services.assets.version.rules import content_path
 
 MOST_CAMPAIGNS = 50
 
@@ -60,6 +59,10 @@ class Asset(Table, Editable, table=True):
     @property
     def uploader(self) -> str:
         return self.uploaded_by or self.created_by
+
+    @property
+    def fits_kind(self) -> bool | None:
+        return fits_kind(self.kind, self.media_type)
 
 
 class AssetCampaign(Table, table=True):
@@ -146,17 +149,6 @@ class AssetRead(Readable):
     uploaded_at: UtcDatetime
     created_at: UtcDatetime
     version: int = Described(description="Rises with every change; send it as If-Match.")
-
-    @classmethod
-    def of(cls, asset: Asset, campaign_ids: Sequence[UUID], base_url: str) -> Self:
-        return cls(
-            **asset.model_dump(include=set(AssetRead.model_fields) - {"uploaded_by", "uploaded_at"}),
-            campaign_ids=campaign_ids,
-            fits_kind=fits_kind(asset.kind, asset.media_type),
-            content_url=base_url + content_path(asset.id, asset.current_version),
-            uploaded_by=asset.uploader,
-            uploaded_at=asset.uploaded_at or asset.created_at,
-        )
 
 
 class AssetStepRead(Readable):

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import and_, col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.db import get_row, workspace_of
-from chassis.paging import filtered
+from chassis.answers import Derive, by_id, of_row
+from chassis.db import get_row
+from chassis.reading import Source
 from services.assets.asset.models import Asset, AssetCampaign, AssetStep
-from services.assets.asset.rules import AssetAction, AssetKind, AssetState
+from services.assets.asset.rules import AssetAction, AssetState
+from services.assets.version.rules import content_path
 
 MOST_DUPLICATES = 20
 
@@ -54,15 +55,26 @@ async def add_step(
     await session.flush()
 
 
-async def campaigns_of(session: AsyncSession, asset_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+_CAMPAIGNS_OF = text("SELECT asset_id, campaign_id FROM asset_campaign WHERE asset_id = ANY(:ids) ORDER BY id")
+
+
+async def campaigns_of(source: Source, asset_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     """Campaigns of many assets, in one query; each asset's in the order they were named."""
-    statement = select(AssetCampaign).where(
-        col(AssetCampaign.workspace_id) == workspace_of(session), col(AssetCampaign.asset_id).in_(set(asset_ids))
-    )
     found: dict[UUID, list[UUID]] = {asset_id: [] for asset_id in asset_ids}
-    for link in await session.scalars(statement.order_by(col(AssetCampaign.id))):
-        found[link.asset_id].append(link.campaign_id)
+    for asset_id, campaign_id in (await source.execute(_CAMPAIGNS_OF, {"ids": list(asset_ids)})).all():
+        found[asset_id].append(campaign_id)
     return found
+
+
+def derived(base_url: str) -> dict[str, Derive]:
+    """What of an asset as callers get it isn't on its row."""
+    return {
+        "campaign_ids": by_id(campaigns_of),
+        "content_url": of_row(lambda asset: base_url + content_path(asset.id, asset.current_version)),
+        # Rows from before there were versions say neither.
+        "uploaded_by": of_row(lambda asset: asset.uploader),
+        "uploaded_at": of_row(lambda asset: asset.uploaded_at or asset.created_at),
+    }
 
 
 async def duplicates_of(session: AsyncSession, asset: Asset) -> list[UUID]:
@@ -75,33 +87,6 @@ async def duplicates_of(session: AsyncSession, asset: Asset) -> list[UUID]:
         .order_by(col(Asset.id))
     )
     return list(await session.scalars(statement.limit(MOST_DUPLICATES)))
-
-
-def select_assets(
-    ids: Sequence[UUID], kinds: Sequence[AssetKind], states: Sequence[AssetState], media_types: Sequence[str],
-    sha256: Sequence[str], q: str | None, created_from: datetime | None, created_to: datetime | None,
-) -> SelectOfScalar[Asset]:  # fmt: skip
-    """Assets that fit every filter given. A media type may end in `/*`."""
-    statement = filtered(Asset, id=ids, kind=kinds, state=states, sha256=sha256)
-    if media_types:
-        whole = [each for each in media_types if not each.endswith("/*")]
-        families = [
-            col(Asset.media_type).startswith(each[:-1], autoescape=True) for each in media_types if each[-2:] == "/*"
-        ]
-        statement = statement.where(or_(col(Asset.media_type).in_(whole), *families))
-    if q:
-        # No index serves this: under row-level security none but a leakproof operator may look before the policy has,
-        # and none of text search is. It narrows what the workspace's other indexes found.
-        statement = statement.where(func.lower(col(Asset.title)).contains(q.lower(), autoescape=True))
-    if created_from is not None:
-        statement = statement.where(col(Asset.created_at) >= created_from)
-    if created_to is not None:
-        statement = statement.where(col(Asset.created_at) < created_to)
-    return statement
-
-
-def select_steps(ids: Sequence[UUID]) -> SelectOfScalar[AssetStep]:
-    return filtered(AssetStep, id=ids)
 
 
 CAMPAIGN_LINK = and_(

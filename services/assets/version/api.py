@@ -3,31 +3,33 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 
-from chassis.db import Now, Session, calling
+from chassis.answers import Derive, listed, of_row, read_of
+from chassis.db import Now, Reading, Session, calling
 from chassis.errors import Conflict
 from chassis.identity import CurrentPrincipal, Principal, scope
+from chassis.listing import Listing, Parent, listing
 from chassis.outbox import record
-from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
+from chassis.paging import Groups, Page
 from services.assets.asset.models import AssetRead
 from services.assets.asset.rules import AssetAction, duplicates_told, next_state
-from services.assets.asset.store import add_step, campaigns_of, duplicates_of, get_asset
+from services.assets.asset.store import add_step, campaigns_of, derived, duplicates_of, get_asset
 from services.assets.events import AssetReplaced
 from services.assets.version import store
 from services.assets.version.content import content_of
 from services.assets.version.intake import take_in
 from services.assets.version.models import AssetVersion, AssetVersionRead
 from services.assets.version.multipart import received
+from services.assets.version.rules import content_path
 
 router = APIRouter(tags=["versions of assets"])
 
 # Some hundred bytes each.
 MOST_REMEMBERED = 10_000
 Number = Annotated[int, Path(ge=1, le=1_000_000, description="1, 2, ... within the asset.")]
-Sha256 = Annotated[str, Query(pattern="^[0-9a-f]{64}$")]
 
 _BODY = {
     "title": "AssetVersionUpload",
@@ -91,34 +93,27 @@ async def create_asset_version(
         campaign_ids = (await campaigns_of(session, [id]))[id]
         await record(session, AssetReplaced(**asset.told(campaign_ids)), id, now)
         answer.headers.update(duplicates_told(await duplicates_of(session, asset)))
-    return AssetRead.of(asset, campaign_ids, _here(request))
+        return await read_of(session, AssetRead, asset, **derived(_here(request)))
 
 
 @router.get("/v1/assets/{id}/versions/{number}", dependencies=[scope("assets:read")])
 async def get_asset_version(id: UUID, number: Number, request: Request, session: Session) -> AssetVersionRead:
     """One version of an asset, without its bytes."""
-    return AssetVersionRead.of(await store.get_version(session, id, number), _here(request))
+    version = await store.get_version(session, id, number)
+    return await read_of(session, AssetVersionRead, version, content_url=_urls(request))
 
 
 @router.get("/v1/asset-versions", dependencies=[scope("assets:read")])
 async def list_asset_versions(
     request: Request,
-    session: Session,
-    id: Ids = [],
-    asset_id: Ids = [],
-    sha256: Annotated[list[Sha256], Query(max_length=MOST, description="Of the bytes, in hex.")] = [],
-    limit_per: LimitPer = None,
-    asked: Listing = listing(),
+    reading: Reading,
+    asked: Listing[AssetVersionRead] = listing(
+        AssetVersion, AssetVersionRead, by=("sha256",), parents={"asset_id": Parent(AssetVersion.asset_id)}
+    ),
 ) -> Page[AssetVersionRead] | Groups[AssetVersionRead]:
     """Versions of assets, the oldest first unless sorted otherwise. With `limit_per`: so many for each `asset_id` that
     is named, in groups."""
-
-    async def read(versions: list[AssetVersion]) -> list[AssetVersionRead]:
-        return [AssetVersionRead.of(version, _here(request)) for version in versions]
-
-    by_asset = Parent(AssetVersion.asset_id, asset_id)
-    statement = store.select_versions(id, sha256)
-    return await listed(request, session, AssetVersion, statement, asked, limit_per, read, asset_id=by_asset)
+    return await listed(reading, asked, content_url=_urls(request))
 
 
 @router.head("/v1/assets/{id}/content", dependencies=[scope("assets:read")], include_in_schema=False)
@@ -167,3 +162,8 @@ async def _remembered(request: Request, who: Principal, asset_id: UUID, number: 
 
 def _here(request: Request) -> str:
     return str(request.app.state.settings.told_url("assets"))
+
+
+def _urls(request: Request) -> Derive:
+    here = _here(request)
+    return of_row(lambda version: here + content_path(version.asset_id, version.number))

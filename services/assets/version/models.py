@@ -1,7 +1,6 @@
 """Decides what a version of an asset is made of."""
 
 from datetime import datetime
-from typing import Self
 from uuid import UUID
 
 from pydantic import Field as Described
@@ -11,7 +10,6 @@ from sqlmodel import Field
 from chassis.db import instant_column
 from chassis.fields import Readable, UtcDatetime
 from services.assets.db import Table
-from services.assets.version.rules import content_path
 
 
 class AssetVersion(Table, table=True):
@@ -52,10 +50,3 @@ class AssetVersionRead(Readable):
     content_url: str = Described(description="Where the bytes are; same URL, same bytes, for ever.")
     uploaded_by: str
     uploaded_at: UtcDatetime
-
-    @classmethod
-    def of(cls, version: AssetVersion, base_url: str) -> Self:
-        return cls(
-            **version.model_dump(include=set(cls.model_fields)),
-            content_url=base_url + content_path(version.asset_id, version.number),
-        )

@@ -1,15 +1,12 @@
 """Decides how versions of assets are read."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import workspace_of
 from chassis.errors import NotFound
-from chassis.paging import filtered
 from services.assets.version.models import AssetVersion
 
 
@@ -25,8 +22,3 @@ async def get_version(session: AsyncSession, asset_id: UUID, number: int) -> Ass
     if found is None:
         raise NotFound(f"no version {number} of an asset {asset_id}")
     return found
-
-
-def select_versions(ids: Sequence[UUID], sha256: Sequence[str]) -> SelectOfScalar[AssetVersion]:
-    """Versions that fit every filter given."""
-    return filtered(AssetVersion, id=ids, sha256=sha256)

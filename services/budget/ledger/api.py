@@ -1,15 +1,17 @@
 """Decides what callers can do with a line's money, and how they read what became of it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from chassis.db import Now, Session
+from chassis.answers import page_of
+from chassis.db import Now, Reading, Session
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
-from chassis.paging import MOST
+from chassis.listing import Fields, fields_of
+from chassis.paging import MOST, Page
 from services.budget.ledger import store
 from services.budget.ledger.models import (
     AllotmentCreate,
@@ -18,8 +20,6 @@ from services.budget.ledger.models import (
     PositionOfCampaign,
     PositionOfLine,
     PositionProblem,
-    PositionsOfCampaigns,
-    PositionsOfLines,
 )
 from services.budget.ledger.rules import EntryKind, MixedCurrencies, allotment, campaign_position
 from services.budget.plan import store as plan
@@ -39,7 +39,7 @@ async def allot_line(
     change = allotment(create.amount.minor, create.amount.currency, line.currency)
     balance = await store.lock_balance(session, id)
     after = await store.post(session, balance, EntryKind.ALLOT, change, who.subject, now, create.reason)
-    return LinePosition(line_id=id, **dict(Position.of(after, line.currency)))
+    return LinePosition.of_amounts(after, line.currency, line_id=id)
 
 
 @router.get("/v1/lines/{id}/position", dependencies=[scope("budget:read")])
@@ -53,33 +53,42 @@ async def get_line_position(
             examples=["2026-03-01T12:00:00Z"],
         ),
     ] = None,
+    fields: Fields = fields_of(LinePosition),
 ) -> LinePosition:
     """A line's position, now or at any instant of its past."""
     line = await plan.get_line(session, id)
     amounts = await (store.line_balance(session, id) if as_of is None else store.balance_at(session, id, as_of))
-    return LinePosition(line_id=id, **dict(Position.of(amounts, line.currency)))
+    return LinePosition.of_amounts(amounts, line.currency, line_id=id, only=fields)
 
 
 @router.get("/v1/line-positions", dependencies=[scope("budget:read")])
-async def list_line_positions(line_id: Wanted, session: Session) -> PositionsOfLines:
-    """Positions of many lines, each in its own currency."""
-    found = await store.line_balances(session, line_id)
-    return PositionsOfLines(
-        items=[PositionOfLine(line_id=key, position=Position.of(amounts, currency)) for key, currency, amounts in found]
-    )
+async def list_line_positions(
+    line_id: Wanted, reading: Reading, fields: Fields = fields_of(PositionOfLine)
+) -> Page[PositionOfLine]:
+    """Positions of many lines, each in its own currency, in the order asked for. Lines that don't exist are left
+    out."""
+    found = await store.line_balances(reading, line_id)
+    items = [
+        PositionOfLine.of(None, only=fields, line_id=key, position=Position.of_amounts(amounts, currency))
+        for key, currency, amounts in found
+    ]
+    return page_of(PositionOfLine, items)
 
 
 @router.get("/v1/positions", dependencies=[scope("budget:read")])
-async def list_campaign_positions(campaign_id: Wanted, session: Session) -> PositionsOfCampaigns:
-    """Positions of many campaigns: each the sum over all lines that carry it, children counted like any other, in the
-    workspace's reporting currency. A campaign that no line carries has zeros, whether or not it exists."""
-    reporting, found = await store.campaign_sums(session, campaign_id)
+async def list_campaign_positions(
+    campaign_id: Wanted, reading: Reading, fields: Fields = fields_of(PositionOfCampaign)
+) -> Page[PositionOfCampaign]:
+    """Positions of many campaigns, in the order asked for: each the sum over all lines that carry it, children counted
+    like any other, in the workspace's reporting currency. A campaign that no line carries has zeros, whether or not it
+    exists."""
+    reporting, found = await store.campaign_sums(reading, campaign_id)
     items = []
     for key, sums in found.items():
         decided = campaign_position(reporting, sums)
         if isinstance(decided, MixedCurrencies):
-            problem = PositionProblem.model_validate(decided)
-            items.append(PositionOfCampaign(campaign_id=key, position=None, problem=problem))
+            found_out: dict[str, Any] = {"position": None, "problem": PositionProblem.of(decided)}
         else:
-            items.append(PositionOfCampaign(campaign_id=key, position=Position.of(decided, reporting), problem=None))
-    return PositionsOfCampaigns(items=items)
+            found_out = {"position": Position.of_amounts(decided, reporting), "problem": None}
+        items.append(PositionOfCampaign.of(None, only=fields, campaign_id=key, **found_out))
+    return page_of(PositionOfCampaign, items)

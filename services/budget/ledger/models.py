@@ -1,7 +1,7 @@
 """Decides what the ledger keeps: entries that never change, a balance per line; and what callers send and get."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import Field as Described
@@ -74,28 +74,26 @@ class Position(Readable):
     available: Money = Described(description="What can still be asked for; below zero if a `warn` line was overspent.")
 
     @classmethod
-    def of(cls, amounts: Amounts, currency: str) -> Self:
+    def of_amounts(cls, amounts: Amounts, currency: str, *, only: frozenset[str] | None = None, **derived: Any) -> Self:
+        """`amounts` as money in a currency."""
         pots = {**vars(amounts), "available": amounts.available}
-        return cls(**{name: Money.of_minor(minor, currency) for name, minor in pots.items()})
+        money = {name: Money.of_minor(minor, currency) for name, minor in pots.items()}
+        return cls.of(None, only=only, **money, **derived)
 
 
 class LinePosition(Position):
     """A line's position in the line's currency."""
 
+    IDENTITY: ClassVar[str] = "line_id"
     line_id: UUID
 
 
 class PositionOfLine(Readable):
     """A line's position, as one of a batch."""
 
+    IDENTITY: ClassVar[str] = "line_id"
     line_id: UUID
     position: Position
-
-
-class PositionsOfLines(Readable):
-    """Positions in the order asked for. Lines that don't exist are left out."""
-
-    items: list[PositionOfLine]
 
 
 class PositionProblem(Readable):
@@ -108,12 +106,7 @@ class PositionProblem(Readable):
 class PositionOfCampaign(Readable):
     """The sum over all lines of a campaign in the workspace's reporting currency; null where there is a problem."""
 
+    IDENTITY: ClassVar[str] = "campaign_id"
     campaign_id: UUID
     position: Position | None
     problem: PositionProblem | None = Described(description="`mixed_currencies`: a line is in another currency.")
-
-
-class PositionsOfCampaigns(Readable):
-    """One item for each campaign asked for, in that order; zeros for one without lines."""
-
-    items: list[PositionOfCampaign]

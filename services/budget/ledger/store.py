@@ -11,6 +11,7 @@ from sqlmodel import col, func, select
 
 from chassis.db import workspace_of
 from chassis.errors import NotFound
+from chassis.reading import Source
 from services.budget.ledger.models import Balance, Entry
 from services.budget.ledger.rules import Amounts, EntryKind, posted
 
@@ -71,19 +72,19 @@ async def line_balance(session: AsyncSession, line_id: UUID) -> Amounts:
     return balance.amounts
 
 
-async def line_balances(session: AsyncSession, line_ids: Sequence[UUID]) -> list[tuple[UUID, str, Amounts]]:
+async def line_balances(source: Source, line_ids: Sequence[UUID]) -> list[tuple[UUID, str, Amounts]]:
     """Id, currency and balance of those lines that exist, in the order asked for; one query."""
-    rows = await session.execute(_LINES, {"workspace": workspace_of(session), "ids": list(dict.fromkeys(line_ids))})
+    rows = await source.execute(_LINES, {"workspace": workspace_of(source), "ids": list(dict.fromkeys(line_ids))})
     return [(row.key, row.currency, _amounts(row)) for row in rows]
 
 
 async def campaign_sums(
-    session: AsyncSession, campaign_ids: Sequence[UUID]
+    source: Source, campaign_ids: Sequence[UUID]
 ) -> tuple[str, Mapping[UUID, Mapping[str, Amounts]]]:
     """The reporting currency, and per campaign (in the order asked for) what its lines sum to in each currency; one
     query however many campaigns and lines."""
-    rows = await session.execute(
-        _CAMPAIGNS, {"workspace": workspace_of(session), "ids": list(dict.fromkeys(campaign_ids))}
+    rows = await source.execute(
+        _CAMPAIGNS, {"workspace": workspace_of(source), "ids": list(dict.fromkeys(campaign_ids))}
     )
     reporting = ""
     found: dict[UUID, dict[str, Amounts]] = {}

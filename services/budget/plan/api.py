@@ -1,15 +1,16 @@
 """Decides what callers can do with budget lines."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter
 
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import listed, read_row
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.editing import IfMatch, edited
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
-from chassis.paging import MOST, Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
+from chassis.listing import Fields, Listing, Parent, fields_of, listing
+from chassis.paging import Groups, Page
 from services.budget.ledger import store as ledger
 from services.budget.plan import store
 from services.budget.plan.models import Line, LineCreate, LinePatch, LineRead
@@ -27,7 +28,7 @@ async def create_line(create: LineCreate, session: Session, now: Now) -> LineRea
         assert_fits(line.frame, (await store.get_parent(session, line.parent_id)).frame)
     await store.add_line(session, line)
     await ledger.open_balance(session, line.id, now)
-    return LineRead.model_validate(line)
+    return LineRead.of(line)
 
 
 @router.patch("/v1/lines/{id}", dependencies=[scope("budget:write")])
@@ -36,7 +37,7 @@ async def update_line(id: UUID, patch: LinePatch, if_match: IfMatch, session: Se
     `overspent` when a line that is below zero should stop."""
     line = await store.get_line(session, id, lock=True)
     if_match.check(line)
-    wanted = edited(LineCreate, LineRead.model_validate(line), patch)
+    wanted = edited(LineCreate, LineRead.of(line), patch)
     if wanted.policy is not line.policy:
         assert_may_stop(wanted.policy, (await ledger.lock_balance(session, id)).amounts.available)
     line.sqlmodel_update(wanted.columns())
@@ -46,33 +47,26 @@ async def update_line(id: UUID, patch: LinePatch, if_match: IfMatch, session: Se
     if reach is not None:
         assert_holds(line.frame, *reach)
     await session.flush()
-    return LineRead.model_validate(line)
+    return LineRead.of(line)
 
 
 @router.get("/v1/lines/{id}", dependencies=[scope("budget:read")])
-async def get_line(id: UUID, session: Session) -> LineRead:
+async def get_line(id: UUID, reading: Reading, fields: Fields = fields_of(LineRead)) -> LineRead:
     """One line. What of its money is left is its position."""
-    return LineRead.model_validate(await store.get_line(session, id))
+    return await read_row(reading, Line, id, LineRead, fields)
 
 
 @router.get("/v1/lines", dependencies=[scope("budget:read")])
 async def list_lines(
-    request: Request,
-    session: Session,
-    id: Ids = [],
-    campaign_id: Ids = [],
-    department: Annotated[list[str], Query(max_length=MOST, examples=[["demand generation"]])] = [],
-    parent_id: Ids = [],
-    limit_per: LimitPer = None,
-    asked: Listing = listing("name", "period_start", "created_at"),
+    reading: Reading,
+    asked: Listing[LineRead] = listing(
+        Line,
+        LineRead,
+        sort=("name", "period_start", "created_at"),
+        by=("department", "period_start", "created_at"),
+        parents={"campaign_id": Parent(Line.campaign_id), "parent_id": Parent(Line.parent_id)},
+    ),
 ) -> Page[LineRead] | Groups[LineRead]:
     """Lines that fit every filter, the oldest first unless sorted otherwise. With `limit_per`: so many for each
     campaign or parent, whichever is named first."""
-
-    async def read(lines: list[Line]) -> list[LineRead]:
-        return [LineRead.model_validate(line) for line in lines]
-
-    return await listed(
-        request, session, Line, store.select_lines(id, department), asked, limit_per, read,
-        campaign_id=Parent(Line.campaign_id, campaign_id), parent_id=Parent(Line.parent_id, parent_id),
-    )  # fmt: skip
+    return await listed(reading, asked)

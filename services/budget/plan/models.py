@@ -24,6 +24,7 @@ class Line(Table, Editable, table=True):
         Index(None, "workspace_id", "campaign_id", "id"),
         Index(None, "workspace_id", "department", "id"),
         Index(None, "workspace_id", "parent_id", "id"),
+        *(Index(None, "workspace_id", each, "id") for each in ("name", "period_start", "created_at")),
     )
 
     name: str
@@ -39,7 +40,7 @@ class Line(Table, Editable, table=True):
 
     @property
     def period(self) -> Interval:
-        return Interval(start=self.period_start, end=self.period_end)
+        return Interval.of(self.period_start, self.period_end)
 
     @property
     def frame(self) -> Frame:

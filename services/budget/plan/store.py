@@ -1,16 +1,13 @@
 """Decides how budget lines are read and written."""
 
-from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, func, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import get_row, workspace_of
 from chassis.errors import Invalid
-from chassis.paging import filtered
 from services.budget.plan.models import Line
 
 
@@ -39,8 +36,3 @@ async def reach_of_children(session: AsyncSession, line_id: UUID) -> tuple[date,
     )
     first, last = (await session.execute(below)).one()
     return (first, last) if first else None
-
-
-def select_lines(ids: Sequence[UUID], departments: Sequence[str]) -> SelectOfScalar[Line]:
-    """Lines that fit every filter given."""
-    return filtered(Line, id=ids, department=departments)

@@ -38,7 +38,7 @@ async def follow_dates(session: AsyncSession, campaign: Campaign, who: str, now:
     """Brings a campaign where its dates have it today; what was missed while nobody looked is done step by step. Says
     whether anything was due."""
     before, today = campaign.state, await store.today_of(session, now)
-    while (state := due_state(campaign.state, campaign.flight, today)) is not None:
+    while (state := due_state(campaign.state, campaign.days, today)) is not None:
         await bring_to(session, campaign, state, who, now)
     return campaign.state is not before
 

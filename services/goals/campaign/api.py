@@ -1,20 +1,20 @@
 """Decides what callers can do with campaigns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import Derive, by_id, page, read_of, read_row
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.editing import IfMatch, Match, edited
-from chassis.fields import Interval
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, Principal, scope
+from chassis.listing import Fields, Listing, fields_of, listing
 from chassis.outbox import record
-from chassis.paging import MOST, Ids, Listing, Page, listing, page
+from chassis.paging import Page
 from services.goals.campaign import store
 from services.goals.campaign.actions import bring_to, follow_dates
 from services.goals.campaign.models import (
@@ -42,10 +42,7 @@ from services.goals.goal.store import goals_of
 router = APIRouter(route_class=IdempotentRoute, tags=["campaigns"])
 
 
-async def _read(session: AsyncSession, campaigns: Sequence[Campaign]) -> list[CampaignRead]:
-    goal_ids = await goals_of(session, [campaign.id for campaign in campaigns])
-    confirmed = await store.confirmations_of(session, campaigns)
-    return [CampaignRead.of(each, goal_ids[each.id], confirmed[each.id]) for each in campaigns]
+DERIVED: Mapping[str, Derive] = {"goal_ids": by_id(goals_of), "confirmations": store.confirmations_of}
 
 
 @router.post("/v1/campaigns", status_code=201, dependencies=[scope("goals:write")])
@@ -56,28 +53,27 @@ async def create_campaign(create: CampaignCreate, session: Session, who: Current
     await store.add_campaign(session, campaign)
     event = CampaignCreated(campaign_id=campaign.id, slug=campaign.slug, name=campaign.name)
     await record(session, event, campaign.id, now)
-    return CampaignRead.of(campaign, [], [])
+    return CampaignRead.of(campaign, goal_ids=[], confirmations=[])
 
 
 @router.get("/v1/campaigns/{id}", dependencies=[scope("goals:read")])
-async def get_campaign(id: UUID, session: Session) -> CampaignRead:
+async def get_campaign(id: UUID, reading: Reading, fields: Fields = fields_of(CampaignRead)) -> CampaignRead:
     """One campaign."""
-    (read,) = await _read(session, [await store.get_campaign(session, id)])
-    return read
+    return await read_row(reading, Campaign, id, CampaignRead, fields, **DERIVED)
 
 
 @router.get("/v1/campaigns", dependencies=[scope("goals:read")])
 async def list_campaigns(
-    session: Session,
-    id: Ids = [],
-    slug: Annotated[list[str], Query(max_length=MOST)] = [],
-    state: Annotated[list[CampaignState], Query()] = [],
-    owner: Annotated[list[str], Query(max_length=MOST)] = [],
-    asked: Listing = listing("name", "flight_start", "flight_end", "created_at"),
+    reading: Reading,
+    asked: Listing[CampaignRead] = listing(
+        Campaign,
+        CampaignRead,
+        sort=("name", "flight_start", "flight_end", "created_at"),
+        by=("slug", "state", "owner", "flight_start", "flight_end", "created_at"),
+    ),
 ) -> Page[CampaignRead]:
     """Campaigns, the oldest first unless sorted otherwise."""
-    rows, next_cursor = await page(session, Campaign, store.select_campaigns(id, slug, state, owner), asked)
-    return Page(items=await _read(session, rows), next_cursor=next_cursor)
+    return await page(reading, asked, **DERIVED)
 
 
 @router.patch("/v1/campaigns/{id}", dependencies=[scope("goals:write")])
@@ -89,18 +85,16 @@ async def update_campaign(
     campaign = await store.get_campaign(session, id, lock=True)
     if_match.check(campaign)
     assert_editable(campaign.state)
-    (read,) = await _read(session, [campaign])
-    today, before = await store.today_of(session, now), campaign.flight
+    read = await read_of(session, CampaignRead, campaign, **DERIVED)
+    today, before = await store.today_of(session, now), campaign.days
     campaign.sqlmodel_update(edited(CampaignCreate, read, patch).columns(who.subject))
-    assert_movable(campaign.state, before, campaign.flight, today)
+    assert_movable(campaign.state, before, campaign.days, today)
     if session.is_modified(campaign):
         await session.flush()
-        flight = Interval(start=campaign.flight_start, end=campaign.flight_end)
-        moved_to = flight if campaign.flight != before else None
+        moved_to = campaign.flight if campaign.days != before else None
         await record(session, CampaignChanged(campaign_id=id, name=campaign.name, flight=moved_to), id, now)
         await follow_dates(session, campaign, who.subject, now)
-    (read,) = await _read(session, [campaign])
-    return read
+    return await read_of(session, CampaignRead, campaign, **DERIVED)
 
 
 async def _move(
@@ -113,11 +107,10 @@ async def _move(
     if state is CampaignState.PLANNED:
         assert_serves(len((await goals_of(session, [campaign_id]))[campaign_id]))
     if state in DATED:
-        assert_ahead(campaign.flight, await store.today_of(session, now))
+        assert_ahead(campaign.days, await store.today_of(session, now))
     await bring_to(session, campaign, state, who.subject, now, reason)
     await follow_dates(session, campaign, who.subject, now)
-    (read,) = await _read(session, [campaign])
-    return read
+    return await read_of(session, CampaignRead, campaign, **DERIVED)
 
 
 @router.post("/v1/campaigns/{id}/plan", dependencies=[scope("goals:write")])

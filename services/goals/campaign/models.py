@@ -9,11 +9,11 @@ from pydantic import Field as Described
 from sqlalchemy import ARRAY, CheckConstraint, Column, ForeignKeyConstraint, Index, Text, UniqueConstraint, text
 from sqlmodel import Field
 
-from chassis.db import enum_column, instant_column
+from chassis.db import Enums, enum_column, instant_column
 from chassis.editing import Editable, Patch
 from chassis.fields import Input, Interval, Name, Readable, Slug, Territory, UtcDatetime, Version, Words
 from chassis.outbox import Event
-from services.goals.campaign.rules import ACT_ON_CANCELLATION, CampaignState, Channel, Flight
+from services.goals.campaign.rules import CampaignState, Channel, Flight
 from services.goals.db import Link, Table
 
 
@@ -28,6 +28,7 @@ class Campaign(Table, Editable, table=True):
         # What the dates will move next.
         Index("campaign_flight_start_due_idx", "flight_start", postgresql_where=text("state = 'approved'")),
         Index("campaign_flight_end_due_idx", "flight_end", postgresql_where=text("state IN ('live', 'paused')")),
+        *(Index(None, "workspace_id", each, "id") for each in ("name", "flight_start", "flight_end", "created_at")),
     )
 
     name: str
@@ -36,7 +37,7 @@ class Campaign(Table, Editable, table=True):
     owner: str
     flight_start: date
     flight_end: date
-    channels: list[str] = Field(sa_column=Column("channels", ARRAY(Text), nullable=False))
+    channels: list[Channel] = Field(sa_column=Column("channels", Enums(Channel), nullable=False))
     territories: list[str] = Field(sa_column=Column("territories", ARRAY(Text), nullable=False))
     state: CampaignState = Field(sa_column=enum_column(CampaignState, "state"))
     # Of the last change of state; none while it is the idea that it began as.
@@ -46,8 +47,12 @@ class Campaign(Table, Editable, table=True):
     created_at: datetime = Field(sa_column=instant_column("created_at"))
 
     @property
-    def flight(self) -> Flight:
+    def days(self) -> Flight:
         return Flight(self.flight_start, self.flight_end)
+
+    @property
+    def flight(self) -> Interval:
+        return Interval.of(self.flight_start, self.flight_end)
 
 
 class Confirmation(Link, table=True):
@@ -131,30 +136,6 @@ class CampaignRead(Readable):
     )
     version: Version
     created_at: UtcDatetime
-
-    @classmethod
-    def of(cls, campaign: Campaign, goal_ids: list[UUID], confirmed: list[Confirmation]) -> "CampaignRead":
-        flight = Interval(start=campaign.flight_start, end=campaign.flight_end)
-        return cls(
-            **campaign.model_dump(include=_SAME), flight=flight, goal_ids=goal_ids,
-            confirmations=_confirmations(campaign.state, confirmed),
-        )  # fmt: skip
-
-
-_SAME = set(CampaignRead.model_fields) & set(Campaign.model_fields)
-
-
-def _confirmations(state: CampaignState, confirmed: list[Confirmation]) -> list[ConfirmationRead]:
-    if state is not CampaignState.CANCELLED:
-        return []
-    done = {each.part: each for each in confirmed}
-    return [
-        ConfirmationRead(
-            part=part, effects=done[part].effects if part in done else None,
-            confirmed_at=done[part].confirmed_at if part in done else None,
-        )
-        for part in ACT_ON_CANCELLATION
-    ]  # fmt: skip
 
 
 class CampaignCreated(Event):

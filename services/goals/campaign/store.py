@@ -8,13 +8,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import get_row, workspace_of, zone_of
-from chassis.paging import filtered
-from services.goals.campaign.models import Campaign, Confirmation
-from services.goals.campaign.rules import CampaignState
+from chassis.reading import Source
+from services.goals.campaign.models import Campaign, Confirmation, ConfirmationRead
+from services.goals.campaign.rules import ACT_ON_CANCELLATION, CampaignState
 
 
 async def add_campaign(session: AsyncSession, campaign: Campaign) -> None:
@@ -24,13 +22,6 @@ async def add_campaign(session: AsyncSession, campaign: Campaign) -> None:
 
 async def get_campaign(session: AsyncSession, campaign_id: UUID, *, lock: bool = False) -> Campaign:
     return await get_row(session, Campaign, campaign_id, lock=lock)
-
-
-def select_campaigns(
-    ids: Sequence[UUID], slugs: Sequence[str], states: Sequence[CampaignState], owners: Sequence[str]
-) -> SelectOfScalar[Campaign]:
-    """Campaigns that fit every filter given."""
-    return filtered(Campaign, id=ids, slug=slugs, state=states, owner=owners)
 
 
 async def today_of(session: AsyncSession, now: datetime) -> date:
@@ -46,14 +37,22 @@ async def confirm(session: AsyncSession, campaign_id: UUID, part: str, effects: 
     )
 
 
-async def confirmations_of(session: AsyncSession, campaigns: Sequence[Campaign]) -> dict[UUID, list[Confirmation]]:
-    """What was confirmed of each campaign; asks only where one is cancelled."""
-    found: dict[UUID, list[Confirmation]] = {campaign.id: [] for campaign in campaigns}
+_CONFIRMATIONS_OF = text("""
+    SELECT campaign_id, part, effects, confirmed_at FROM campaign_confirmation WHERE campaign_id = ANY(:ids)
+""")
+
+
+async def confirmations_of(source: Source, campaigns: Sequence[Campaign]) -> dict[UUID, list[ConfirmationRead]]:
+    """Of each cancelled campaign, every part that acts on it and what it confirmed; asks only where one is."""
+    found: dict[UUID, list[ConfirmationRead]] = {campaign.id: [] for campaign in campaigns}
     cancelled = [campaign.id for campaign in campaigns if campaign.state is CampaignState.CANCELLED]
     if cancelled:
-        rows = await session.scalars(select(Confirmation).where(col(Confirmation.campaign_id).in_(cancelled)))
-        for row in rows.all():
-            found[row.campaign_id].append(row)
+        rows = (await source.execute(_CONFIRMATIONS_OF, {"ids": cancelled})).all()
+        done = {(row.campaign_id, row.part): (row.effects, row.confirmed_at) for row in rows}
+        for campaign_id in cancelled:
+            for part in ACT_ON_CANCELLATION:
+                effects, confirmed_at = done.get((campaign_id, part), (None, None))
+                found[campaign_id].append(ConfirmationRead(part=part, effects=effects, confirmed_at=confirmed_at))
     return found
 
 

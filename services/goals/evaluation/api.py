@@ -1,18 +1,21 @@
 """Decides what callers see of how goals stand."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 
-from chassis.db import Now, Session, calling, zone_of
+from chassis.answers import listed, rows_of
+from chassis.db import Now, Reading, Session, calling, zone_of
 from chassis.errors import Conflict, NotFound, Unavailable
 from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, Principal, scope
-from chassis.paging import MOST, Groups, LimitPer, Listing, Page, Parent, listed, listing
+from chassis.listing import Listing, Parent, listing
+from chassis.paging import MOST, Groups, Page
+from chassis.reading import Reader
 from services.goals.evaluation import store
 from services.goals.evaluation.actions import AWAY, Looked, ask, find, keep, read_subjects, stands
 from services.goals.evaluation.forecast import LEVEL, METHOD, UNKNOWN, Standing
@@ -90,41 +93,37 @@ async def list_progress(
 
 @router.get("/v1/evaluations", dependencies=[scope("goals:read")])
 async def list_evaluations(
-    request: Request,
-    session: Session,
-    goal_id: GoalIds,
-    found_from: Annotated[UtcDatetime | None, Query(description="Found at this instant or later.")] = None,
-    found_to: Annotated[UtcDatetime | None, Query(description="Found before this instant.")] = None,
-    limit_per: LimitPer = None,
-    asked: Listing = listing("evaluated_at"),
+    reading: Reading,
+    asked: Listing[EvaluationRead] = listing(
+        Evaluation,
+        EvaluationRead,
+        sort=("evaluated_at",),
+        scanned=("evaluated_at",),
+        called={"evaluated_at": "found"},
+        parents={"goal_id": Parent(Evaluation.goal_id, needed=True)},
+    ),
 ) -> Page[EvaluationRead] | Groups[EvaluationRead]:
     """What was found of goals over time, to draw their course: a point wherever something changed."""
-
-    async def read(rows: list[Evaluation]) -> list[EvaluationRead]:
-        found = {goal.id: goal for goal in await goals.get_goals(session, [row.goal_id for row in rows])}
-        histories = await store.histories(session, rows)
-        zone = await zone_of(session)
-        return [_evaluation(found[row.goal_id], row, _history(histories, row), zone) for row in rows]
-
-    return await listed(
-        request, session, Evaluation, store.select_evaluations(found_from, found_to), asked, limit_per, read,
-        goal_id=Parent(Evaluation.goal_id, goal_id),
-    )  # fmt: skip
+    return await listed(reading, asked, _stand)
 
 
 def _history(histories: Mapping[UUID, History], seen: Evaluation | None) -> History | None:
     return histories.get(seen.history_id) if seen and seen.history_id else None
 
 
-def _evaluation(goal: Goal, row: Evaluation, history: History | None, zone: str) -> EvaluationRead:
-    stand = stands(goal, row, history, zone, row.evaluated_at)
-    window = row.window_days or goal.window_days
-    return EvaluationRead(
-        id=row.id, goal_id=row.goal_id, evaluated_at=row.evaluated_at, checked_at=row.checked_at,
-        metric_version=row.metric_version, window=Window(start=window.start, due=window.end), value=row.value,
-        baseline=row.baseline, target=row.target, share=stand.share, expected=stand.expected, forecast=stand.forecast,
-        health=stand.health,
-    )  # fmt: skip
+async def _stand(reader: Reader, rows: Sequence[Evaluation]) -> None:
+    """Adds to evaluations where their goals stood by them."""
+    found = await rows_of(reader, Goal, {row.goal_id for row in rows})
+    histories = await rows_of(reader, History, {row.history_id for row in rows if row.history_id})
+    zone = await zone_of(reader)
+    for row in rows:
+        goal = found[row.goal_id]
+        stand = stands(goal, row, _history(histories, row), zone, row.evaluated_at)
+        days = row.window_days or goal.window_days
+        vars(row).update(
+            window=Window(start=days.start, due=days.end), share=stand.share, expected=stand.expected,
+            forecast=stand.forecast, health=stand.health,
+        )  # fmt: skip
 
 
 async def _smart(request: Request, who: Principal, goal_ids: list[UUID], now: datetime) -> list[SmartRead]:

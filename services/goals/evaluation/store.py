@@ -9,9 +9,7 @@ from sqlalchemy import ARRAY, Uuid, bindparam, inspect, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.paging import filtered
 from services.goals.evaluation.models import Evaluation, History
 
 Found = TypeVar("Found", Evaluation, History)
@@ -54,16 +52,6 @@ async def histories(session: AsyncSession, evaluations: Sequence[Evaluation]) ->
     ids = {each.history_id for each in evaluations if each.history_id}
     rows = await session.scalars(select(History).where(col(History.id).in_(ids)))
     return {row.id: row for row in rows.all()}
-
-
-def select_evaluations(since: datetime | None, until: datetime | None) -> SelectOfScalar[Evaluation]:
-    """Evaluations found in [since, until)."""
-    statement = filtered(Evaluation)
-    if since is not None:
-        statement = statement.where(col(Evaluation.evaluated_at) >= since)
-    if until is not None:
-        statement = statement.where(col(Evaluation.evaluated_at) < until)
-    return statement
 
 
 async def workspaces(session: AsyncSession) -> list[UUID]:

@@ -1,37 +1,32 @@
 """Decides what callers can do with goals."""
 
-from collections.abc import Sequence
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
-from sqlalchemy.ext.asyncio import AsyncSession
+from fastapi import APIRouter
 
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import by_id, listed, read_of, read_row
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.editing import IfMatch, edited
 from chassis.errors import Conflict, FieldError, Forbidden
-from chassis.fields import Day
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
+from chassis.listing import Fields, Listing, Parent, fields_of, listing
 from chassis.outbox import record
-from chassis.paging import Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
+from chassis.paging import Groups, Page
 from services.goals.evaluation.actions import Looked, keep
 from services.goals.evaluation.smart import failing
 from services.goals.events import GoalActivated, GoalCancelled, GoalChanged, GoalCreated
 from services.goals.goal import store
 from services.goals.goal.models import Goal, GoalCampaign, GoalCancel, GoalCreate, GoalPatch, GoalRead
-from services.goals.goal.rules import OPEN_STATES, GoalKind, GoalState, Health
+from services.goals.goal.rules import OPEN_STATES, GoalState
 from services.goals.override.store import overrides_in_force
 
 router = APIRouter(route_class=IdempotentRoute, tags=["goals"])
 
-Texts = Annotated[list[str], Query(max_length=200)]
 ALWAYS_EDITABLE = {"title", "owner", "relevance"}
 
 
-async def _read(session: AsyncSession, goals: Sequence[Goal]) -> list[GoalRead]:
-    campaigns = await store.campaigns_of(session, [goal.id for goal in goals])
-    return [GoalRead.of(goal, campaigns[goal.id]) for goal in goals]
+DERIVED = {"campaign_ids": by_id(store.campaigns_of)}
 
 
 @router.post("/v1/goals", status_code=201, dependencies=[scope("goals:write")])
@@ -50,47 +45,33 @@ async def create_goal(create: GoalCreate, session: Session, who: CurrentPrincipa
     )
     await store.save_goal(session, goal, campaign_ids)
     await record(session, GoalCreated(goal_id=goal.id, campaign_ids=campaign_ids), goal.id, now)
-    return GoalRead.of(goal, campaign_ids)
+    return GoalRead.of(goal, campaign_ids=campaign_ids)
 
 
 @router.get("/v1/goals/{id}", dependencies=[scope("goals:read")])
-async def get_goal(id: UUID, session: Session) -> GoalRead:
+async def get_goal(id: UUID, reading: Reading, fields: Fields = fields_of(GoalRead)) -> GoalRead:
     """One goal."""
-    return (await _read(session, [await store.get_goal(session, id)]))[0]
+    return await read_row(reading, Goal, id, GoalRead, fields, **DERIVED)
 
 
 @router.get("/v1/goals", dependencies=[scope("goals:read")])
 async def list_goals(
-    request: Request,
-    session: Session,
-    id: Ids = [],
-    campaign_id: Ids = [],
-    objective_id: Ids = [],
-    state: Annotated[list[GoalState], Query()] = [],
-    kind: Annotated[list[GoalKind], Query()] = [],
-    metric: Annotated[list[str], Query(max_length=200, description="Measured by one of these, by key.")] = [],
-    owner: Texts = [],
-    health: Annotated[list[Health], Query(description="When last looked at.")] = [],
-    due_from: Annotated[Day | None, Query(description="Due on this day or later.")] = None,
-    due_to: Annotated[Day | None, Query(description="Due before this day.")] = None,
-    needs_review: Annotated[bool | None, Query(description="Closed, and not reviewed yet.")] = None,
-    limit_per: LimitPer = None,
-    asked: Listing = listing("title", "window_due", "created_at"),
+    reading: Reading,
+    asked: Listing[GoalRead] = listing(
+        Goal,
+        GoalRead,
+        sort=("title", "window_due", "created_at"),
+        by=("state", "kind", "metric_key", "owner", "health", "window_due", "created_at", "needs_review"),
+        called={"metric_key": "metric", "window_due": "due"},
+        parents={
+            "campaign_id": Parent(GoalCampaign.campaign_id, (GoalCampaign, store.CAMPAIGN_LINK)),
+            "objective_id": Parent(Goal.objective_id),
+        },
+    ),
 ) -> Page[GoalRead] | Groups[GoalRead]:
     """Goals, the oldest first unless sorted otherwise. With `limit_per`: so many for each campaign or objective,
     whichever is named first."""
-
-    async def read(goals: list[Goal]) -> list[GoalRead]:
-        return await _read(session, goals)
-
-    found = store.select_goals(
-        due_from, due_to, needs_review, id=id, state=state, kind=kind, metric_key=metric, owner=owner, health=health
-    )
-    return await listed(
-        request, session, Goal, found, asked, limit_per, read,
-        campaign_id=Parent(GoalCampaign.campaign_id, campaign_id, (GoalCampaign, store.CAMPAIGN_LINK)),
-        objective_id=Parent(Goal.objective_id, objective_id),
-    )  # fmt: skip
+    return await listed(reading, asked, **DERIVED)
 
 
 @router.patch("/v1/goals/{id}", dependencies=[scope("goals:write")])
@@ -117,7 +98,7 @@ async def update_goal(
     await store.save_goal(session, goal, wanted_campaigns)
     if changed:
         await record(session, GoalChanged(goal_id=id), id, now)
-    return GoalRead.of(goal, wanted_campaigns)
+    return GoalRead.of(goal, campaign_ids=wanted_campaigns)
 
 
 @router.post("/v1/goals/{id}/activate", dependencies=[scope("goals:write")])
@@ -150,7 +131,7 @@ async def activate_goal(
     session.add(goal)
     await session.flush()
     await record(session, GoalActivated(goal_id=goal.id, target_value=found.target), goal.id, now)
-    return (await _read(session, [goal]))[0]
+    return await read_of(session, GoalRead, goal, **DERIVED)
 
 
 @router.post("/v1/goals/{id}/cancel", dependencies=[scope("goals:write")])
@@ -173,4 +154,4 @@ async def cancel_goal(
     session.add(goal)
     await session.flush()
     await record(session, GoalCancelled(goal_id=id, reason=cancel.reason), id, now)
-    return (await _read(session, [goal]))[0]
+    return await read_of(session, GoalRead, goal, **DERIVED)

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from pydantic import ConfigDict, StringConstraints, model_validator
 from pydantic import Field as Described
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Numeric, text
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Index, Numeric
 from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
 from chassis.editing import Editable, Patch
-from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Version, Words
+from chassis.fields import Day, DecimalText, Input, Name, Readable, UtcDatetime, Version, Words, bare
 from services.goals.db import Link, Table
 from services.goals.goal.rules import Days, GoalKind, GoalState, Health, change_problem
 
@@ -34,7 +34,7 @@ class Goal(Table, Editable, table=True):
         Index(None, "workspace_id", "window_due", "id"),
         Index(None, "workspace_id", "title", "id"),
         Index(None, "workspace_id", "created_at", "id"),
-        Index(None, "workspace_id", "id", postgresql_where=text("needs_review")),
+        Index(None, "workspace_id", "needs_review", "id"),
         Index(None, "evaluate_at"),
     )
 
@@ -81,15 +81,19 @@ class Goal(Table, Editable, table=True):
     @property
     def baseline(self) -> "Baseline | None":
         days = self.baseline_days
-        return Baseline.model_validate({"from": days.start, "to": days.end}) if days else None
+        return bare(Baseline, {"from_": days.start, "to": days.end}) if days else None
 
     @property
     def target(self) -> "Target":
-        return Target(change_percent=self.change_percent, value=self.asked_value)
+        return bare(Target, {"change_percent": self.change_percent, "value": self.asked_value})
 
     @property
     def window(self) -> "Window":
-        return Window(start=self.window_start, due=self.window_due)
+        return bare(Window, {"start": self.window_start, "due": self.window_due})
+
+    @property
+    def metric(self) -> "MetricRef":
+        return bare(MetricRef, {"key": self.metric_key, "version": self.metric_version})
 
 
 class GoalCampaign(Link, table=True):
@@ -248,16 +252,4 @@ class GoalRead(Readable):
     outcome_value: float | None = Described(description="The value that decided the outcome.")
     needs_review: bool = Described(description="It is closed, and nobody has said yet what was learned.")
     created_at: UtcDatetime
-
     version: Version
-
-    @classmethod
-    def of(cls, goal: Goal, campaign_ids: list[UUID]) -> "GoalRead":
-        return cls(
-            **goal.model_dump(include=_SAME), campaign_ids=campaign_ids,
-            metric=MetricRef(key=goal.metric_key, version=goal.metric_version), baseline=goal.baseline,
-            target=goal.target, window=goal.window,
-        )  # fmt: skip
-
-
-_SAME = set(GoalRead.model_fields) & set(Goal.model_fields)

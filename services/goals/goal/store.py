@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import and_, not_, text
+from sqlalchemy import TextClause, and_, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import get_row
 from chassis.errors import Invalid
-from chassis.paging import filtered
+from chassis.reading import Source
 from services.goals.campaign.models import Campaign
 from services.goals.campaign.rules import CLOSED, CampaignState
 from services.goals.goal.models import Goal, GoalCampaign
@@ -61,29 +59,18 @@ async def get_goals(session: AsyncSession, goal_ids: Sequence[UUID]) -> list[Goa
 CAMPAIGN_LINK = and_(col(GoalCampaign.workspace_id) == Goal.workspace_id, col(GoalCampaign.goal_id) == Goal.id)
 
 
-def select_goals(
-    due_from: date | None, due_to: date | None, needs_review: bool | None, **wanted: Sequence[Any]
-) -> SelectOfScalar[Goal]:
-    """Goals that fit every filter given; due in [due_from, due_to)."""
-    statement = filtered(Goal, **wanted)
-    if due_from is not None:
-        statement = statement.where(col(Goal.window_due) >= due_from)
-    if due_to is not None:
-        statement = statement.where(col(Goal.window_due) < due_to)
-    if needs_review is not None:
-        # Spelled as the index's own condition is, so that it is used.
-        statement = statement.where(col(Goal.needs_review) if needs_review else not_(col(Goal.needs_review)))
-    return statement
+_CAMPAIGNS_OF = text("SELECT goal_id, campaign_id FROM goal_campaign WHERE goal_id = ANY(:ids) ORDER BY campaign_id")
+_GOALS_OF = text("SELECT campaign_id, goal_id FROM goal_campaign WHERE campaign_id = ANY(:ids) ORDER BY goal_id")
 
 
-async def campaigns_of(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+async def campaigns_of(source: Source, goal_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     """Each goal's campaigns."""
-    return await _links(session, goal_ids, "goal_id", "campaign_id")
+    return await _links(source, _CAMPAIGNS_OF, goal_ids)
 
 
-async def goals_of(session: AsyncSession, campaign_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+async def goals_of(source: Source, campaign_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     """Each campaign's goals."""
-    return await _links(session, campaign_ids, "campaign_id", "goal_id")
+    return await _links(source, _GOALS_OF, campaign_ids)
 
 
 @dataclass(frozen=True)
@@ -113,11 +100,9 @@ async def carriers_of(session: AsyncSession, goal_ids: Sequence[UUID]) -> dict[U
     return carriers
 
 
-async def _links(session: AsyncSession, ids: Sequence[UUID], of: str, to: str) -> dict[UUID, list[UUID]]:
+async def _links(source: Source, statement: TextClause, ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
     links: dict[UUID, list[UUID]] = {each: [] for each in ids}
-    of_column, to_column = getattr(GoalCampaign, of), getattr(GoalCampaign, to)
-    rows = await session.execute(select(of_column, to_column).where(of_column.in_(ids)).order_by(to_column))
-    for key, linked in rows.all():
+    for key, linked in (await source.execute(statement, {"ids": list(ids)})).all():
         links[key].append(linked)
     return links
 

@@ -1,17 +1,17 @@
 """Decides what callers can do with objectives."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import page, read_row
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
-from chassis.paging import Ids, Listing, Page, listing, page
+from chassis.listing import Fields, Listing, fields_of, listing
+from chassis.paging import Page
 from services.goals.objective import store
 from services.goals.objective.models import Objective, ObjectiveCreate, ObjectiveRead
-from services.goals.objective.rules import Stakeholder
 
 router = APIRouter(route_class=IdempotentRoute, tags=["objectives"])
 
@@ -23,22 +23,21 @@ async def create_objective(create: ObjectiveCreate, session: Session, now: Now) 
         {**create.model_dump(), "workspace_id": workspace_of(session), "created_at": now}
     )
     await store.add_objective(session, objective)
-    return ObjectiveRead.model_validate(objective)
+    return ObjectiveRead.of(objective)
 
 
 @router.get("/v1/objectives/{id}", dependencies=[scope("goals:read")])
-async def get_objective(id: UUID, session: Session) -> ObjectiveRead:
+async def get_objective(id: UUID, reading: Reading, fields: Fields = fields_of(ObjectiveRead)) -> ObjectiveRead:
     """One objective."""
-    return ObjectiveRead.model_validate(await store.get_objective(session, id))
+    return await read_row(reading, Objective, id, ObjectiveRead, fields)
 
 
 @router.get("/v1/objectives", dependencies=[scope("goals:read")])
 async def list_objectives(
-    session: Session,
-    id: Ids = [],
-    stakeholder: Annotated[list[Stakeholder], Query()] = [],
-    asked: Listing = listing("name", "created_at"),
+    reading: Reading,
+    asked: Listing[ObjectiveRead] = listing(
+        Objective, ObjectiveRead, sort=("name", "created_at"), by=("stakeholder", "created_at")
+    ),
 ) -> Page[ObjectiveRead]:
     """Objectives, the oldest first unless sorted otherwise."""
-    rows, next_cursor = await page(session, Objective, store.select_objectives(id, stakeholder), asked)
-    return Page(items=[ObjectiveRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+    return await page(reading, asked)

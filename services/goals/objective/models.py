@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import Index
 from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
@@ -13,6 +14,8 @@ from services.goals.objective.rules import Stakeholder
 
 class Objective(Table, table=True):
     """What the business wants, and who of it asks."""
+
+    __table_args__ = tuple(Index(None, "workspace_id", each, "id") for each in ("name", "stakeholder", "created_at"))
 
     name: str
     stakeholder: Stakeholder = Field(sa_column=enum_column(Stakeholder, "stakeholder"))

@@ -2,14 +2,16 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import listed
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.errors import Conflict
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
+from chassis.listing import Listing, Parent, listing
 from chassis.outbox import record
-from chassis.paging import Groups, Ids, LimitPer, Listing, Page, Parent, filtered, listed, listing
+from chassis.paging import Groups, Page
 from services.goals.events import GoalOverridden
 from services.goals.goal import store as goals
 from services.goals.goal.rules import GoalState
@@ -34,19 +36,13 @@ async def override_letter(
     )  # fmt: skip
     await store.add_override(session, override)
     await record(session, GoalOverridden(goal_id=id, letter=create.letter), id, now)
-    return OverrideRead.model_validate(override)
+    return OverrideRead.of(override)
 
 
 @router.get("/v1/overrides", dependencies=[scope("goals:read")])
 async def list_overrides(
-    request: Request, session: Session, goal_id: Ids = [], limit_per: LimitPer = None, asked: Listing = listing()
+    reading: Reading,
+    asked: Listing[OverrideRead] = listing(Override, OverrideRead, parents={"goal_id": Parent(Override.goal_id)}),
 ) -> Page[OverrideRead] | Groups[OverrideRead]:
     """Every override there was, in force or lapsed, the oldest first unless sorted otherwise."""
-
-    async def read(rows: list[Override]) -> list[OverrideRead]:
-        return [OverrideRead.model_validate(row) for row in rows]
-
-    return await listed(
-        request, session, Override, filtered(Override), asked, limit_per, read,
-        goal_id=Parent(Override.goal_id, goal_id),
-    )  # fmt: skip
+    return await listed(reading, asked)

@@ -2,14 +2,16 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import listed
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.errors import Conflict
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
+from chassis.listing import Listing, Parent, listing
 from chassis.outbox import record
-from chassis.paging import Groups, Ids, LimitPer, Listing, Page, Parent, filtered, listed, listing
+from chassis.paging import Groups, Page
 from services.goals.events import GoalReviewed
 from services.goals.goal import store as goals
 from services.goals.review import store
@@ -30,18 +32,13 @@ async def review_goal(id: UUID, create: ReviewCreate, session: Session, who: Cur
     )
     await store.add_review(session, goal, review)
     await record(session, GoalReviewed(goal_id=id, review_id=review.id), id, now)
-    return ReviewRead.model_validate(review)
+    return ReviewRead.of(review)
 
 
 @router.get("/v1/reviews", dependencies=[scope("goals:read")])
 async def list_reviews(
-    request: Request, session: Session, goal_id: Ids = [], limit_per: LimitPer = None, asked: Listing = listing()
+    reading: Reading,
+    asked: Listing[ReviewRead] = listing(Review, ReviewRead, parents={"goal_id": Parent(Review.goal_id)}),
 ) -> Page[ReviewRead] | Groups[ReviewRead]:
     """What was learned from goals, the oldest review first unless sorted otherwise."""
-
-    async def read(rows: list[Review]) -> list[ReviewRead]:
-        return [ReviewRead.model_validate(row) for row in rows]
-
-    return await listed(
-        request, session, Review, filtered(Review), asked, limit_per, read, goal_id=Parent(Review.goal_id, goal_id)
-    )
+    return await listed(reading, asked)

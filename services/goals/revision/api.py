@@ -1,16 +1,19 @@
 """Decides how an active goal is revised, and how its revisions are read."""
 
+from collections.abc import Callable
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from chassis.db import Now, Session
+from chassis.answers import by_id, listed, of_row, read_of
+from chassis.db import Now, Reading, Session
 from chassis.editing import IfMatch
 from chassis.errors import Conflict, Invalid
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
+from chassis.listing import Listing, Parent, listing
 from chassis.outbox import record
-from chassis.paging import Groups, Ids, LimitPer, Listing, Page, Parent, filtered, listed, listing
+from chassis.paging import Groups, Page
 from services.goals.evaluation.actions import Looked, keep
 from services.goals.events import GoalRevised
 from services.goals.goal import store as goals
@@ -63,19 +66,17 @@ async def revise_goal(
     goal.target_value, goal.changed_at, goal.evaluate_at = resolved, now, now
     await store.keep_revision(session, goal, before, revise.reason, who.subject, now)
     await record(session, GoalRevised(goal_id=id, target_value=resolved, window_due=goal.window_due), id, now)
-    return GoalRead.of(goal, (await goals.campaigns_of(session, [id]))[id])
+    return await read_of(session, GoalRead, goal, campaign_ids=by_id(goals.campaigns_of))
 
 
 @router.get("/v1/revisions", dependencies=[scope("goals:read")])
 async def list_revisions(
-    request: Request, session: Session, goal_id: Ids = [], limit_per: LimitPer = None, asked: Listing = listing()
+    reading: Reading,
+    asked: Listing[RevisionRead] = listing(Revision, RevisionRead, parents={"goal_id": Parent(Revision.goal_id)}),
 ) -> Page[RevisionRead] | Groups[RevisionRead]:
     """What goals asked for before, the oldest revision first unless sorted otherwise."""
+    return await listed(reading, asked, before=of_row(_terms("before")), after=of_row(_terms("after")))
 
-    async def read(rows: list[Revision]) -> list[RevisionRead]:
-        return [RevisionRead.model_validate(row) for row in rows]
 
-    return await listed(
-        request, session, Revision, filtered(Revision), asked, limit_per, read,
-        goal_id=Parent(Revision.goal_id, goal_id),
-    )  # fmt: skip
+def _terms(name: str) -> Callable[[Revision], GoalTerms]:
+    return lambda revision: GoalTerms.model_validate(getattr(revision, name))

@@ -13,7 +13,7 @@ from chassis.audit import UNAUDITED
 from chassis.db import instant_column
 from chassis.fields import Input, Readable, UtcDatetime
 from services.goals.db import Table
-from services.goals.goal.models import Goal, Reason, Target, Window
+from services.goals.goal.models import Reason, Target, Window
 
 
 class Revision(Table, table=True):
@@ -52,13 +52,6 @@ class GoalTerms(Readable):
     window: Window
     metric_version: int | None
     baseline_value: float | None
-
-    @classmethod
-    def of(cls, goal: Goal) -> "GoalTerms":
-        return cls(
-            target=goal.target, target_value=goal.target_value, window=goal.window, metric_version=goal.metric_version,
-            baseline_value=goal.baseline_value,
-        )  # fmt: skip
 
 
 class RevisionRead(Readable):

@@ -1,24 +1,27 @@
 """Decides what platforms can send, and what callers see of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
+from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
-from chassis.db import Now, Session
+from chassis.answers import by_id, listed
+from chassis.db import Now, Reading
 from chassis.errors import Forbidden, Unavailable
 from chassis.identity import CurrentPrincipal, scope
-from chassis.paging import Groups, Ids, LimitPer, Listing, Page, Parent, listed, listing
+from chassis.listing import Listing, Parent, listing
+from chassis.paging import Groups, Page
 from chassis.problems import answer
 from chassis.settings import Settings
 from services.metrics.event import store
 from services.metrics.event.flush import Flusher, Post
 from services.metrics.event.models import Event, EventRead, WebhookReceipt
-from services.metrics.event.rules import EventType, EventVerdict, Reading
-from services.metrics.recipient.store import addresses_of
+from services.metrics.event.rules import EventType
+from services.metrics.event.rules import Reading as Read
 from services.metrics.source.platforms import PLATFORMS
 from services.metrics.source.store import KnownSource, SourceBook
 
@@ -104,11 +107,11 @@ def _expected(request: Request) -> int:
     return int(declared) if declared.isdecimal() else settings.webhook_limit
 
 
-async def read_post(source: KnownSource, headers: Mapping[str, str], body: bytes, now: datetime) -> Reading:
+async def read_post(source: KnownSource, headers: Mapping[str, str], body: bytes, now: datetime) -> Read:
     """What a post says; Forbidden unless its platform signed it."""
     platform = PLATFORMS[source.platform]
 
-    def read() -> Reading:
+    def read() -> Read:
         if not platform.verify(source.credentials, headers, body, now):
             raise Forbidden("the signature is missing or doesn't hold", code="signature_invalid")
         return platform.read(body, now)
@@ -152,39 +155,24 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
     return WebhookReceipt(received=len(reading.events), quarantined=reading.quarantined)
 
 
-async def _read(session: Session, who: CurrentPrincipal, rows: list[Event]) -> list[EventRead]:
-    """Rows as the caller may see them: addresses only with the scope for people's data."""
-    ids = {row.recipient_id for row in rows if row.recipient_id} if PEOPLE in who.scopes else set()
-    addresses = await addresses_of(session, ids) if ids else {}
-    return [
-        EventRead(
-            **row.model_dump(include=set(EventRead.model_fields) - {"recipient"}),
-            recipient=addresses.get(row.recipient_id) if row.recipient_id else None,
-        )
-        for row in rows
-    ]
+async def _nobody(_: Reading, __: Sequence[UUID]) -> dict[UUID, str]:
+    return {}
 
 
 @router.get("/v1/events", dependencies=[scope("metrics:read")])
 async def list_events(
-    session: Session,
+    reading: Reading,
     who: CurrentPrincipal,
-    request: Request,
-    id: Ids = [],
-    source_id: Ids = [],
-    campaign_id: Ids = [],
-    type: Annotated[list[EventType], Query()] = [],
-    verdict: Annotated[list[EventVerdict], Query()] = [],
-    limit_per: LimitPer = None,
-    asked: Listing = listing("occurred_at"),
+    asked: Listing[EventRead] = listing(
+        Event,
+        EventRead,
+        sort=("occurred_at",),
+        by=("occurred_at",),
+        scanned=("type", "verdict"),
+        parents={"campaign_id": Parent(Event.campaign_id), "source_id": Parent(Event.source_id)},
+    ),
 ) -> Page[EventRead] | Groups[EventRead]:
     """Events, in the order they arrived unless sorted otherwise. With `limit_per`: so many for each campaign or source,
     whichever of `campaign_id` and `source_id` is named first; the other narrows them."""
-
-    async def read(events: list[Event]) -> list[EventRead]:
-        return await _read(session, who, events)
-
-    return await listed(
-        request, session, Event, store.select_events(id, type, verdict), asked, limit_per, read,
-        campaign_id=Parent(Event.campaign_id, campaign_id), source_id=Parent(Event.source_id, source_id),
-    )  # fmt: skip
+    # Addresses are for those with the scope for people's data.
+    return await listed(reading, asked, recipient=by_id(store.addresses_of if PEOPLE in who.scopes else _nobody))

@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, Column, ForeignKeyConstraint, Index, LargeBinary, 
 from sqlmodel import Field as Kept
 
 from chassis.db import enum_column, instant_column
-from chassis.fields import UtcDatetime
+from chassis.fields import Readable, UtcDatetime
 from services.metrics.db import Table
 from services.metrics.event.rules import EventType, EventVerdict
 
@@ -49,7 +49,7 @@ class Event(Table, table=True):
     reasons: list[str] = Kept(sa_column=Column("reasons", ARRAY(Text), nullable=False))
 
 
-class EventRead(BaseModel):
+class EventRead(Readable):
     """One thing that happened to one message."""
 
     id: UUID

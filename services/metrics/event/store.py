@@ -8,18 +8,16 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import Database, workspace_of
 from chassis.fields import new_id
-from chassis.paging import filtered
+from chassis.reading import Source
 from services.metrics.campaign.rules import first_match
 from services.metrics.campaign.store import campaigns_by_slug, tag_set_ids
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
 from services.metrics.event.flush import Commit, Post
-from services.metrics.event.models import Event
-from services.metrics.event.rules import EventType, EventVerdict, ReadEvent
+from services.metrics.event.rules import ReadEvent
 from services.metrics.quarantine.store import quarantine
 from services.metrics.recipient.store import address_key, recipient_ids
 from services.metrics.rollup.store import FOLD, share_numbers
@@ -119,8 +117,12 @@ async def _insert(session: AsyncSession, rows: list[Row], zone: str) -> Change |
     return Change.over((campaign_id, day) for campaign_id, day in cells)
 
 
-def select_events(
-    ids: Sequence[UUID], types: Sequence[EventType], verdicts: Sequence[EventVerdict]
-) -> SelectOfScalar[Event]:
-    """Events that fit every filter given."""
-    return filtered(Event, id=ids, type=types, verdict=verdicts)
+_ADDRESSES_OF = text("""
+    SELECT e.id, r.address FROM event e JOIN recipient r ON (r.workspace_id, r.id) = (e.workspace_id, e.recipient_id)
+    WHERE e.id = ANY(:ids)
+""")
+
+
+async def addresses_of(source: Source, event_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The address of each event's recipient, where it names one."""
+    return dict((await source.execute(_ADDRESSES_OF, {"ids": list(event_ids)})).all())

@@ -1,5 +1,7 @@
 """Decides how a metric's definition looks from outside."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from chassis.fields import Readable
@@ -9,6 +11,7 @@ from services.metrics.metric.rules import BotPolicy, MetricDirection, MetricUnit
 class MetricRead(Readable):
     """What a number means. Its value is `scale * numerator / denominator`, or the numerator alone."""
 
+    IDENTITY: ClassVar[str] = "key"
     key: str = Field(examples=["email.ctr"])
     version: int = Field(description="Rises when the meaning changes; every series says which it was computed by.")
     name: str = Field(examples=["Click-through rate"])

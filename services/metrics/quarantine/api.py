@@ -2,18 +2,27 @@
 
 from fastapi import APIRouter
 
-from chassis.db import Session
+from chassis.answers import listed
+from chassis.db import Reading
 from chassis.identity import scope
-from chassis.paging import Ids, Listing, Page, listing, page
+from chassis.listing import Listing, Parent, listing
+from chassis.paging import Groups, Page
 from services.metrics.quarantine.models import Quarantined, QuarantinedRead
-from services.metrics.quarantine.store import select_quarantined
 
 router = APIRouter(tags=["events"])
 
 
 @router.get("/v1/quarantine", dependencies=[scope("metrics:people")])
-async def list_quarantine(session: Session, source_id: Ids = [], asked: Listing = listing()) -> Page[QuarantinedRead]:
+async def list_quarantine(
+    reading: Reading,
+    asked: Listing[QuarantinedRead] = listing(
+        Quarantined,
+        QuarantinedRead,
+        sort=("received_at",),
+        by=("received_at",),
+        parents={"source_id": Parent(Quarantined.source_id)},
+    ),
+) -> Page[QuarantinedRead] | Groups[QuarantinedRead]:
     """What platforms sent under a valid signature but can't be read, with the reason. It holds what they sent, people's
     addresses too, so it needs the scope `metrics:people`."""
-    rows, next_cursor = await page(session, Quarantined, select_quarantined(source_id), asked)
-    return Page(items=[QuarantinedRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+    return await listed(reading, asked)

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import Column, ForeignKeyConstraint, LargeBinary, UniqueConstraint
+from sqlalchemy import Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field as Kept
 
 from chassis.db import instant_column
@@ -19,6 +19,7 @@ class Quarantined(Table, table=True):
     __table_args__ = (
         UniqueConstraint("workspace_id", "source_id", "digest"),
         ForeignKeyConstraint(["workspace_id", "source_id"], ["metrics.source.workspace_id", "metrics.source.id"]),
+        *(Index(None, "workspace_id", each, "id") for each in ("received_at",)),
     )
 
     source_id: UUID

@@ -7,14 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
-from sqlmodel import col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import workspace_of
 from chassis.fields import new_id
 from services.metrics.event.rules import Unreadable
-from services.metrics.quarantine.models import Quarantined
 
 EXCERPT = 2000
 
@@ -51,9 +47,3 @@ async def quarantine(session: AsyncSession, found: Sequence[tuple[UUID, datetime
 
 def _excerpt(payload: bytes) -> str:
     return payload[: EXCERPT * 4].decode("utf-8", "replace").replace("\0", "�")[:EXCERPT]
-
-
-def select_quarantined(source_ids: Sequence[UUID]) -> SelectOfScalar[Quarantined]:
-    """What is in quarantine, without the payloads: one may be as large as a post."""
-    statement = select(Quarantined).options(defer(Quarantined.payload))  # type: ignore[arg-type]
-    return statement.where(col(Quarantined.source_id).in_(source_ids)) if source_ids else statement

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from uuid import UUID, uuid4
 
 from pydantic import SecretStr
-from sqlalchemy import ARRAY, LargeBinary, Uuid, any_, cast, text
+from sqlalchemy import ARRAY, LargeBinary, any_, cast, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -50,10 +50,3 @@ async def _known(session: AsyncSession, hashes: list[bytes]) -> dict[bytes, UUID
         select(Recipient.address_hash, Recipient.id).where(col(Recipient.address_hash) == wanted)
     )
     return {row.address_hash: row.id for row in rows}
-
-
-async def addresses_of(session: AsyncSession, ids: Collection[UUID]) -> Mapping[UUID, str]:
-    """The address of each id."""
-    wanted = any_(cast(list(ids), ARRAY(Uuid)))
-    rows = await session.execute(select(Recipient.id, Recipient.address).where(col(Recipient.id) == wanted))
-    return {row.id: row.address for row in rows}

@@ -2,17 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Request
 
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import page, read_row
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.errors import FieldError, Invalid
 from chassis.fields import new_id
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
-from chassis.paging import Ids, Listing, Page, listing, page
+from chassis.listing import Fields, Listing, fields_of, listing
+from chassis.paging import Page
 from chassis.secrets import Sealer
 from chassis.settings import Settings
 from services.metrics.source import store
@@ -67,22 +68,21 @@ async def create_source(create: SourceCreate, request: Request, session: Session
     )  # fmt: skip
     await store.add_source(session, source)
     url = _webhook_url(request.app.state.settings, token)
-    return SourceCreated(**SourceRead.model_validate(source).model_dump(), webhook_url=url)
+    return SourceCreated.of(source, webhook_url=url)
 
 
 @router.get("/v1/sources/{id}", dependencies=[scope("metrics:read")])
-async def get_source(id: UUID, session: Session) -> SourceRead:
+async def get_source(id: UUID, reading: Reading, fields: Fields = fields_of(SourceRead)) -> SourceRead:
     """One source, without its secrets."""
-    return SourceRead.model_validate(await store.get_source(session, id))
+    return await read_row(reading, Source, id, SourceRead, fields)
 
 
 @router.get("/v1/sources", dependencies=[scope("metrics:read")])
 async def list_sources(
-    session: Session,
-    id: Ids = [],
-    platform: Annotated[list[PlatformName], Query()] = [],
-    asked: Listing = listing("name", "created_at"),
+    reading: Reading,
+    asked: Listing[SourceRead] = listing(
+        Source, SourceRead, sort=("name", "created_at"), by=("platform", "created_at")
+    ),
 ) -> Page[SourceRead]:
     """Sources, the oldest first unless sorted otherwise."""
-    rows, next_cursor = await page(session, Source, store.select_sources(id, platform), asked)
-    return Page(items=[SourceRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+    return await page(reading, asked)

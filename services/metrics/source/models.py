@@ -18,7 +18,11 @@ class Source(Table, table=True):
 
     # The token is looked up before a workspace is known, so its index doesn't begin with one. Not unique: that would
     # tell a workspace of another's, and 256 random bits don't meet.
-    __table_args__ = (Index(None, "token_hash"), Index(None, "workspace_id", "platform"))
+    __table_args__ = (
+        Index(None, "token_hash"),
+        Index(None, "workspace_id", "platform"),
+        *(Index(None, "workspace_id", each, "id") for each in ("name", "created_at")),
+    )
 
     platform: PlatformName = Field(sa_column=enum_column(PlatformName, "platform"))
     name: str

@@ -9,11 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel.sql.expression import SelectOfScalar
 
-from chassis.db import Database, get_row, workspace_of
+from chassis.db import Database, workspace_of
 from chassis.errors import NotFound
-from chassis.paging import filtered
 from chassis.secrets import Sealer
 from services.metrics.source.models import Source
 from services.metrics.source.rules import PlatformName, hash_token
@@ -35,15 +33,6 @@ def seal_credentials(sealer: Sealer, workspace_id: UUID, source_id: UUID, creden
 async def add_source(session: AsyncSession, source: Source) -> None:
     session.add(source)
     await session.flush()
-
-
-async def get_source(session: AsyncSession, source_id: UUID) -> Source:
-    return await get_row(session, Source, source_id)
-
-
-def select_sources(ids: Sequence[UUID], platforms: Sequence[PlatformName]) -> SelectOfScalar[Source]:
-    """Sources that fit every filter given."""
-    return filtered(Source, id=ids, platform=platforms)
 
 
 async def heard_from(session: AsyncSession, posts: Sequence[tuple[UUID, datetime]]) -> None:

@@ -1,0 +1,104 @@
+"""What a transaction that only reads promises: one workspace's rows, nothing written, nothing left in the pool."""
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+
+from chassis.db import Database, zone_of
+from chassis.fields import new_id
+from chassis.inbox import Incoming, learn_workspace
+from chassis.testing import Clock
+from tests.conftest import Workspace
+
+CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
+COUNT = text("SELECT count(*) AS count FROM campaign")
+
+
+@pytest.fixture
+def database(apps: dict[str, FastAPI]) -> Database:
+    found: Database = apps["goals"].state.database
+    return found
+
+
+async def count(database: Database, workspace_id: UUID) -> int:
+    async with database.reading(workspace_id) as reader:
+        (row,) = await reader.execute(COUNT)
+        return int(row.count)
+
+
+async def test_a_reader_sees_its_own_workspace_alone(
+    database: Database, goals: httpx.AsyncClient, workspace: Workspace, other_workspace: Workspace
+) -> None:
+    await goals.post("/v1/campaigns", json=CAMPAIGN)
+    assert await count(database, workspace.id) == 1
+    assert await count(database, other_workspace.id) == 0
+
+
+async def test_a_pooled_connection_forgets_whom_it_was_read_for(
+    database: Database, goals: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    await goals.post("/v1/campaigns", json=CAMPAIGN)
+    for _ in range(10):
+        assert await count(database, workspace.id) == 1
+        async with database.engine.connect() as connection:
+            # Without a tenant the setting reads '' on a used connection: no rows, and no error either.
+            assert await connection.scalar(COUNT) == 0
+
+
+async def test_a_reader_writes_nothing(database: Database, workspace: Workspace) -> None:
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        async with database.reading(workspace.id) as reader:
+            await reader.execute(text("DELETE FROM campaign"))
+    assert await count(database, workspace.id) == 0
+
+
+async def test_a_read_that_is_broken_off_leaves_the_pool_whole(database: Database, workspace: Workspace) -> None:
+    begun = asyncio.Event()
+
+    async def slowly() -> None:
+        async with database.reading(workspace.id) as reader:
+            begun.set()
+            await reader.execute(text("SELECT pg_sleep(60)"))
+
+    for _ in range(10):
+        reading = asyncio.create_task(slowly())
+        await begun.wait()
+        begun.clear()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert await count(database, workspace.id) == 0
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_connection_that_died_while_idle_costs_no_request(
+    database: Database, goals: httpx.AsyncClient, postgres: str
+) -> None:
+    assert (await goals.get("/v1/campaigns")).status_code == 200
+    admin = await asyncpg.connect(postgres)
+    role = database.engine.url.username
+    await admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", role)
+    await admin.close()
+    answers = [(await goals.get("/v1/campaigns")).status_code for _ in range(5)]
+    assert answers == [200] * 5
+
+
+async def test_a_workspace_that_moves_is_known_anew_at_once(
+    database: Database, workspace: Workspace, clock: Clock
+) -> None:
+    async with database.reading(workspace.id) as reader:
+        assert await zone_of(reader) == "Europe/Berlin"
+    data = {"name": "Test", "zone": "Asia/Tokyo", "currency": "JPY"}
+    moved = Incoming(
+        id=new_id(), source="/gateway", type="gateway.workspace.changed", subject=str(workspace.id), time=clock.now,
+        workspaceid=workspace.id, data=data,
+    )  # fmt: skip
+    async with database.tenant(workspace.id) as session:
+        await learn_workspace(session, moved)
+    async with database.reading(workspace.id) as reader:
+        assert await zone_of(reader) == "Asia/Tokyo"
