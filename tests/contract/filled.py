@@ -98,7 +98,9 @@ async def fill(workspace: Filled, settle: Callable[[], Awaitable[None]]) -> None
 
 def _harmless(operation: Operation) -> bool:
     """Whether a row is still there, and usable, afterwards."""
-    return operation.method != "DELETE" and not operation.path.endswith(("/revoke", "/remove", "/cancel", "/archive"))
+    return operation.method != "DELETE" and not operation.path.endswith(
+        ("/revoke", "/remove", "/cancel", "/archive", "/complete")
+    )
 
 
 def _lacks(operation: Operation, workspace: Filled) -> int:

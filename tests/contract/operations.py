@@ -138,6 +138,8 @@ class Operation:
                 if item.get("format") == "uuid":
                     asked.path[name] = known.id_of("id" if name == "id" else name, owner) or ABSENT
                     asked.slots.append(("path", name))
+                elif item.get("type") == "integer":
+                    asked.path[name] = "1"
                 else:
                     asked.path[name] = known.key_of(name, owner) or known.text(name)
             elif place == "query" and item.get("format") == "uuid":

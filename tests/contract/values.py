@@ -14,12 +14,17 @@ SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 # Operation -> fields of its body that must be so.
 BODIES: Mapping[str, dict[str, Any]] = {
     "create_campaign": {"flight": {"start": "2026-01-01", "end": "2035-01-01"}},
+    "create_asset": {"kind": "document"},
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
+    "revise_goal": {"target": {"value": 2000}},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
 }
 
 # Reference -> what it names, where its name doesn't say so and no edge of the graph does.
 NAMES = {"row_id": "campaign"}
+
+# Verbs that somebody else must say: who made a thing doesn't approve it.
+BY_ANOTHER = {"approve_asset", "send_back_asset"}
 
 LATER = {"to", "end", "until", "due"}
 

@@ -32,7 +32,8 @@ class Target:
 
     def service(self, part: str) -> Service:
         http = self.running.client(part, "demo-admin")
-        return Service(part, self.workspace, self.runner.run, http, self.running.service_token("gateway"))
+        another = self.running.client(part, "demo-manager")
+        return Service(part, self.workspace, self.runner.run, http, another, self.running.service_token("gateway"))
 
     def graph(self) -> Graph:
         http = self.running.client("gateway", "demo-admin")
