@@ -36,7 +36,7 @@ async def _latest(
         text(f"""
             SELECT e.* FROM unnest(:ids) AS wanted(id) CROSS JOIN LATERAL (
                 SELECT {names} FROM {model.__tablename__} WHERE goal_id = wanted.id {before}
-                ORDER BY {since} DESC LIMIT 1
+                ORDER BY {since} DESC, id DESC LIMIT 1
             ) e
         """)  # noqa: S608  # constants
         .bindparams(bindparam("ids", list(goal_ids), ARRAY(Uuid)), **({"as_of": as_of} if as_of else {}))
