@@ -110,7 +110,7 @@ def audit_router(part: str) -> APIRouter:
 
 def _entry(row: Any, fields: Fields) -> AuditEntryRead:
     changes = [AuditChange.model_validate(each) for each in row.changes]
-    return AuditEntryRead.of(row, only=fields, changes=changes)
+    return AuditEntryRead.of(row, only=fields, changes=changes, action=Action(row.action))
 
 
 async def _lines(database: Database, who: Principal, found: Select[Any]) -> AsyncIterator[str]:

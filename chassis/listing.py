@@ -53,7 +53,8 @@ Wanted = Annotated[
     Query(
         max_length=100,
         description="Only these fields of what is described, by commas or repeated; what identifies it is always"
-        " there. What isn't asked for isn't looked up.",
+        " there. An answer holds just these then, whatever else its schema requires; what isn't asked for isn't looked"
+        " up.",
     ),
 ]
 

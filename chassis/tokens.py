@@ -101,7 +101,8 @@ class Keys:
         """The key of this id, which only ever indexes what the issuer has published."""
         if not isinstance(kid, str):
             raise Unauthenticated("the token doesn't say which key signed it")
-        if self._due(kid):
+        # Whoever comes while they are being fetched waits for them, rather than being refused for want of them.
+        if self._due(kid) or (kid not in self.known and self._turn.locked()):
             async with self._turn:
                 if self._due(kid):
                     self._asked = self._ticks()

@@ -6,6 +6,7 @@ from services.goals.campaign.actions import FOLLOW_DATES
 from services.goals.db import METADATA
 from services.goals.evaluation import api as evaluation
 from services.goals.evaluation.actions import EVALUATE
+from services.goals.evaluation.thinning import THIN
 from services.goals.events import CONSUMES
 from services.goals.goal import api as goal
 from services.goals.objective import api as objective
@@ -26,6 +27,6 @@ app = create_service(
     metadata=METADATA,
     description="Campaigns, objectives and SMART goals that are judged by what metrics measures.",
     consumes=CONSUMES,
-    jobs=(EVALUATE, FOLLOW_DATES),
+    jobs=(EVALUATE, THIN, FOLLOW_DATES),
     resources=(asking,),
 )

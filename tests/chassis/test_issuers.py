@@ -1,5 +1,6 @@
 """What is promised of tokens: whoever forges one, bends one or brings another's is refused."""
 
+import asyncio
 import json
 import string
 from collections.abc import AsyncIterator, Callable
@@ -21,15 +22,17 @@ from tests.chassis.provider import WORKSPACE, Provider, b64, signed
 
 NOW = 1_800_000_000
 COMPANY, PARTNER, OURS = "https://login.company.example", "https://login.partner.example", "http://gateway"
+EVIL = "https://evil.example"
 
 
 @dataclass
 class World:
-    """A service's verifier, our own issuer, and two that are trusted beside it."""
+    """A service's verifier, our own issuer, two that are trusted beside it, and one who publishes keys by our ids."""
 
     verifier: Verifier
     company: Provider
     partner: Provider
+    evil: Provider
     ours: OKPKey
     ticks: list[float]
     http: httpx.AsyncClient
@@ -58,14 +61,16 @@ def trusted(**change: Any) -> TrustedIssuer:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     company, partner = Provider(COMPANY, NOW), Provider(PARTNER, NOW, "partner-")
-    mounts = {url: httpx.ASGITransport(each.app) for url, each in ((COMPANY, company), (PARTNER, partner))}
+    evil = Provider(EVIL, NOW)
+    evil.keys = {"ours": THIEF_ED, "evil": OKPKey.import_key({**THIEF_ED.as_dict(private=True), "kid": "evil"})}
+    mounts = {each.url: httpx.ASGITransport(each.app) for each in (company, partner, evil)}
     ticks = [0.0]
     async with httpx.AsyncClient(mounts=mounts, transport=httpx.ASGITransport(Provider(OURS, NOW).app)) as http:
         both = [trusted(), trusted(name="partner", issuer=PARTNER, audience="partner-mops")]
         verifier = Verifier(OURS, http, lambda: float(NOW), trusted=both, ticks=lambda: ticks[0])
         ours = OKPKey.generate_key("Ed25519", {"kid": "ours"})
         verifier.trust({"keys": [ours.as_dict(private=False)]})
-        yield World(verifier, company, partner, ours, ticks, http)
+        yield World(verifier, company, partner, evil, ours, ticks, http)
 
 
 async def test_tokens_of_our_own_and_of_trusted_issuers_are_taken(world: World) -> None:
@@ -125,9 +130,9 @@ ATTACKS: dict[str, Callable[[World], str]] = {
     "a kid that is a list": lambda w: w.company.token(header={"kid": ["rsa"]}),
     "a kid that is a path": lambda w: w.company.token(header={"kid": "../../../dev/null"}),
     "a kid that is SQL": lambda w: w.company.token(header={"kid": "x' UNION SELECT 'k"}),
-    "jku": lambda w: w.own({"jku": "https://evil.example/keys", "kid": "evil"}, THIEF_ED),
-    "jku with a known kid": lambda w: w.own({"jku": "https://evil.example/keys"}, THIEF_ED),
-    "x5u": lambda w: w.own({"x5u": "https://evil.example/chain"}, THIEF_ED),
+    "jku": lambda w: w.own({"jku": f"{EVIL}/keys", "kid": "evil"}, THIEF_ED),
+    "jku with a known kid": lambda w: w.own({"jku": f"{EVIL}/keys"}, THIEF_ED),
+    "x5u": lambda w: w.own({"x5u": f"{EVIL}/chain"}, THIEF_ED),
     "x5c": lambda w: w.own({"x5c": ["MIIB"]}, THIEF_ED),
     "jwk": lambda w: w.own({"jwk": THIEF_ED.as_dict(private=False)}, THIEF_ED),
     "crit": lambda w: w.company.token(header={"crit": ["exp"]}),
@@ -148,6 +153,9 @@ ATTACKS: dict[str, Callable[[World], str]] = {
     "an end that is true": lambda w: w.own(exp=True),
     "an end that never comes": lambda w: w.company.token(exp=float("inf")),
     "begins later": lambda w: w.company.token(nbf=NOW + 120),
+    "issued later and begun long ago": lambda w: w.company.token(iat=NOW + 120, nbf=NOW - 60),
+    "another issuer by our own key": lambda w: w.own(iss="https://evil.example"),
+    "a time of issue that is true": lambda w: w.own(iat=True),
     "begins in words": lambda w: w.company.token(nbf="never"),
     "issued later": lambda w: w.company.token(iat=NOW + 120),
     "issued never": lambda w: w.company.token(iat=float("nan")),
@@ -189,8 +197,36 @@ ATTACKS: dict[str, Callable[[World], str]] = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-async def test_an_attack_is_refused(world: World, attack: str) -> None:
+async def test_an_attack_is_refused_and_leads_nowhere(world: World, attack: str) -> None:
+    for token in (world.company.token(), world.partner.token("partner-rsa", aud="partner-mops")):
+        await world.verifier.verify(token)  # so that all keys are at hand
     await refused(world, ATTACKS[attack](world))
+    assert world.evil.fetched == []
+
+
+@pytest.mark.parametrize(("claim", "seconds", "taken"), [("nbf", 60, True), ("nbf", 61, False), ("iat", 60, True)])
+async def test_clocks_may_differ_by_a_minute(world: World, claim: str, seconds: int, taken: bool) -> None:
+    times: dict[str, Any] = {claim: NOW + seconds}
+    token = world.company.token(**times)
+    if taken:
+        assert await world.verifier.verify(token)
+    else:
+        await refused(world, token)
+
+
+async def test_ours_are_signed_by_one_algorithm_whatever_we_publish(world: World) -> None:
+    world.verifier.trust(
+        {"keys": [world.ours.as_dict(private=False), world.company.keys["rsa"].as_dict(private=False)]}
+    )
+    assert await world.verifier.verify(world.own())
+    await refused(world, world.own({"alg": "RS256", "kid": "rsa"}, world.company.keys["rsa"]))
+
+
+async def test_a_token_that_was_taken_ends_all_the_same(world: World) -> None:
+    token = world.company.token()
+    await world.verifier.verify(token)
+    world.verifier.clock = lambda: float(NOW + 600)
+    await refused(world, token)
 
 
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
@@ -250,11 +286,24 @@ async def test_a_key_that_is_unknown_is_looked_for_at_a_bounded_rate(world: Worl
     assert await world.verifier.verify(world.company.token("new"))
 
 
+async def test_many_who_come_before_the_keys_are_fetched_wait_for_them_together(world: World) -> None:
+    tokens = [world.company.token(sub=f"00u{n}") for n in range(10)]
+    assert all(await asyncio.gather(*map(world.verifier.verify, tokens)))
+    assert world.company.fetched.count("keys") == 1
+    world.company.keys["new"] = RSAKey.generate_key(2048, {"kid": "new"})
+    world.forward(11)
+    tokens = [world.company.token("new", sub=f"00u{n}") for n in range(10)]
+    assert all(await asyncio.gather(*map(world.verifier.verify, tokens)))
+    assert world.company.fetched.count("keys") == 2
+
+
 async def test_a_withdrawn_key_is_refused_once_the_keys_are_old(world: World) -> None:
     token = world.company.token("ec", "ES256")
     await world.verifier.verify(token)
     del world.company.keys["ec"]
-    world.forward(KEYS_AGE_SECONDS + 1)
+    world.forward(300)
+    assert await world.verifier.verify(token)
+    world.forward(1)
     await refused(world, token)
 
 
@@ -269,7 +318,7 @@ async def test_the_last_keys_stay_in_use_while_the_issuer_is_away(world: World) 
 @pytest.mark.parametrize(
     ("path", "answer"),
     [
-        ("keys", Response(status_code=302, headers={"location": "https://evil.example/keys"})),
+        ("keys", Response(status_code=302, headers={"location": f"{EVIL}/keys"})),
         ("keys", Response(b'{"keys": [], "x": "' + b"x" * LARGEST_DOCUMENT + b'"}')),
         ("keys", Response(b"[]")),
         ("keys", Response(b'{"keys": {}}')),

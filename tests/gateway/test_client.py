@@ -6,6 +6,7 @@ import zlib
 from sqlalchemy import text
 
 from chassis.testing import Clock
+from gateway.identity.client.rules import allowed_scopes
 from tests.conftest import APPS, Connect, Workspace
 from tests.gateway.access import as_bearer, grant, new_client, token_of
 
@@ -44,6 +45,24 @@ async def test_at_a_turn_both_secrets_live_as_long_as_was_said(
     assert (await grant(connect, client["id"], last["client_secret"])).status_code == 200
 
 
+async def test_a_client_ends_on_the_instant_and_none_is_made_that_has_ended(
+    connect: Connect, workspace: Workspace, clock: Clock
+) -> None:
+    client = await new_client(connect, workspace, "stakeholder", expires_at="2026-06-15T12:30:00Z")
+    clock.forward(minutes=29, seconds=59)
+    assert (await grant(connect, client["id"], client["client_secret"])).status_code == 200
+    clock.forward(seconds=1)
+    assert (await grant(connect, client["id"], client["client_secret"])).status_code == 401
+    body = {"name": "x", "roles": ["stakeholder"], "expires_at": "2026-06-15T12:30:00Z"}
+    refused = await connect("gateway", workspace).post("/v1/api-clients", json=body)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "past")
+
+
+def test_a_client_has_nothing_that_its_roles_lack_whatever_it_was_narrowed_to() -> None:
+    assert allowed_scopes(["stakeholder"], ["goals:read", "goals:write"]) == {"goals:read"}
+    assert allowed_scopes(["stakeholder"], []) == frozenset()
+
+
 async def test_a_revoked_client_gets_no_tokens_and_administers_nothing_with_the_one_it_has(
     connect: Connect, workspace: Workspace
 ) -> None:
@@ -63,7 +82,13 @@ async def test_nobody_gives_more_than_their_own_token_has(connect: Connect, work
     keeper = await new_client(connect, workspace, "admin", scopes=["identity:write", "identity:read", "metrics:read"])
     whole = await new_client(connect, workspace, "admin")
     own = await as_bearer(connect, "gateway", await token_of(connect, keeper))
+    admin = connect("gateway", workspace)
+    people = [{"name": "Bob", "roles": ["stakeholder"]}, {"name": "Eve", "roles": ["admin"]}]
+    bob, eve = [(await admin.post("/v1/members", json=each)).json()["id"] for each in people]
+    await admin.post(f"/v1/members/{eve}/suspend")
     for asked in (
+        own.patch(f"/v1/members/{bob}", json={"roles": ["admin"]}, headers=ANY),
+        own.post(f"/v1/members/{eve}/resume"),
         own.post("/v1/api-clients", json={"name": "x", "roles": ["stakeholder"]}),
         own.post("/v1/members", json={"name": "x", "roles": ["admin"]}),
         own.post(f"/v1/api-clients/{whole['id']}/rotate", json={}),

@@ -1,5 +1,6 @@
 """What progress promises: paths, a forecast with its interval, and health, whatever the numbers."""
 
+from calendar import monthrange
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from math import sqrt
@@ -80,7 +81,10 @@ def test_more_is_never_less_healthy(one: float, other: float) -> None:
     assert order.index(healths[0]) <= order.index(healths[1])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("value", "health"), [(50, "on_track"), (45, "at_risk"), (39, "off_track")])
+@pytest.mark.parametrize(
+    ("value", "health"),
+    [(50, "on_track"), (47.5, "on_track"), (47.4, "at_risk"), (40, "at_risk"), (39.9, "off_track"), (0, "off_track")],
+)
 def test_health_tells_how_far_behind_the_path_a_value_is(value: float, health: str) -> None:
     assert stand(GoalKind.INCREASE, value, 80.0, 100.0, 0.5, adds_up=True).health == health
 
@@ -98,6 +102,41 @@ def test_a_rate_to_be_brought_down_is_healthy_while_it_falls() -> None:
     falling = stand(GoalKind.REACH, 3.0, 5.0, 1.0, 0.5, adds_up=False)
     assert (falling.share, falling.expected, falling.health) == (0.5, 3.0, Health.ON_TRACK)
     assert stand(GoalKind.REACH, 4.5, 5.0, 1.0, 0.5, adds_up=False).health is Health.OFF_TRACK
+
+
+@pytest.mark.parametrize(("value", "health"), [(95, "on_track"), (94.5, "at_risk"), (94, "at_risk"), (93, "off_track")])
+def test_a_rate_is_judged_by_the_way_from_its_baseline_and_not_from_nothing(value: float, health: str) -> None:
+    """By hand: halfway from 90 to 100 it should be at 95, 5 from where it began; 94 is 4 of them: 80 %."""
+    assert stand(GoalKind.INCREASE, value, 90.0, 100.0, 0.5, adds_up=False).health == health
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "share", "health"),
+    [
+        (GoalKind.KEEP_ABOVE, 12.0, 1.2, "on_track"), (GoalKind.KEEP_ABOVE, 9.6, 0.96, "on_track"),
+        (GoalKind.KEEP_ABOVE, 9.0, 0.9, "at_risk"), (GoalKind.KEEP_ABOVE, 7.0, 0.7, "off_track"),
+        (GoalKind.KEEP_BELOW, 7.0, 0.7, "on_track"), (GoalKind.KEEP_BELOW, 11.0, 1.1, "at_risk"),
+        (GoalKind.KEEP_BELOW, 13.0, 1.3, "off_track"),
+    ],
+)  # fmt: skip
+def test_a_rate_that_is_to_be_kept_is_judged_by_its_target_all_the_time(
+    kind: GoalKind, value: float, share: float, health: str
+) -> None:
+    for elapsed in (0.1, 0.9):
+        found = stand(kind, value, None, 10.0, elapsed, adds_up=False)
+        assert (found.expected, found.health) == (10.0, health)
+        assert found.share == pytest.approx(share)
+
+
+def test_what_is_to_be_kept_at_nothing_has_no_way_to_go() -> None:
+    found = stand(GoalKind.KEEP_BELOW, 0.0, None, 0.0, 0.5, adds_up=False)
+    assert (found.share, found.health) == (None, Health.ON_TRACK)
+    assert stand(GoalKind.KEEP_BELOW, 0.1, None, 0.0, 0.5, adds_up=False).health is Health.OFF_TRACK
+
+
+def test_a_rate_runs_along_no_season() -> None:
+    course = Course(Profile(months=(1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1, 1)), None)
+    assert stand(GoalKind.INCREASE, 4.0, 3.0, 5.0, 0.5, False, course).seasonal is None
 
 
 # By hand: June's days bring thrice what other days do, so that of a leap year's 366 days June's 30 weigh 90.
@@ -178,6 +217,32 @@ def test_months_show_their_season_and_not_the_trend() -> None:
     assert max(found[:11]) / min(found[:11]) < 1.1  # the level doubled meanwhile
 
 
+@pytest.mark.parametrize("years", [2, 3, 5])
+def test_a_trend_alone_is_no_season_however_steep(years: int) -> None:
+    """A centred average of a straight line is the line: an average that is off by half a month isn't."""
+    line = [(start, 10 * (n + 1) * monthrange(start.year, start.month)[1]) for n, (start, _) in enumerate(
+        months([0.0] * 12 * years)
+    )]  # fmt: skip
+    assert month_indices([(start, float(value)) for start, value in line]) == pytest.approx((1.0,) * 12, abs=1e-9)
+
+
+def test_a_year_in_which_nothing_happened_leaves_the_season_of_the_others() -> None:
+    doubled = [2.0 * DAYS_OF_MONTH[n % 12] if n % 12 == 11 else float(DAYS_OF_MONTH[n % 12]) for n in range(60)]
+    found = month_indices(months([0.0 if 24 <= n < 42 else each for n, each in enumerate(doubled)]))
+    assert found is not None
+    assert max(found) == found[11]
+
+
+def test_each_weekday_has_its_own_index() -> None:
+    """By hand: Mondays bring twice what other days do, 2 of 8 parts of seven days: 14 / 8, the others 7 / 8."""
+    days = [(date(2026, 1, 5) + timedelta(days=n), 1.0 if n % 7 else 2.0) for n in range(56)]
+    assert weekday_indices(days) == pytest.approx((1.75, *(0.875,) * 6))
+    # Only the last whole weeks count, not the three days before them.
+    assert weekday_indices([(date(2026, 1, 2) + timedelta(days=n), 99.0) for n in range(3)] + days) == pytest.approx(
+        (1.75, *(0.875,) * 6)
+    )
+
+
 def test_a_season_takes_two_years_and_eight_weeks() -> None:
     assert month_indices(months([31.0] * 24)) is not None
     assert month_indices(months([0.0, *[31.0] * 23])) is None
@@ -212,6 +277,52 @@ def test_where_no_season_is_known_it_says_why(window: Days, adds_up: bool, words
     assert profile is None
     assert reason is not None
     assert words in reason
+
+
+def test_the_week_shapes_eight_weeks_and_the_year_shapes_more() -> None:
+    eight_weeks, a_day_more = (Days(date(2026, 6, 1), date(2026, 6, 1) + timedelta(days=n)) for n in (56, 57))
+    months, week = JUNE.months, (1.0,) * 7
+    assert profile_of(eight_weeks, True, None, week) == (Profile(None, week), None)
+    assert profile_of(a_day_more, True, months, None) == (Profile(months, None), None)
+    for window, known, words in ((eight_weeks, (months, None), "8 whole weeks"), (a_day_more, (None, week), "24")):
+        profile, reason = profile_of(window, True, *known)
+        assert profile is None
+        assert words in str(reason)
+
+
+def test_a_window_of_days_on_which_nothing_ever_happened_has_no_path() -> None:
+    weekend = Days(date(2026, 6, 6), date(2026, 6, 8))
+    profile, reason = profile_of(weekend, True, None, (1.4, 1.4, 1.4, 1.4, 1.4, 0, 0))
+    assert profile is None
+    assert "nothing ever happened" in str(reason)
+
+
+def test_days_that_weigh_nothing_tell_nothing_of_how_days_differ() -> None:
+    profile = Profile(weekdays=(1.4, 1.4, 1.4, 1.4, 1.4, 0, 0))
+    days = [Day(date(2026, 6, 1) + timedelta(days=n), 5.0) for n in range(14)]
+    spread = spread_of(MONTH, True, profile, days)
+    assert spread is not None
+    assert spread.days == 10
+    assert spread.dispersion == pytest.approx(0)
+
+
+def test_a_window_is_measured_by_its_own_days_once_there_are_seven() -> None:
+    """Ten calm days before it, wild ones since."""
+    before = [Day(date(2026, 5, 22) + timedelta(days=n), 10.0) for n in range(10)]
+    own = [Day(date(2026, 6, 1) + timedelta(days=n), 20.0 * (n % 2)) for n in range(7)]
+    for count, used in ((6, 16), (7, 7)):
+        spread = spread_of(MONTH, True, None, [*before, *own[:count]])
+        assert spread is not None
+        assert spread.days == used
+
+
+def test_a_day_without_a_denominator_says_nothing_of_a_rate() -> None:
+    days = [Day(date(2026, 6, 1) + timedelta(days=n), 10.0, 100.0) for n in range(7)]
+    odd = [Day(date(2026, 6, 8), 10.0, None), Day(date(2026, 6, 9), 10.0, 0.0), Day(date(2026, 6, 10), None, 5.0)]
+    spread = spread_of(MONTH, False, None, [*days, *odd])
+    assert spread is not None
+    assert spread.days == 7
+    assert spread.dispersion == pytest.approx(0)
 
 
 def test_a_week_of_days_tells_how_far_off_a_forecast_may_be() -> None:

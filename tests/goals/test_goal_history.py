@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from chassis.reading import Prepared, Reader
 from chassis.testing import Clock
 from services.goals.evaluation.actions import evaluate_due_goals
+from services.goals.evaluation.thinning import thin
 from tests.conftest import Connect, Deliver, Workspace
 from tests.goals.conftest import Clicks
 from tests.goals.test_goal import make_goal
@@ -109,22 +110,27 @@ async def test_money_that_is_used_up_is_not_realistic(
         "period": {"start": "2026-01-01", "end": "2027-01-01"},
     }  # fmt: skip
     line_id = (await budget.post("/v1/lines", json=line)).json()["id"]
-    await budget.post(f"/v1/lines/{line_id}/allot", json={"amount": {"amount": "9.50", "currency": "EUR"}})
-    await goals.post(f"/v1/goals/{goal['id']}/evaluate")
+    allotted = await budget.post(f"/v1/lines/{line_id}/allot", json={"amount": {"amount": "9.50", "currency": "EUR"}})
+    assert allotted.status_code == 200, allotted.text
+    evaluated = await goals.post(f"/v1/goals/{goal['id']}/evaluate")
+    assert evaluated.status_code == 200, evaluated.text
     realistic = await letter(goals, goal, "R")
     assert (realistic["verdict"], realistic["evidence"]["available"]) == ("warn", "9.50")  # the team isn't known yet
 
 
 async def test_the_past_is_asked_for_once_and_not_every_minute(
-    apps: dict[str, FastAPI], goals: httpx.AsyncClient, deliver: Deliver, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    apps: dict[str, FastAPI], goals: httpx.AsyncClient, workspace: Workspace, deliver: Deliver, clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     await make_goal(goals, **REACH, target={"value": 40})
     await deliver()
     upstream, asked = apps["goals"].state.upstream, []
     ask = upstream.series
 
     async def counting(workspace_id: Any, questions: Any, *rest: Any) -> Any:
-        asked.append(len(questions))
+        # Other tests' workspaces are looked at as well.
+        if workspace_id == workspace.id:
+            asked.append(len(questions))
         return await ask(workspace_id, questions, *rest)
 
     monkeypatch.setattr(upstream, "series", counting)
@@ -160,6 +166,45 @@ async def test_a_goals_course_is_read_page_by_page(
         await goals.get("/v1/evaluations", params={"goal_id": goal["id"], "limit_per": "1", "sort": "-id"})
     ).json()
     assert [each["value"] for each in groups["groups"][0]["items"]] == [12]
+
+
+async def test_of_days_before_the_last_two_a_goal_keeps_how_each_ended(
+    apps: dict[str, FastAPI], goals: httpx.AsyncClient, clicks: Clicks, deliver: Deliver, clock: Clock
+) -> None:
+    """Each day begins at 22:00 UTC, as Berlin's do in June, and has findings at 4 and at 12 hours, but the last."""
+    goal = await make_goal(goals, **REACH, target={"value": 40})
+    other = await make_goal(goals, **REACH, target={"value": 50})
+    await deliver()
+    clock.forward(hours=10)
+    ends = []
+    for _ in range(4):
+        for hours in (4, 8):
+            clock.forward(hours=hours)
+            await clicks(1, "2026-06-15")
+            await deliver()
+            for each in (goal, other):
+                await goals.post(f"/v1/goals/{each['id']}/evaluate")
+        clock.forward(hours=12)
+        ends.append(clock.now - timedelta(minutes=1))
+
+    async def course(of: dict[str, Any]) -> list[float]:
+        found = await goals.get("/v1/evaluations", params={"goal_id": of["id"], "sort": "evaluated_at"})
+        return [each["value"] for each in found.json()["items"]]
+
+    async def seen() -> list[Any]:
+        path = f"/v1/goals/{goal['id']}/progress"
+        return [(await goals.get(path, params={"as_of": end.isoformat()})).json() for end in ends]
+
+    before = await seen()
+    assert await course(goal) == [1, 2, 3, 4, 5, 6, 7, 8]
+    for _ in range(2):
+        await thin(apps["goals"])
+        assert await course(goal) == await course(other) == [2, 4, 5, 6, 7, 8]
+    assert await seen() == before
+    clock.forward(days=2)
+    await thin(apps["goals"])
+    assert await course(goal) == [2, 4, 6, 8]
+    assert await seen() == before
 
 
 FILTERS = [

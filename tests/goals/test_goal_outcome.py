@@ -105,11 +105,13 @@ async def test_what_comes_after_the_outcome_moves_numbers_and_not_the_outcome(
 
 
 async def test_many_replicas_decide_an_outcome_once(
-    apps: dict[str, FastAPI], goals: httpx.AsyncClient, deliver: Deliver, clock: Clock, stack: TestStack
-) -> None:
+    apps: dict[str, FastAPI], goals: httpx.AsyncClient, deliver: Deliver, clock: Clock, stack: TestStack,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     goal = await activated(goals, deliver)
     clock.forward(days=10)
     await asyncio.gather(*(evaluate_due_goals(apps["goals"]) for _ in range(4)))
+    assert [each.message for each in caplog.records if each.levelname == "ERROR"] == [], "nor stumbles over another"
     assert len(await told_of(stack, goal["id"], "goals.goal.missed")) == 1
     assert (await read(goals, goal))["version"] == 3  # drafted, activated, missed
 
@@ -146,6 +148,37 @@ async def test_a_goal_is_cancelled_with_a_reason(
     again = await goals.post(f"/v1/goals/{goal['id']}/cancel", json=reason)
     assert (again.status_code, again.json()["code"]) == (409, "closed")
     assert await told_of(stack, goal["id"], "goals.goal.cancelled") == [reason]
+
+
+async def test_what_is_decided_is_neither_cancelled_nor_revised_nor_overridden(
+    apps: dict[str, FastAPI], goals: httpx.AsyncClient, deliver: Deliver, clock: Clock
+) -> None:
+    goal = await activated(goals, deliver)
+    clock.forward(days=10)
+    await evaluate_due_goals(apps["goals"])
+    missed = await read(goals, goal)
+    for verb, body, code in (
+        ("cancel", {"reason": "It was missed."}, "closed"),
+        ("revise", {"reason": "It was missed.", "target": {"value": 1}}, "not_active"),
+        ("override", {"reason": "It was missed.", "letter": "A"}, "not_a_draft"),
+    ):
+        refused = await goals.post(f"/v1/goals/{goal['id']}/{verb}", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (409, code)
+    assert (await read(goals, goal)) == missed
+
+
+async def test_no_step_is_taken_on_a_goal_that_was_seen_otherwise(goals: httpx.AsyncClient, deliver: Deliver) -> None:
+    goal = await make_goal(goals, **REACH, target={"value": 40})
+    await deliver()
+    for verb, body in (
+        ("activate", None), ("revise", {"reason": "x", "target": {"value": 20}}), ("cancel", {"reason": "x"}),
+    ):  # fmt: skip
+        seen = await read(goals, goal)
+        stale = await goals.post(f"/v1/goals/{goal['id']}/{verb}", json=body, headers={"If-Match": "9"})
+        assert stale.status_code == 412, verb
+        assert await read(goals, goal) == seen
+        version = {"If-Match": str(seen["version"])}
+        assert (await goals.post(f"/v1/goals/{goal['id']}/{verb}", json=body, headers=version)).status_code == 200, verb
 
 
 async def test_a_manager_overrides_a_failing_letter_and_it_shows(
@@ -229,8 +262,11 @@ async def test_a_revision_keeps_what_was_asked_for_before(
     assert (kept["reason"], kept["revised_by"]) == (body["reason"], "client:test")
     assert (kept["before"]["target_value"], kept["before"]["window"]) == (40, FORTNIGHT)
     assert (kept["after"]["target_value"], kept["after"]["window"]) == (20, body["window"])
+    progress = await read(goals, goal, "/progress")
+    assert (progress["target"], progress["stale"]) == (40, True), "not looked at by its new target yet"
     await evaluate_due_goals(apps["goals"])
-    assert (await read(goals, goal, "/progress"))["target"] == 20
+    progress = await read(goals, goal, "/progress")
+    assert (progress["target"], progress["stale"]) == (20, False)
     before = (await goals.get(f"{path}/progress", params={"as_of": "2026-06-15T12:01:00Z"})).json()
     assert (before["target"], before["decides_at"]) == (40, "2026-06-22T22:00:00Z")
     for change, code in (

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from services.goals.goal.rules import (
     Days,
     GoalKind,
+    change_problem,
     decides_at,
     elapsed_share,
     is_downward,
     outcome,
     resolve_target,
     scale_between,
+    scale_of,
     whole_months,
     windows_before,
     windows_between,
@@ -57,6 +59,43 @@ def test_without_a_baseline_there_is_no_target() -> None:
 def test_a_month_is_as_long_as_a_month(baseline: tuple[str, str], window: tuple[str, str], scale: str) -> None:
     spans = [Days(date.fromisoformat(start), date.fromisoformat(end)) for start, end in (baseline, window)]
     assert scale_between(*spans) == Decimal(scale)
+
+
+def test_a_sum_grows_with_its_span_and_a_rate_does_not() -> None:
+    half = Days(date(2025, 7, 1), date(2026, 1, 1))
+    assert scale_of(half, YEAR, adds_up=True) == 2
+    assert scale_of(half, YEAR, adds_up=False) == 1
+    assert scale_of(None, YEAR, adds_up=True) == 1
+    assert resolve_target(GoalKind.INCREASE, Decimal(25), None, 1000.0, Decimal(2)) == 2500
+    assert resolve_target(GoalKind.DECREASE, Decimal(25), None, 1000.0, Decimal(2)) == 1500
+
+
+@pytest.mark.parametrize(
+    ("kind", "percent", "has_baseline", "words"),
+    [
+        (GoalKind.INCREASE, 150, True, None),
+        (GoalKind.DECREASE, 100, True, None),
+        (GoalKind.DECREASE, 101, True, "more than 100 %"),
+        (GoalKind.INCREASE, 5, False, "baseline is needed"),
+        (GoalKind.REACH, 5, True, "kinds increase and decrease"),
+        (GoalKind.KEEP_BELOW, 5, True, "kinds increase and decrease"),
+        (GoalKind.REACH, None, False, None),
+    ],
+)
+def test_a_change_in_percent_needs_something_that_can_change_so(
+    kind: GoalKind, percent: int | None, has_baseline: bool, words: str | None
+) -> None:
+    problem = change_problem(kind, None if percent is None else Decimal(percent), has_baseline=has_baseline)
+    assert (problem is None) == (words is None)
+    assert (words or "") in (problem or "")
+
+
+def test_a_month_before_the_31st_ends_on_the_last_day_there_is() -> None:
+    month = Days(date(2026, 6, 1), date(2026, 7, 1))
+    assert windows_before(date(2026, 5, 31), month, 3) == [
+        Days(date(2026, 2, 28), date(2026, 3, 31)), Days(date(2026, 3, 31), date(2026, 4, 30)),
+        Days(date(2026, 4, 30), date(2026, 5, 31)),
+    ]  # fmt: skip
 
 
 def test_days_that_do_not_match_are_not_whole_months() -> None:
@@ -107,6 +146,8 @@ def test_windows_of_history_never_overlap_nor_leave_a_gap(anchor: date, window: 
         (("2026-01-01", "2026-04-01"), 1),
         (("2025-04-01", "2025-07-01"), 4),  # the same quarter a year before
         (("2025-01-01", "2026-01-01"), 2),
+        (("2026-04-01", "2026-07-01"), 1),  # its own window
+        (("2027-04-01", "2027-07-01"), 1),  # one that lies ahead
     ],
 )
 def test_a_baseline_lies_so_many_windows_before(baseline: tuple[str, str] | None, apart: int) -> None:
@@ -143,6 +184,13 @@ def test_an_outcome_waits_for_the_end_of_the_window_unless_it_is_settled(
     assert (early and early.state) == before
     assert late is not None
     assert late.state == after
+
+
+@pytest.mark.parametrize(("value", "side"), [(99.0, "below"), (100.0, "at"), (101.0, "above")])
+def test_an_outcome_says_on_which_side_of_the_target_it_ended(value: float, side: str) -> None:
+    late = outcome(GoalKind.KEEP_BELOW, True, True, value, 100.0, is_over=True)
+    assert late is not None
+    assert f"was {side} the target" in late.reason
 
 
 def test_an_outcome_is_decided_a_day_after_the_last_local_day() -> None:

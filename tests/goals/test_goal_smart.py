@@ -1,15 +1,15 @@
 """What a goal's letters promise: verdicts that rest on what is known, and say so."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.goals.evaluation.achievable import growths, rank_of_growth, rank_of_level, since_it_began
+from services.goals.evaluation.achievable import growth, growths, rank_of_growth, rank_of_level, since_it_began
 from services.goals.evaluation.smart import Facts, Letter, LetterName, Verdict, failing, judge
-from services.goals.goal.rules import Days, GoalKind
+from services.goals.goal.rules import LONGEST_DAYS, Days, GoalKind
 
 YEAR = Days(date(2026, 1, 1), date(2027, 1, 1))
 # Nine windows with eight changes: +10, -10, +20, 0, +30, +10, -5, +40 %.
@@ -80,8 +80,56 @@ def test_what_is_doubtful_warns_and_says_why(change: dict[str, object], letter: 
     assert words in found.reason
 
 
-def test_a_target_that_is_scaled_says_so() -> None:
-    assert "scaled by 0.5" in letters(scale=Decimal("0.5"), target=625.0)["M"].reason
+def test_a_target_that_is_scaled_says_so_and_asks_for_the_same_growth() -> None:
+    found = letters(scale=Decimal("0.5"), target=625.0)
+    assert "scaled by 0.5" in found["M"].reason
+    assert found["A"].evidence["change_percent"] == 25.0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"window": Days(date(2026, 6, 20), date(2026, 6, 22))},  # two days
+        {"window": Days(date(2026, 6, 10), date(2026, 6, 20))},  # half of it gone, and no more
+        {"window": Days(date(2026, 6, 15), date(2026, 6, 15) + timedelta(days=LONGEST_DAYS))},
+    ],
+)
+def test_a_window_within_its_bounds_passes(change: dict[str, object]) -> None:
+    assert letters(**change)["T"].verdict is Verdict.PASS
+
+
+def test_a_goal_without_campaigns_is_not_held_to_be_stopped() -> None:
+    found = letters(campaigns=0, allotted=None, available=None)["R"]
+    assert (found.verdict, "No campaign carries it" in found.reason) == (Verdict.WARN, True)
+
+
+# Ten changes, of 1 to 10 %.
+RISING = [100.0]
+for percent in range(1, 11):
+    RISING.append(RISING[-1] * (1 + percent / 100))
+
+
+def test_more_than_four_fifths_of_what_was_seen_is_ambitious() -> None:
+    for target, percentile, verdict in ((1085.0, 80, Verdict.PASS), (1090.0, 85, Verdict.WARN)):
+        found = letters(past=tuple(RISING), target=target)["A"]
+        assert (found.evidence["percentile"], found.verdict) == (percentile, verdict)
+
+
+def test_eight_windows_are_enough_and_seven_are_not() -> None:
+    keep = {"kind": GoalKind.KEEP_ABOVE, "needs_baseline": False, "baseline_days": None, "baseline": None}
+    for windows, judged in ((7, False), (8, True)):
+        for change in ({}, {**keep, "target": 115.0}):
+            found = letters(past=PAST[:windows], **change)["A"].evidence
+            assert (found["windows"], found["percentile"] is not None) == (windows, judged)
+
+
+def test_seven_levels_have_no_percentile() -> None:
+    assert rank_of_level([1.0] * 7, True, 1.0, downward=False).percentile is None
+    assert rank_of_level([1.0] * 8, True, 1.0, downward=False).percentile == 50
+
+
+def test_like_growth_is_equal_growth() -> None:
+    assert growth(100.0, 110.0) == growth(10.0, 11.0) == growth(3.0, 3.3) == 0.1
 
 
 def test_an_overridden_letter_fails_no_more() -> None:

@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from chassis.fields import new_id
 from chassis.roles import scopes_of
+from chassis.stack import parts
 from chassis.testing import TestStack, prepared
 from deploy.postgres import databases
 from gateway.identity.token.signing import Grant, access_token
@@ -39,6 +40,7 @@ from chassis.serving import served
 from services.goals.app import app
 uvicorn.Server(served(app, host="127.0.0.1", port=int(sys.argv[1]))).run()
 """
+SUBSCRIBERS = [name for name, part in parts().items() if "goals" in part.hears]
 CAMPAIGN = {"name": "A", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
 
 
@@ -91,7 +93,7 @@ async def goals_of(own: TestStack, hears: str, log: Path) -> AsyncIterator[Goals
             "PATH": os.environ["PATH"], "MOPS_PART": "goals", "MOPS_HOME": str(own.home), "MOPS_ISSUER": url,
             "MOPS_DATABASE_URL": settings.database_url.get_secret_value(), "MOPS_WORKER_ROLE": settings.worker_role,
             "MOPS_SECRET_KEY": settings.secret_key.get_secret_value(), "MOPS_SERVICE_SECRET": "x",
-            "MOPS_URLS": json.dumps({"gateway": url, "metrics": hears}),
+            "MOPS_URLS": json.dumps({"gateway": url, **dict.fromkeys(SUBSCRIBERS, hears)}),
         }  # fmt: skip
         scopes = sorted(scopes_of(["admin"]))
         grant = Grant("client:t", "t", workspace, ["admin"], scopes, timedelta(hours=1))
@@ -156,12 +158,12 @@ async def test_what_was_being_delivered_waits_for_no_lease(own: TestStack, tmp_p
         async with goals_of(own, url_of(silent), tmp_path / "log") as goals:
             async with httpx.AsyncClient(base_url=goals.url, headers=goals.headers, trust_env=False) as http:
                 assert (await http.post("/v1/campaigns", json={**CAMPAIGN, "slug": "a"})).status_code == 201
-            await seen(admin, leased, goals.workspace, wanted=1)
+            await seen(admin, leased, goals.workspace, wanted=len(SUBSCRIBERS))
             goals.running.send_signal(signal.SIGTERM)
             await goals.ends()
             assert await admin.fetchval(leased, goals.workspace) == 0
             waiting = "SELECT count(*) FROM goals.delivery WHERE workspace_id = $1"
-            assert await admin.fetchval(waiting, goals.workspace) == 1
+            assert await admin.fetchval(waiting, goals.workspace) == len(SUBSCRIBERS)
     await admin.close()
 
 

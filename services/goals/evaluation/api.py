@@ -34,7 +34,7 @@ from services.goals.evaluation.models import (
 from services.goals.evaluation.smart import failing
 from services.goals.goal import store as goals
 from services.goals.goal.models import Goal, Window
-from services.goals.goal.rules import DECIDED_STATES, STALE_AFTER, decides_at
+from services.goals.goal.rules import DECIDED_STATES, STALE_AFTER, GoalState, decides_at
 from services.goals.override.models import Override
 from services.goals.override.store import overrides_in_force
 
@@ -76,7 +76,8 @@ async def list_smart(goal_id: GoalIds, request: Request, who: CurrentPrincipal, 
 
 @router.get("/v1/goals/{id}/progress", dependencies=[scope("goals:read")])
 async def get_progress(id: UUID, request: Request, session: Session, now: Now, as_of: AsOf = None) -> ProgressRead:
-    """How far the goal is, by its latest evaluation at or before `as_of`."""
+    """How far the goal is, by its latest evaluation at or before `as_of`; of days before the last two only the last
+    evaluation is kept."""
     found = await _progresses(request, session, [await goals.get_goal(session, id)], now, as_of)
     return found[0]
 
@@ -179,6 +180,7 @@ def _progress(
     confirmed = min(seen.checked_at, moment) if seen else None
     is_closed = goal.closed_at is not None and goal.closed_at <= moment
     silent = confirmed is None or moment - confirmed > STALE_AFTER
+    outdated = seen is not None and _asks_otherwise(goal, seen, moment)
     course = history.course if history else UNKNOWN
     return ProgressRead(
         goal_id=goal.id, value=seen.value if seen else None, baseline=seen.baseline if seen else None,
@@ -192,9 +194,18 @@ def _progress(
         decides_at=decides_at((seen.window_days if seen else None) or goal.window_days, zone),
         outcome=_outcome(goal, seen) if is_closed else None, as_of=moment, evaluated_at=confirmed,
         # What is closed is no longer waited for.
-        stale=not is_closed and (silent or is_away),
+        stale=not is_closed and (silent or is_away or outdated),
         age_seconds=(moment - confirmed).total_seconds() if confirmed else None,
     )  # fmt: skip
+
+
+def _asks_otherwise(goal: Goal, seen: Evaluation, moment: datetime) -> bool:
+    """Whether the goal has been edited or revised since it was looked at, so that other numbers are due."""
+    if goal.changed_at is None or goal.changed_at > moment:
+        return False
+    terms = (goal.target_value, goal.baseline_value, goal.window_days)
+    pinned = goal.state is GoalState.ACTIVE and (seen.target, seen.baseline, seen.window_days) != terms
+    return pinned or seen.checked_at < goal.changed_at
 
 
 def _interval(stand: Standing, history: History | None) -> ForecastIntervalRead | None:

@@ -185,7 +185,10 @@ class ProgressRead(Readable):
     outcome: OutcomeRead | None = Described(description="Null until it is decided, and in answers as of before.")
     as_of: UtcDatetime
     evaluated_at: UtcDatetime | None = Described(description="When the value was last confirmed.")
-    stale: bool = Described(description="The value couldn't be confirmed lately: metrics is away, or silent.")
+    stale: bool = Described(
+        description="The value couldn't be confirmed lately, as metrics is away or silent; or what the goal asks for"
+        " has changed since it was looked at, which takes seconds."
+    )
     age_seconds: float | None = Described(description="From evaluated_at to as_of.")
 
 
