@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
@@ -183,7 +184,8 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _mops)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
-    for refusal in (DBAPIError, PostgresError, InterfaceError):
+    # As SQLAlchemy wraps it; as the driver raises it in a reader; and as it is when a reader gets no connection.
+    for refusal in (DBAPIError, PostgresError, InterfaceError, AsyncAdapt_asyncpg_dbapi.Error):
         app.add_exception_handler(refusal, _database)
     app.add_exception_handler(StaleDataError, _changed_meanwhile)
     app.add_exception_handler(PoolTimeout, _busy)

@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from chassis.reading import Prepared, Reader
 from chassis.testing import Clock, TestStack
 from services.metrics.event.api import LARGE, read_post
 from services.metrics.event.rules import MOST_ITEMS
@@ -127,28 +127,25 @@ async def test_a_post_that_can_not_be_stored_is_answered_as_its_platform_tries_a
 
 async def rows_read(app: FastAPI, metrics: httpx.AsyncClient, workspace: Workspace, asked: dict[str, Any]) -> int:
     """How many rows of events the database touches to answer a list, by its own account."""
-    found: list[tuple[str, Any]] = []
+    found: list[tuple[str, list[Any]]] = []
+    fetch = Reader._fetch
 
-    def note(_: Any, __: Any, statement: str, parameters: Any, *rest: Any) -> None:
-        if "metrics.event" in statement:
-            found.append((statement, parameters))
+    async def noting(reader: Reader, prepared: Prepared, parameters: Mapping[str, Any]) -> list[Any]:
+        if "metrics.event" in prepared.sql:
+            found.append((prepared.sql, prepared.arguments(parameters)))
+        return await fetch(reader, prepared, parameters)
 
-    engine = app.state.database.engine.sync_engine
-    sqlalchemy_event.listen(engine, "before_cursor_execute", note)
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Reader, "_fetch", noting)
         assert (await metrics.get("/v1/events", params=asked)).status_code == 200
-    finally:
-        sqlalchemy_event.remove(engine, "before_cursor_execute", note)
     ((statement, parameters),) = found
 
     def touched(plan: dict[str, Any]) -> int:
         own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) if plan.get("Alias") else 0
         return int(own * plan["Actual Loops"]) + sum(map(touched, plan.get("Plans", [])))
 
-    async with app.state.database.tenant(workspace.id) as session:
-        connection = await session.connection()
-        rows = await connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
-        plan = rows.scalar_one()
+    async with app.state.database.reading(workspace.id) as reader:
+        plan = await reader._connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *parameters)
     return touched((json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"])
 
 
