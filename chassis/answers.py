@@ -53,7 +53,7 @@ async def _find(reader: Reader, asked: Listing[Any], most: int, derived: Collect
     rows = asked.of
     values: dict[str, Any] = {**asked.given, "most": most + 1}
     filters = rows.filters
-    only = [name for name in asked.given if name in filters and filters[name].only is not None]
+    only = [name for name in asked.given if name in rows.parents or filters[name].only is not None]
     only = [name for name in only if len(asked.given[name]) == 1]
     values.update((f"only_{name}", asked.given[name][0]) for name in only)
     if asked.cursor is not None:

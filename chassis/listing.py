@@ -95,9 +95,9 @@ class Parent:
     # Whether the list can only be asked for with it.
     needed: bool = False
 
-    def narrows(self, name: str) -> ColumnElement[bool]:
-        """Only rows of the parents that are bound."""
-        named = _one_of(self.column, name)
+    def narrows(self, name: str, *, one: bool) -> ColumnElement[bool]:
+        """Only rows of the parents that are bound as `name`; of the one that is bound as `only_name`."""
+        named = self.column == bindparam(f"only_{name}", type_=Uuid()) if one else _one_of(self.column, name)
         return exists().where(self.link[1], named) if self.link else named
 
 
@@ -321,8 +321,10 @@ def plan(
         # Grouping says of its own parent what the filter would; said twice, the planner may sort all rows at once.
         if name != group_by:
             found = rows.filters.get(name)
-            holds = found.holds if found else rows.parents[name].narrows(name)
-            statement = statement.where(found.only if found and found.only is not None and name in only else holds)
+            if found is None:
+                statement = statement.where(rows.parents[name].narrows(name, one=name in only))
+            else:
+                statement = statement.where(found.only if found.only is not None and name in only else found.holds)
     ordered, down = order(rows, sort), sort.startswith("-")
     if after:
         position = tuple_(*(bindparam(f"at{place}", type_=each.type) for place, each in enumerate(ordered)))
