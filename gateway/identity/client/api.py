@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from chassis.db import Now, Session
-from chassis.editing import IfMatch, edited
+from chassis.editing import IfMatch, edited, held
 from chassis.errors import Conflict
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
@@ -69,8 +69,7 @@ async def update_api_client(
     """Changes name, scopes or end of a client; tokens that are out stay as they are. 403 `beyond_own` when it would
     have scopes that the caller's token lacks."""
     await standing.hold(session)
-    client = await store.get_client(session, id, lock=True)
-    if_match.check(client)
+    client = await held(session, ApiClient, id, if_match)
     wanted = edited(ApiClientCreate, ApiClientRead.model_validate(client), patch)
     refuse_pointless(wanted.roles, wanted.scopes, wanted.expires_at, now)
     standing.refuse_beyond(caller.scopes, allowed_scopes(wanted.roles, wanted.scopes))

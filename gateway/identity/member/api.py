@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from chassis.db import Now, Session, workspace_of
-from chassis.editing import IfMatch, edited
+from chassis.editing import IfMatch, edited, held
 from chassis.errors import Conflict
 from chassis.fields import new_id
 from chassis.idempotency import IdempotentRoute
@@ -80,8 +80,7 @@ async def update_member(
     """Changes name, address or roles. 403 `beyond_own` for roles that may more than the caller's token, `own_roles` for
     more in one's own; 409 `last_admin` for the last way into the workspace."""
     await standing.hold(session)
-    member = await store.get_member(session, id, lock=True)
-    if_match.check(member)
+    member = await held(session, Member, id, if_match)
     if member.state == MemberState.REMOVED:
         raise Conflict("this member was removed; add them anew", code="wrong_state")
     wanted = edited(MemberFields, MemberRead.model_validate(member), patch)

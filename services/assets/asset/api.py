@@ -15,7 +15,7 @@ from sqlmodel import col
 
 from chassis.answers import Derive, listed, read_of, read_row
 from chassis.db import Now, Reading, Session, calling
-from chassis.editing import IfMatch, edited
+from chassis.editing import IfMatch, edited, held
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.listing import Fields, Filter, Listing, Parent, fields_of, listing
@@ -160,8 +160,7 @@ async def list_assets(
 async def update_asset(id: UUID, patch: AssetPatch, if_match: IfMatch, request: Request, session: Session) -> AssetRead:
     """Edits what is said of an asset. Its bytes are replaced by a new version, and its state moves by its own verbs; an
     asset is never deleted, but archived."""
-    asset = await store.get_asset(session, id, lock=True)
-    if_match.check(asset)
+    asset = await held(session, Asset, id, if_match)
     current = await read_of(session, AssetRead, asset, **_derived(request))
     details = edited(AssetDetails, current, patch)
     refuse_page(details.kind, asset.media_type)
@@ -199,8 +198,7 @@ class Way:
 
 
 async def _way(id: UUID, if_match: IfMatch, request: Request, session: Session, who: CurrentPrincipal, now: Now) -> Way:
-    asset = await store.get_asset(session, id, lock=True)
-    if_match.check(asset)
+    asset = await held(session, Asset, id, if_match)
     return Way(asset, request, session, who, now)
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from chassis.answers import listed, read_row
 from chassis.db import Now, Reading, Session, workspace_of
-from chassis.editing import IfMatch, edited
+from chassis.editing import IfMatch, edited, held
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
@@ -35,8 +35,7 @@ async def create_line(create: LineCreate, session: Session, now: Now) -> LineRea
 async def update_line(id: UUID, patch: LinePatch, if_match: IfMatch, session: Session) -> LineRead:
     """Changes what is sent and leaves the rest. The period stays within the parent's and around the children's; 409
     `overspent` when a line that is below zero should stop."""
-    line = await store.get_line(session, id, lock=True)
-    if_match.check(line)
+    line = await held(session, Line, id, if_match)
     wanted = edited(LineCreate, LineRead.of(line), patch)
     if wanted.policy is not line.policy:
         assert_may_stop(wanted.policy, (await ledger.lock_balance(session, id)).amounts.available)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.answers import Derive, by_id, page, read_of, read_row
 from chassis.db import Now, Reading, Session, workspace_of
-from chassis.editing import IfMatch, Match, edited
+from chassis.editing import IfMatch, Match, edited, held
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.listing import Fields, Listing, fields_of, listing
@@ -82,8 +82,7 @@ async def update_campaign(
 ) -> CampaignRead:
     """Changes what is sent and leaves the rest. When the flight moves, all that hangs on it is told, and a campaign
     that is approved goes live if the day has come. 409 `closed` once it is over."""
-    campaign = await store.get_campaign(session, id, lock=True)
-    if_match.check(campaign)
+    campaign = await held(session, Campaign, id, if_match)
     assert_editable(campaign.state)
     read = await read_of(session, CampaignRead, campaign, **DERIVED)
     today, before = await store.today_of(session, now), campaign.days
@@ -101,8 +100,7 @@ async def _move(
     session: AsyncSession, campaign_id: UUID, verb: CampaignVerb, if_match: Match, who: Principal, now: datetime,
     reason: str | None = None,
 ) -> CampaignRead:  # fmt: skip
-    campaign = await store.get_campaign(session, campaign_id, lock=True)
-    if_match.check(campaign)
+    campaign = await held(session, Campaign, campaign_id, if_match)
     state = moved(campaign.state, verb)
     if state is CampaignState.PLANNED:
         assert_serves(len((await goals_of(session, [campaign_id]))[campaign_id]))

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from chassis.answers import by_id, listed, read_of, read_row
 from chassis.db import Now, Reading, Session, workspace_of
-from chassis.editing import IfMatch, edited
+from chassis.editing import IfMatch, edited, held
 from chassis.errors import Conflict, FieldError, Forbidden
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
@@ -81,8 +81,7 @@ async def update_goal(
     """Changes what is sent and leaves the rest. Anything of a draft; overrides of its letters lapse when it asks for
     something else. 409 `not_a_draft` for more than title, owner and relevance of any other: an active goal is revised.
     """
-    goal = await store.get_goal(session, id, lock=True)
-    if_match.check(goal)
+    goal = await held(session, Goal, id, if_match)
     campaigns = (await store.campaigns_of(session, [id]))[id]
     wanted = edited(GoalCreate, GoalCreate.of(goal, campaigns), patch)
     columns = {**wanted.columns(), "owner": wanted.owner or who.subject}
@@ -109,8 +108,7 @@ async def activate_goal(
 
     409 `not_smart` names the letters that fail and aren't overridden; 503 while metrics can't be asked.
     """
-    goal = await store.get_goal(session, id, lock=True)
-    if_match.check(goal)
+    goal = await held(session, Goal, id, if_match)
     if goal.state is not GoalState.DRAFT:
         raise Conflict(f"the goal is {goal.state}; only a draft can be activated", code="not_a_draft")
     found = (await keep(session, *looked, now)).get(id)
@@ -140,8 +138,7 @@ async def cancel_goal(
 ) -> GoalRead:
     """Gives a draft or an active goal up. An active one takes `goals:approve`, as a goal isn't cancelled to hide that
     it is missed; it asks for a review then. 409 `closed` once it is over."""
-    goal = await store.get_goal(session, id, lock=True)
-    if_match.check(goal)
+    goal = await held(session, Goal, id, if_match)
     if goal.state not in OPEN_STATES:
         raise Conflict(f"the goal is {goal.state}; only a draft or an active goal can be cancelled", code="closed")
     if goal.state is GoalState.ACTIVE and "goals:approve" not in who.scopes:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from chassis.answers import by_id, listed, of_row, read_of
 from chassis.db import Now, Reading, Session
-from chassis.editing import IfMatch
+from chassis.editing import IfMatch, held
 from chassis.errors import Conflict, Invalid
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
@@ -17,7 +17,7 @@ from chassis.paging import Groups, Page
 from services.goals.evaluation.actions import Looked, keep
 from services.goals.events import GoalRevised
 from services.goals.goal import store as goals
-from services.goals.goal.models import GoalRead
+from services.goals.goal.models import Goal, GoalRead
 from services.goals.goal.rules import KEEPING, GoalState, change_problem, resolve_target, scale_of
 from services.goals.revision import store
 from services.goals.revision.models import GoalRevise, GoalTerms, Revision, RevisionRead
@@ -36,8 +36,7 @@ async def revise_goal(
     version are pinned anew. 409 `not_active`; `window_over` once the window has ended; `changed` if it was changed or
     decided meanwhile; 503 while metrics can't be asked.
     """
-    goal = await goals.get_goal(session, id, lock=True)
-    if_match.check(goal)
+    goal = await held(session, Goal, id, if_match)
     if goal.state is not GoalState.ACTIVE:
         raise Conflict(f"the goal is {goal.state}; only an active goal is revised", code="not_active")
     found = (await keep(session, *looked, now)).get(id)
