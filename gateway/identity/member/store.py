@@ -25,8 +25,8 @@ async def add_member(session: AsyncSession, member: Member) -> None:
     await session.flush()
 
 
-async def get_member(session: AsyncSession, member_id: UUID, *, lock: bool = False) -> Member:
-    return await get_row(session, Member, member_id, lock=lock)
+async def get_member(session: AsyncSession, member_id: UUID) -> Member:
+    return await get_row(session, Member, member_id)
 
 
 async def find_member(session: AsyncSession, subject: str) -> Member | None:

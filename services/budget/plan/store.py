@@ -16,8 +16,8 @@ async def add_line(session: AsyncSession, line: Line) -> None:
     await session.flush()
 
 
-async def get_line(session: AsyncSession, line_id: UUID, *, lock: bool = False) -> Line:
-    return await get_row(session, Line, line_id, lock=lock)
+async def get_line(session: AsyncSession, line_id: UUID) -> Line:
+    return await get_row(session, Line, line_id)
 
 
 async def get_parent(session: AsyncSession, parent_id: UUID) -> Line:
