@@ -55,7 +55,6 @@ def upgrade() -> None:
     )  # fmt: skip
     for field in ("state", "name", "created_at"):
         op.create_index(f"member_workspace_id_{field}_id_idx", "member", ["workspace_id", field, "id"])
-    op.create_index("member_roles_idx", "member", ["roles"], postgresql_using="gin")
     tenant_table("member")
     # Belongs to the installation, not to a workspace: no tenant policy, so that no tenant sees a row of it.
     op.create_table(

@@ -50,7 +50,6 @@ class Member(Table, Editable, table=True):
         Index(None, "workspace_id", "state", "id"),
         Index(None, "workspace_id", "name", "id"),
         Index(None, "workspace_id", "created_at", "id"),
-        Index(None, "roles", postgresql_using="gin"),
     )  # fmt: skip
 
     subject: str
