@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chassis.errors import Conflict, Invalid
@@ -59,6 +59,8 @@ def test_a_shorter_month_s_last_day_stands_for_what_it_lacks(day: str, months: i
 
 
 @given(DAYS, st.integers(1, 24), st.integers(1, 30))
+@example(date(2026, 1, 31), 1, 3)
+@example(date(2028, 2, 29), 12, 4)
 def test_terms_that_turn_again_and_again_never_drift(start: date, months: int, turns: int) -> None:
     end = months_later(start, months, start.day)
     found, turns_on = end, day_of_month(start, end)

@@ -76,6 +76,11 @@ def test_whole_months_cost_the_same_but_for_a_cent() -> None:
     assert cost_of_month(100_00, date(2026, 2, 28), date(2026, 3, 31), 31, TODAY) == 100_00
 
 
+def test_a_cut_month_costs_as_much_less_as_it_is_shorter() -> None:
+    term = (date(2026, 1, 1), date(2026, 2, 15), 1)
+    assert [cost_of_month(150_00, *term, date(2026, month, 3)) for month in (1, 2)] == [100_00, 50_00]
+
+
 @given(COSTS, COUNTED, st.none() | st.integers(1, 200), st.sampled_from("abz"))
 def test_waste_is_the_idle_seats_share_and_departments_sum_to_it(
     cost: int, counted: list[Counted], seats: int | None, own: str
