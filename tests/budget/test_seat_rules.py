@@ -142,5 +142,5 @@ def test_a_header_without_the_columns_is_refused(content: str) -> None:
 def test_any_text_is_read_or_refused(content: str) -> None:
     with suppress(Invalid):
         uses, bad = read_uses(f"address,day\n{content}", "address", "day", BERLIN, TODAY)
-        rows = [each.row for each in (*uses, *bad)]
+        rows = [*(use.row for use in uses), *(each.row for each in bad)]
         assert len(set(rows)) == len(rows)
