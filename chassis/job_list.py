@@ -1,22 +1,23 @@
 """Decides what administrators see of jobs: what ran, what failed and why, what waits; and how one runs again."""
 
 from datetime import datetime
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import Field
-from sqlalchemy import MetaData, select, text
+from sqlalchemy import MetaData, text
 from sqlalchemy.orm import registry
 
 from chassis import tables
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import page
+from chassis.db import Now, Reading, Session, enum_column, workspace_of
 from chassis.errors import Conflict, NotFound
 from chassis.fields import Readable, UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.jobs import JobState
-from chassis.paging import MOST, Ids, Listing, Page, listing, page
+from chassis.listing import Listing, listing
+from chassis.paging import Page
 
 
 class Work:
@@ -24,7 +25,7 @@ class Work:
 
     id: UUID
     workspace_id: UUID | None
-    state: str
+    state: JobState
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -39,7 +40,7 @@ class Work:
 
 
 # Without a schema: it is every part's own, found by the login role's search path.
-WORK = tables.work(MetaData())
+WORK = tables.work(MetaData(), enum_column(JobState, "state").type)
 registry().map_imperatively(Work, WORK)
 
 
@@ -68,19 +69,14 @@ def jobs_router(part: str) -> APIRouter:
     router = APIRouter(tags=["jobs"], route_class=IdempotentRoute)
 
     async def list_jobs(
-        session: Session, id: Ids = [],
-        name: Annotated[list[str], Query(max_length=MOST, description="Only jobs of these names.")] = [],
-        state: Annotated[list[JobState], Query(description="Only jobs in these states.")] = [],
-        asked: Listing = listing("name", "created_at", "changed_at"),
-    ) -> Page[JobRead]:  # fmt: skip
+        reading: Reading,
+        asked: Listing[JobRead] = listing(
+            Work, JobRead, sort=("name", "created_at", "changed_at"), by=("name", "state", "created_at", "changed_at")
+        ),
+    ) -> Page[JobRead]:
         """This workspace's jobs and the periodic ones. `-changed_at` shows first what happened last. Jobs that are done
         are kept for a week, and those given up for 90 days."""
-        wanted = select(Work)
-        for column, values in ((WORK.c.id, id), (WORK.c.name, name), (WORK.c.state, [each.value for each in state])):
-            if values:
-                wanted = wanted.where(column.in_(values))
-        rows, next_cursor = await page(session, Work, wanted, asked)
-        return Page(items=[JobRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+        return await page(reading, asked)
 
     async def retry_job(id: UUID, session: Session, now: Now) -> JobRead:
         """Runs a job again that was given up. Conflict for any other: a periodic one comes round by itself, and one

@@ -1,5 +1,7 @@
 """Decides which tables every schema has beside its own: workspace, outbox and so on, and the queue of jobs."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 
 def declare(metadata: MetaData) -> None:
@@ -90,7 +93,7 @@ def declare(metadata: MetaData) -> None:
     work(metadata)
 
 
-def work(metadata: MetaData) -> Table:
+def work(metadata: MetaData, state: TypeEngine[Any] = Text()) -> Table:
     """The queue of periodic and deferred jobs. It holds ids alone, and is one table for both, so that one list and one
     look show them."""
     instant = DateTime(timezone=True)
@@ -100,7 +103,7 @@ def work(metadata: MetaData) -> Table:
         Column("name", Text, nullable=False),
         Column("workspace_id", Uuid),
         Column("subject", Uuid),
-        Column("state", Text, nullable=False),
+        Column("state", state, nullable=False),
         Column("attempts", Integer, nullable=False),
         Column("created_at", instant, nullable=False),
         Column("changed_at", instant, nullable=False),

@@ -15,7 +15,7 @@ async def create_client(session: AsyncSession, create: ApiClientCreate, by: str,
     refuse_pointless(create.roles, create.scopes, create.expires_at, now)
     secret = new_client_secret()
     client = ApiClient(
-        workspace_id=workspace_of(session), name=create.name, roles=[role.value for role in create.roles],
+        workspace_id=workspace_of(session), name=create.name, roles=list(create.roles),
         scopes=create.scopes, secret_hash=hash_secret(secret), created_at=now, created_by=by,
         expires_at=create.expires_at, old_secret_hash=None, old_secret_ends_at=None, revoked_at=None, revoked_by=None,
         last_used_at=None,

@@ -6,12 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from chassis.db import Now, Session
+from chassis.answers import page, read_row
+from chassis.db import Now, Reading, Session
 from chassis.editing import IfMatch, edited, held
 from chassis.errors import Conflict
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
-from chassis.paging import Ids, Listing, Page, listing, page
+from chassis.listing import Fields, Filter, Listing, fields_of, listing
+from chassis.paging import Page
 from gateway.identity import standing
 from gateway.identity.client import actions, store
 from gateway.identity.client.models import (
@@ -33,6 +35,8 @@ from gateway.identity.standing import Administrator
 
 router = APIRouter(route_class=IdempotentRoute, tags=["API clients"])
 
+Revoked = Annotated[bool | None, Query(description="Only those that are, or aren't, revoked.")]
+
 
 @router.post("/v1/api-clients", status_code=201, dependencies=[scope("identity:write")])
 async def create_api_client(
@@ -45,21 +49,24 @@ async def create_api_client(
 
 
 @router.get("/v1/api-clients/{id}", dependencies=[scope("identity:read")])
-async def get_api_client(id: UUID, session: Session) -> ApiClientRead:
+async def get_api_client(id: UUID, reading: Reading, fields: Fields = fields_of(ApiClientRead)) -> ApiClientRead:
     """One client."""
-    return ApiClientRead.model_validate(await store.get_client(session, id))
+    return await read_row(reading, ApiClient, id, ApiClientRead, fields)
 
 
 @router.get("/v1/api-clients", dependencies=[scope("identity:read")])
 async def list_api_clients(
-    session: Session,
-    id: Ids = [],
-    revoked: Annotated[bool | None, Query(description="Only those that are, or aren't, revoked.")] = None,
-    asked: Listing = listing("name", "created_at"),
+    reading: Reading,
+    asked: Listing[ApiClientRead] = listing(
+        ApiClient,
+        ApiClientRead,
+        sort=("name", "created_at"),
+        by=("name", "created_at"),
+        also=[Filter("revoked", Revoked, None, ApiClient.revoked_at, store.IS_REVOKED)],
+    ),
 ) -> Page[ApiClientRead]:
     """This workspace's clients, revoked ones too."""
-    rows, next_cursor = await page(session, ApiClient, store.select_clients(id, revoked), asked)
-    return Page(items=[ApiClientRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+    return await page(reading, asked)
 
 
 @router.patch("/v1/api-clients/{id}", dependencies=[scope("identity:write")])

@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 from sqlalchemy import ARRAY, Column, Index, LargeBinary, Text
 from sqlmodel import Field
 
-from chassis.db import instant_column
+from chassis.db import Enums, instant_column
 from chassis.editing import Editable, Patch
 from chassis.fields import Input, Name, Readable, UtcDatetime
 from chassis.roles import Role
@@ -29,7 +29,7 @@ class ApiClient(Table, Editable, table=True):
     )
 
     name: str
-    roles: list[str] = Field(sa_column=Column("roles", ARRAY(Text), nullable=False))
+    roles: list[Role] = Field(sa_column=Column("roles", Enums(Role), nullable=False))
     scopes: list[str] | None = Field(None, sa_column=Column("scopes", ARRAY(Text)))
     secret_hash: bytes = Field(sa_column=Column("secret_hash", LargeBinary, nullable=False))
     old_secret_hash: bytes | None = Field(None, sa_column=Column("old_secret_hash", LargeBinary))

@@ -1,17 +1,16 @@
 """Decides how API clients are read and written, before and after a workspace is known."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Boolean, Row, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.sql.expression import SelectOfScalar
 
 from chassis.db import get_row
-from chassis.paging import filtered
 from gateway.identity.client.models import ApiClient
+
+IS_REVOKED = col(ApiClient.revoked_at).is_not(None) == bindparam("revoked", type_=Boolean)
 
 
 async def find_client(session: AsyncSession, client_id: UUID, now: datetime) -> Row[tuple[object, ...]] | None:
@@ -39,12 +38,3 @@ async def add_client(session: AsyncSession, client: ApiClient) -> None:
 
 async def get_client(session: AsyncSession, client_id: UUID, *, lock: bool = False) -> ApiClient:
     return await get_row(session, ApiClient, client_id, lock=lock)
-
-
-def select_clients(ids: Sequence[UUID], revoked: bool | None) -> SelectOfScalar[ApiClient]:
-    """Clients that fit every filter given."""
-    statement = filtered(ApiClient, id=ids)
-    if revoked is not None:
-        column = col(ApiClient.revoked_at)
-        statement = statement.where(column.is_not(None) if revoked else column.is_(None))
-    return statement

@@ -5,13 +5,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from chassis.db import Now, Session, workspace_of
+from chassis.answers import Derive, of_row, page, read_row
+from chassis.db import Now, Reading, Session, workspace_of
 from chassis.editing import IfMatch, edited, held
 from chassis.errors import Conflict
 from chassis.fields import new_id
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
-from chassis.paging import Ids, Listing, Page, listing, page
+from chassis.listing import Fields, Filter, Listing, fields_of, listing
+from chassis.paging import Page
 from chassis.roles import Role, scopes_of
 from chassis.tokens import Principal
 from gateway.identity import standing
@@ -22,10 +24,19 @@ from gateway.identity.standing import Administrator
 
 router = APIRouter(route_class=IdempotentRoute, tags=["members"])
 
+WithRole = Annotated[list[Role], Query(description="Only members with one of these roles.")]
+
+
+def _email(member: Member, caller: Principal) -> str | None:
+    return member.email if "identity:read" in caller.scopes else None
+
 
 def _shown(member: Member, caller: Principal) -> MemberRead:
-    read = MemberRead.model_validate(member)
-    return read if "identity:read" in caller.scopes else read.model_copy(update={"email": None})
+    return MemberRead.of(member, email=_email(member, caller))
+
+
+def _shown_to(caller: Principal) -> Derive:
+    return of_row(lambda member: _email(member, caller))
 
 
 @router.get("/v1/me", dependencies=[scope("workspace:read")])
@@ -45,7 +56,7 @@ async def create_member(create: MemberCreate, session: Session, caller: Administ
     member_id = new_id()
     member = Member(
         workspace_id=workspace_of(session), id=member_id, subject=create.subject or local_subject(member_id),
-        name=create.name, email=create.email, roles=[role.value for role in create.roles], state=MemberState.ACTIVE,
+        name=create.name, email=create.email, roles=list(create.roles), state=MemberState.ACTIVE,
         created_at=now, created_by=caller.subject,
     )  # fmt: skip
     await store.add_member(session, member)
@@ -53,24 +64,27 @@ async def create_member(create: MemberCreate, session: Session, caller: Administ
 
 
 @router.get("/v1/members/{id}", dependencies=[scope("workspace:read")])
-async def get_member(id: UUID, session: Session, caller: CurrentPrincipal) -> MemberRead:
+async def get_member(
+    id: UUID, reading: Reading, caller: CurrentPrincipal, fields: Fields = fields_of(MemberRead)
+) -> MemberRead:
     """One member."""
-    return _shown(await store.get_member(session, id), caller)
+    return await read_row(reading, Member, id, MemberRead, fields, email=_shown_to(caller))
 
 
 @router.get("/v1/members", dependencies=[scope("workspace:read")])
 async def list_members(
-    session: Session,
+    reading: Reading,
     caller: CurrentPrincipal,
-    id: Ids = [],
-    subject: Annotated[list[str], Query(max_length=200, description="Only these, up to 200.")] = [],
-    state: Annotated[list[MemberState], Query()] = [],
-    role: Annotated[list[Role], Query(description="Only members with one of these roles.")] = [],
-    asked: Listing = listing("name", "created_at"),
+    asked: Listing[MemberRead] = listing(
+        Member,
+        MemberRead,
+        sort=("name", "created_at"),
+        by=("subject", "state", "created_at"),
+        also=[Filter("role", WithRole, [], Member.roles, store.HAS_ROLE)],
+    ),
 ) -> Page[MemberRead]:
     """The workspace's people, removed ones too."""
-    rows, next_cursor = await page(session, Member, store.select_members(id, subject, state, role), asked)
-    return Page(items=[_shown(row, caller) for row in rows], next_cursor=next_cursor)
+    return await page(reading, asked, email=_shown_to(caller))
 
 
 @router.patch("/v1/members/{id}", dependencies=[scope("identity:write")])
@@ -84,7 +98,7 @@ async def update_member(
     if member.state == MemberState.REMOVED:
         raise Conflict("this member was removed; add them anew", code="wrong_state")
     wanted = edited(MemberFields, MemberRead.model_validate(member), patch)
-    before, roles = list(member.roles), [role.value for role in wanted.roles]
+    before, roles = list(member.roles), list(wanted.roles)
     if roles != before:
         refuse_own_rise(caller.subject, member.subject, before, roles)
         standing.refuse_beyond(caller.scopes, scopes_of(roles))

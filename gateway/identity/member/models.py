@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pydantic import AfterValidator, StringConstraints
 from pydantic import Field as Described
-from sqlalchemy import ARRAY, Column, Index, Text, text
+from sqlalchemy import Column, Index, text
 from sqlmodel import Field
 
 from chassis.audit import HIDDEN
-from chassis.db import enum_column, instant_column
+from chassis.db import Enums, enum_column, instant_column
 from chassis.editing import Editable, Patch
 from chassis.fields import Input, Name, Readable, UtcDatetime
 from chassis.issuers import RESERVED
@@ -47,6 +47,7 @@ class Member(Table, Editable, table=True):
             "member_workspace_id_subject_idx", "workspace_id", "subject",
             unique=True, postgresql_where=text("state <> 'removed'"),
         ),
+        Index(None, "workspace_id", "subject", "id"),
         Index(None, "workspace_id", "state", "id"),
         Index(None, "workspace_id", "name", "id"),
         Index(None, "workspace_id", "created_at", "id"),
@@ -55,7 +56,7 @@ class Member(Table, Editable, table=True):
     subject: str
     name: str = Field(sa_column_kwargs={"info": HIDDEN})
     email: str | None = Field(None, sa_column_kwargs={"info": HIDDEN})
-    roles: list[str] = Field(sa_column=Column("roles", ARRAY(Text), nullable=False))
+    roles: list[Role] = Field(sa_column=Column("roles", Enums(Role), nullable=False))
     state: MemberState = Field(sa_column=enum_column(MemberState, "state"))
     created_at: datetime = Field(sa_column=instant_column("created_at"))
     created_by: str

@@ -2,19 +2,21 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import select
 
+from chassis.answers import page_of
 from chassis.db import Database, Now, Session
 from chassis.editing import IfMatch, edited
 from chassis.fields import new_id
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
+from chassis.listing import Cursor, Fields, Limit, fields_of
 from chassis.outbox import record
-from chassis.paging import Listing, Page, listing, page
+from chassis.paging import Page, decode_cursor, encode_cursor
 from chassis.roles import Role
 from gateway.events import WorkspaceChanged, WorkspaceCreated
 from gateway.identity.client.actions import create_client
@@ -22,7 +24,6 @@ from gateway.identity.client.models import ApiClientCreate, ApiClientSecret
 from gateway.identity.standing import Administrator
 from gateway.identity.workspace import store
 from gateway.identity.workspace.models import (
-    Workspace,
     WorkspaceCreate,
     WorkspaceOpen,
     WorkspacePatch,
@@ -86,12 +87,20 @@ async def create_workspace(open: WorkspaceOpen, request: Request, caller: Curren
 
 
 @operator_router.get("/v1/workspaces", dependencies=[scope("platform:read")], openapi_extra={"x-graph": False})
-async def list_workspaces(request: Request, asked: Listing = listing()) -> Page[WorkspaceRead]:
+async def list_workspaces(
+    request: Request,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    sort: Annotated[Literal["id", "-id"], Query(description="`-` in front: downwards. Ids rise with age.")] = "id",
+    fields: Fields = fields_of(WorkspaceRead),
+) -> Page[WorkspaceRead]:
     """All workspaces. For the installation's operator."""
     database: Database = request.app.state.database
+    last = decode_cursor(cursor, sort, [UUID])[0] if cursor is not None else None
     async with database.worker() as session:
-        rows, next_cursor = await page(session, Workspace, select(Workspace), asked)
-    return Page(items=[WorkspaceRead.model_validate(row) for row in rows], next_cursor=next_cursor)
+        rows = await store.workspaces(session, last, down=sort.startswith("-"), most=limit + 1)
+    more = encode_cursor(sort, rows[limit - 1].workspace_id) if len(rows) > limit else None
+    return page_of(WorkspaceRead, WorkspaceRead.of_all(rows[:limit], fields, {}), more)
 
 
 @operator_router.post(

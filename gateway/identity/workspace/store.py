@@ -1,5 +1,6 @@
 """Decides how workspaces are read and written: one's own, or all of them for the operator."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import select
@@ -30,3 +31,12 @@ async def is_open(session: AsyncSession) -> bool:
 async def add_workspace(session: AsyncSession, workspace: Workspace) -> None:
     session.add(workspace)
     await session.flush()
+
+
+async def workspaces(session: AsyncSession, after: UUID | None, *, down: bool, most: int) -> Sequence[Workspace]:
+    """All workspaces by id, from after this one on (worker transaction)."""
+    key = col(Workspace.workspace_id)
+    found = select(Workspace).order_by(key.desc() if down else key).limit(most)
+    if after is not None:
+        found = found.where(key < after if down else key > after)
+    return (await session.scalars(found)).all()
