@@ -15,7 +15,9 @@ from chassis.fields import Input, Name, Readable, UtcDatetime
 from chassis.roles import Role
 from gateway.db import Table
 
-Scope = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[a-z]+$", max_length=50)]
+Scope = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]+:[a-z]+$", max_length=50), Described(examples=["metrics:read"])
+]
 
 
 class ApiClient(Table, Editable, table=True):
