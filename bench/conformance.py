@@ -3,6 +3,7 @@ many of each operation's are granted. `make bench-conformance`; CASES=500 makes 
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -63,9 +64,10 @@ def run(stack: Running, admin_dsn: str, asked: list[str]) -> Iterator[tuple[str,
     """Each part's tally as soon as it is whole; one worker to a core."""
     spawn = get_context("spawn")
     given = (stack.home, stack.port, admin_dsn)
-    with ProcessPoolExecutor(WORKERS, spawn, open_target, given) as pool:
-        waiting = {part: share(CASES, len(names(part))) for part in asked}
-        work = {pool.submit(cases, part, name, waiting[part]): part for part in asked for name in names(part)}
+    pool = ProcessPoolExecutor(WORKERS, spawn, open_target, given)
+    try:
+        counts = {part: share(CASES, len(names(part))) for part in asked}
+        work = {pool.submit(cases, part, name, counts[part]): part for part in asked for name in names(part)}
         left = {part: len(names(part)) for part in asked}
         tallies = {part: Tally() for part in asked}
         for done in as_completed(work):
@@ -76,9 +78,14 @@ def run(stack: Running, admin_dsn: str, asked: list[str]) -> Iterator[tuple[str,
                 print(f"{part}: {tallies[part].asked.total()} cases, {left[part]} operations to go", flush=True)
             if left[part] == 0:
                 yield part, tallies[part]
+    finally:
+        # What failed or was ended waits for nothing that isn't begun.
+        pool.shutdown(cancel_futures=True)
 
 
 def main() -> int:
+    # Like Ctrl-C: the stack is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asked = os.environ.get("PARTS", "").split() or EVERY
     began = time.monotonic()
     tallies: dict[str, Tally] = {}
