@@ -62,7 +62,7 @@ release-contracts: install-dev
 	$(PY) -m deploy.contracts --release
 	$(PY) -m pytest tests/contract/record.py -q -p no:cacheprovider
 
-# A run of bench/: its last line is one JSON object of ratios and bars. `make bench-new-slice` runs bench/new_slice.py.
+# A run of bench/: its last line is one JSON object of ratios and bars.
 bench-%: install-dev
 	@exec $(PY) -m bench.$(subst -,_,$*) $(ARGS)
 
