@@ -55,10 +55,6 @@ check: install-dev
 	$(PY) -m deploy.contracts --check
 	$(PY) -m deploy.contracts --against openapi/released
 
-# A run of bench/: its last line is one JSON object of ratios and bars.
-bench-%: install-dev
-	@exec $(PY) -m bench.$(subst -,_,$*)
-
 contracts: install
 	@exec $(PY) -m deploy.contracts
 
@@ -66,8 +62,9 @@ release-contracts: install-dev
 	$(PY) -m deploy.contracts --release
 	$(PY) -m pytest tests/contract/record.py -q -p no:cacheprovider
 
+# A run of bench/: its last line is one JSON object of ratios and bars.
 bench-%: install-dev
-	@exec $(PY) -m bench.$* $(ARGS)
+	@exec $(PY) -m bench.$(subst -,_,$*) $(ARGS)
 
 PARTS := pyproject.toml $(wildcard services/*/pyproject.toml) gateway/pyproject.toml
 # Neither an index nor a host may stand in a lock: it would break behind a mirror.

@@ -47,6 +47,8 @@ class Upstream:
         here, once, however many fields wait for it."""
         filled = operation.path
         for name, value in path.items():
+            if value in ("", ".", "..") or "/" in value:
+                raise _no_segment(operation, name)
             filled = filled.replace("{" + name + "}", quote(value, safe=""))
         url = URL(self._settings.url(operation.service) + filled, encoded=True).update_query(query)
         data = None if body is None else to_json(body)
@@ -101,6 +103,14 @@ class Upstream:
             },
         )  # fmt: skip
         return GraphFailure(code, f"{operation.service} {words}", service=operation.service, reason=reason)
+
+
+def _no_segment(operation: Operation, name: str) -> Refused:
+    """Such a value would make another path, with another meaning."""
+    wrong = {"field": name, "code": "invalid", "message": "can't be empty, dots or hold a slash"}
+    return Refused(
+        operation.service, 422, {"code": "invalid", "detail": f"{name} {wrong['message']}", "errors": [wrong]}
+    )
 
 
 @asynccontextmanager

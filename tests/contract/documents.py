@@ -1,6 +1,7 @@
 """Decides whether a request and an answer are what a contract says."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -10,6 +11,17 @@ import jsonschema_rs
 from tests.contract.operations import Operation
 
 PROBLEM = "application/problem+json"
+# What only a library's or the database's own words hold.
+INSIDE = re.compile(
+    r"Traceback \(|\w\.py\b|site-packages|asyncpg|sqlalchemy|pydantic|object at 0x|<class |SQLSTATE|\bviolates\b"
+    r"|\b(?:relation|constraint|column) \\*\"|\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM) \w+",
+    re.IGNORECASE,
+)
+
+
+def tells_of_inside(text: str) -> bool:
+    """Whether a refusal quotes what callers have no business with: code, libraries, SQL."""
+    return INSIDE.search(text) is not None
 
 
 @cache
@@ -34,6 +46,8 @@ def wrong_answer(operation: Operation, status: int, media: str, content: bytes) 
     if status >= 400:
         if media != PROBLEM:
             return f"{status} as {media or 'nothing'}: {content[:300]!r}"
+        if tells_of_inside(content.decode(errors="replace")):
+            return f"{status} tells of the inside: {content[:500]!r}"
         found = faults(operation, {"$ref": "#/components/schemas/Problem"}, json.loads(content))
         return f"{status}: {found}" if found else None
     said = operation.said["responses"].get(str(status))

@@ -17,6 +17,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_asset": {"kind": "document"},
     "create_contract": {"term": {"start": "2026-01-01", "end": "2035-01-01"}},
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
+    "update_goal": {"target": {"value": 1000}},
     "revise_goal": {"target": {"value": 2000}},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
 }

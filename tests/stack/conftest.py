@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -39,6 +39,14 @@ def free_ports(count: int) -> int:
     raise RuntimeError("no free ports")
 
 
+@dataclass(frozen=True)
+class Account:
+    """What an API client proves itself with."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
 @dataclass
 class Running:
     """A stack that is ready, and how to reach, freeze and kill its parts."""
@@ -53,29 +61,40 @@ class Running:
     def pid(self, part: str) -> int:
         return int((self.home / "run" / f"{part}.pid").read_text())
 
-    def client(self, part: str, name: str) -> httpx.Client:
-        """A client of a part with a fresh token of the client that clients.json calls so."""
-        who = json.loads((self.home / "clients.json").read_text())[name]
+    def bearer(self, who: Account) -> dict[str, str]:
+        """The header with a fresh token."""
         answer = httpx.post(
             f"{self.url('gateway')}/oauth/token",
-            data={"grant_type": "client_credentials"}, auth=(who["client_id"], who["client_secret"]), trust_env=False,
+            data={"grant_type": "client_credentials"}, auth=(who.id, who.secret), trust_env=False,
         )  # fmt: skip
-        token = answer.raise_for_status().json()["access_token"]
-        headers = {"Authorization": f"Bearer {token}"}
-        client = httpx.Client(base_url=self.url(part), headers=headers, timeout=30, trust_env=False)
+        return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+
+    def client_of(self, part: str, who: Account) -> httpx.Client:
+        client = httpx.Client(base_url=self.url(part), headers=self.bearer(who), timeout=30, trust_env=False)
         return self.clients.enter_context(client)
+
+    def client(self, part: str, name: str) -> httpx.Client:
+        """A client of a part with a fresh token of the client that clients.json calls so."""
+        return self.client_of(part, self._account("clients.json", name))
+
+    def _account(self, file: str, name: str) -> Account:
+        who = json.loads((self.home / file).read_text())[name]
+        return Account(who["client_id"], who["client_secret"])
+
+    def open_workspace(self) -> tuple[UUID, Account]:
+        """One more workspace, and a client with its role admin."""
+        operator = self.client_of("gateway", self._account("services.json", "operator"))
+        body = {"name": "Opened", "zone": "Europe/Berlin", "currency": "EUR"}
+        made = operator.post("/v1/workspaces", json=body).raise_for_status().json()
+        client = operator.post(f"/v1/workspaces/{made['id']}/admins").raise_for_status().json()
+        return UUID(made["id"]), Account(client["id"], client["client_secret"])
 
     def workspace(self, name: str) -> UUID:
         return UUID(json.loads((self.home / "clients.json").read_text())[name]["workspace_id"])
 
     def service_token(self, part: str) -> str:
         """A token of a part's own account, as its relay gets one."""
-        who = json.loads((self.home / "services.json").read_text())[part]
-        answer = httpx.post(
-            f"{self.url('gateway')}/oauth/token",
-            data={"grant_type": "client_credentials"}, auth=(who["client_id"], who["client_secret"]), trust_env=False,
-        )  # fmt: skip
-        return str(answer.raise_for_status().json()["access_token"])
+        return self.bearer(self._account("services.json", part))["Authorization"].removeprefix("Bearer ")
 
     def ready(self, part: str) -> bool:
         try:
@@ -94,9 +113,9 @@ class Running:
 
 
 @contextmanager
-def database_of_its_own(home: Path) -> Iterator[dict[str, str]]:
+def database_of_its_own(home: Path, server: str | None = None) -> Iterator[dict[str, str]]:
     """On a server that somebody named, a database beside the named one, gone afterwards with the stack's roles."""
-    server = cluster.external()
+    server = server or cluster.external()
     if server is None:
         yield {}
         return

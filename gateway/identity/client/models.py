@@ -15,7 +15,9 @@ from chassis.fields import Input, Name, Readable, UtcDatetime
 from chassis.roles import Role
 from gateway.db import Table
 
-Scope = Annotated[str, StringConstraints(pattern=r"^[a-z]+:[a-z]+$", max_length=50)]
+Scope = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]+:[a-z]+$", max_length=50), Described(examples=["metrics:read"])
+]
 
 
 class ApiClient(Table, Editable, table=True):
@@ -48,7 +50,9 @@ class ApiClientCreate(Input):
     scopes: Annotated[list[Scope], Described(min_length=1, max_length=50)] | None = Described(
         None, description="Only these of the roles' scopes; left out, all of them.", examples=[["metrics:read"]]
     )
-    expires_at: UtcDatetime | None = Described(None, description="From then on it gets no more tokens.")
+    expires_at: UtcDatetime | None = Described(
+        None, description="From then on it gets no more tokens.", examples=["2099-01-01T00:00:00Z"]
+    )
 
 
 class ApiClientPatch(Patch, of=ApiClientCreate, without={"roles"}):

@@ -34,7 +34,11 @@ Subject = Annotated[
         examples=["company:00u1a2b3"],
     ),
 ]
-Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254)]
+Email = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254),
+    Described(examples=["ada@example.com"]),
+]
 Roles = Annotated[list[Role], Described(min_length=1, max_length=5)]
 
 

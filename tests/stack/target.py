@@ -1,0 +1,112 @@
+"""Decides what generated requests are sent to: a running stack, and a workspace of it with a row of every resource."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from chassis.fields import new_id
+from chassis.stack import parts
+from tests.contract.filled import Clients, Filled, fill
+from tests.contract.generated import Service
+from tests.contract.generated_graph import Graph
+from tests.stack.conftest import ROOT, Account, Running
+
+# No replica knows a job of this name, so that one which is asked for again is never run.
+GIVEN_UP = "given_up"
+
+
+@dataclass
+class Target:
+    """A running stack, a workspace of it that is filled, and two clients: who makes a thing doesn't approve it."""
+
+    running: Running
+    runner: asyncio.Runner
+    workspace: Filled
+    admin: Account
+    manager: Account
+    admin_dsn: str
+    _services: dict[str, Service] = field(default_factory=dict)
+    _graph: Graph | None = None
+
+    def service(self, part: str) -> Service:
+        if part not in self._services:
+            http, another = (self.running.client_of(part, who) for who in (self.admin, self.manager))
+            self._services[part] = Service(
+                part, self.workspace, self.runner.run, http, another, "", lambda: self._given_up(part)
+            )
+        return self._services[part]
+
+    def graph(self) -> Graph:
+        if self._graph is None:
+            http, another = (self.running.client_of("gateway", who) for who in (self.admin, self.manager))
+            sdl = (ROOT / "gateway" / "schema.graphql").read_text()
+            self._graph = Graph(self.workspace, http, another, sdl, {part: self.service(part) for part in parts()})
+        return self._graph
+
+    def renew(self) -> None:
+        """Fresh tokens for everybody: a long run outlives them."""
+        admin, manager = self.running.bearer(self.admin), self.running.bearer(self.manager)
+        receiver = self.running.service_token("gateway")
+        asked: list[Service | Graph] = [*self._services.values(), *([self._graph] if self._graph else [])]
+        for client in (*self.workspace.clients.values(), *(each.http for each in asked)):
+            client.headers.update(admin)
+        for each in asked:
+            each.another.headers.update(manager)
+        for service in self._services.values():
+            service.service_token = receiver
+
+    def _given_up(self, part: str) -> str:
+        """A job fails only when the house does, so that this one is laid into the queue."""
+        return self.runner.run(give_up(self.admin_dsn, part, self.workspace.id))
+
+
+async def give_up(admin_dsn: str, part: str, workspace: UUID) -> str:
+    connection = await asyncpg.connect(admin_dsn)
+    try:
+        made = await connection.fetchval(
+            f"""INSERT INTO {part}.work (id, name, workspace_id, subject, state, attempts, created_at, changed_at)
+                VALUES ($1, $2, $3, $1, 'failed', 8, now(), now()) RETURNING id""",
+            new_id(), GIVEN_UP, workspace,
+        )  # fmt: skip
+    finally:
+        await connection.close()
+    return str(made)
+
+
+@contextmanager
+def filled(running: Running, admin_dsn: str) -> Iterator[Target]:
+    """A new workspace of a running stack, with a row of every resource."""
+    who, admin = running.open_workspace()
+    with asyncio.Runner() as runner:
+        clients = {
+            part: httpx.AsyncClient(
+                base_url=running.url(part), headers=running.bearer(admin), timeout=30, trust_env=False
+            )
+            for part in parts()
+        }
+        workspace = Filled(who, clients, lambda: datetime.now(UTC))
+        try:
+            runner.run(delivered(clients))
+            runner.run(fill(workspace, lambda: delivered(clients)))
+            answer = runner.run(clients["gateway"].post("/v1/api-clients", json={"name": "m", "roles": ["manager"]}))
+            made = answer.raise_for_status().json()
+            manager = Account(made["id"], made["client_secret"])
+            yield Target(running, runner, workspace, admin, manager, admin_dsn)
+        finally:
+            for client in clients.values():
+                runner.run(client.aclose())
+
+
+async def delivered(clients: Clients) -> None:
+    """Until no part has an event to tell: they travel by themselves here."""
+    while True:
+        told = [(await client.get("/readyz")).json() for client in clients.values()]
+        if not any(each["outbox"]["waiting"] for each in told):
+            return
+        await asyncio.sleep(0.05)
