@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from chassis.inbox import Handler
 from chassis.outbox import Event
-from services.budget.ledger.actions import CampaignReleased, release_campaign
+from services.budget.ledger.models import LineLow
 
-PUBLISHES: tuple[type[Event], ...] = (CampaignReleased,)
-CONSUMES: Mapping[str, Handler] = {"goals.campaign.cancelled": release_campaign}
+PUBLISHES: tuple[type[Event], ...] = (LineLow,)
+CONSUMES: Mapping[str, Handler] = {}
