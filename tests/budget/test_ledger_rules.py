@@ -1,6 +1,5 @@
 """What the arithmetic of the ledger promises, for any amounts."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,5 +1,5 @@
 """Decides how money moves: over one line or several, all of it or nothing; and how something's money is held, from its
-reservation to its end. What needs money of a line (requests, contracts) calls these, and nothing else writes entries."""
+reservation to its end. What needs money of a line (requests, contracts) calls these; nothing else writes entries."""
 
 from collections.abc import Sequence
 from datetime import date, datetime

@@ -160,7 +160,7 @@ def refusal(found: Standing, change: Amounts, booked_on: date) -> str | None:
 
 
 def runs_low(before: Amounts, after: Amounts, percent: int) -> bool:
-    """Whether an entry takes a line below so many percent of what it was given: only the one that crosses it says so."""
+    """Whether an entry takes a line below so many percent of what it was given: only the one that crosses it does."""
 
     def low(amounts: Amounts) -> bool:
         return amounts.available * 100 < (amounts.allotted + amounts.transferred) * percent

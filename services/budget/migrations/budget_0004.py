@@ -1,9 +1,9 @@
-"""Rates; a ledger that balances over its accounts, with what is on each after every entry; holds, and closed days."""
+"""Rates; a ledger that balances and knows each line's past by index; requests, invoices, transfers."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from chassis.migrate import INSTANT, key_columns, tenant_table
+from chassis.migrate import INSTANT, key_columns, tenant_table, worker_may
 
 revision = "budget_0004"
 down_revision = "budget_0003"
@@ -24,6 +24,10 @@ def upgrade() -> None:
     _line_and_balance()
     _entry()
     _hold()
+    _settings()
+    _request()
+    _invoice()
+    _transfer()
 
 
 def _rates() -> None:
@@ -163,11 +167,213 @@ def _hold() -> None:
     tenant_table("hold")
 
 
+def named(table: str, *columns: str, to: str) -> sa.ForeignKeyConstraint:
+    """A reference within the workspace."""
+    name = f"{table}_workspace_id_{columns[0]}_fkey"
+    return sa.ForeignKeyConstraint(["workspace_id", *columns], [f"{to}.workspace_id", f"{to}.id"], name=name)
+
+
+def one_of(table: str, column: str, *values: str) -> sa.CheckConstraint:
+    listed = ",".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{table}_{column}_check")
+
+
+def version() -> sa.Column[int]:
+    return sa.Column("version", sa.Integer, nullable=False, server_default="1")
+
+
+def index(table: str, *columns: str) -> None:
+    for column in columns:
+        op.create_index(f"{table}_workspace_id_{column}_id_idx", table, ["workspace_id", column, "id"])
+
+
+def _settings() -> None:
+    op.create_table(
+        "policy",
+        *key_columns(),
+        sa.Column("tolerance_percent", sa.Numeric, nullable=False),
+        sa.Column("reservation_days", sa.Integer, nullable=False),
+        sa.Column("matching", sa.String(40), nullable=False),
+        sa.Column("reserve_line_id", sa.Uuid),
+        version(),
+        sa.UniqueConstraint("workspace_id", name="policy_workspace_id_key"),
+        named("policy", "reserve_line_id", to="line"),
+        one_of("policy", "matching", "two_way", "three_way"),
+    )
+    op.create_table(
+        "band",
+        *key_columns(),
+        sa.Column("name", sa.String, nullable=False),
+        amount("above", nullable=False),
+        sa.Column("currency", sa.String, nullable=False),
+        sa.Column("department", sa.String),
+        sa.Column("category", sa.String),
+        sa.Column("approvers", sa.ARRAY(sa.Text), nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        version(),
+    )
+    index("band", "department", "above")
+    op.create_table(
+        "delegation",
+        *key_columns(),
+        sa.Column("absent", sa.String, nullable=False),
+        sa.Column("stand_in", sa.String, nullable=False),
+        sa.Column("start", sa.Date, nullable=False),
+        sa.Column("finish", sa.Date, nullable=False),
+        sa.Column("created_by", sa.String, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.CheckConstraint("finish > start", name="delegation_days_check"),
+    )
+    index("delegation", "absent", "stand_in")
+    op.create_table(
+        "counter",
+        *key_columns(),
+        sa.Column("name", sa.String, nullable=False),
+        amount("value", nullable=False),
+        sa.UniqueConstraint("workspace_id", "name", name="counter_workspace_id_name_key"),
+    )
+    for table in ("policy", "band", "delegation", "counter"):
+        tenant_table(table)
+
+
+def _request() -> None:
+    instants = ("submitted_at", "waiting_since", "decided_at", "expires_at", "committed_at", "ended_at")
+    op.create_table(
+        "request",
+        *key_columns(),
+        sa.Column("title", sa.String, nullable=False),
+        sa.Column("line_id", sa.Uuid, nullable=False),
+        sa.Column("currency", sa.String, nullable=False),
+        amount("amount", nullable=False),
+        amount("worth"),
+        sa.Column("vendor", sa.String),
+        sa.Column("category", sa.String),
+        sa.Column("department", sa.String, nullable=False),
+        sa.Column("campaign_id", sa.Uuid),
+        sa.Column("itemised", sa.Boolean, nullable=False),
+        sa.Column("state", sa.String(40), nullable=False),
+        sa.Column("reason", sa.String),
+        sa.Column("requested_by", sa.String, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        *(sa.Column(name, INSTANT) for name in instants),
+        sa.Column("submitted_by", sa.String),
+        sa.Column("layers_done", sa.Integer, nullable=False),
+        sa.Column("decided_by", sa.String),
+        amount("decision_seconds"),
+        sa.Column("po_number", sa.String),
+        amount("received", nullable=False),
+        amount("invoiced", nullable=False),
+        version(),
+        named("request", "line_id", to="line"),
+        sa.UniqueConstraint("workspace_id", "po_number", name="request_workspace_id_po_number_key"),
+        sa.CheckConstraint("invoiced >= 0 AND received >= 0", name="request_sums_check"),
+        one_of("request", "state", "draft", "submitted", "approved", "committed", "part_invoiced", "closed", "rejected",
+               "expired", "voided"),
+    )  # fmt: skip
+    index("request", "state", "line_id", "campaign_id", "department", "category", "requested_by", "vendor",
+          "created_at", "submitted_at", "decided_at", "amount")  # fmt: skip
+    op.create_index("request_expires_at_idx", "request", ["expires_at"], postgresql_where=sa.text("state = 'approved'"))
+    op.create_table(
+        "request_item",
+        *key_columns(),
+        sa.Column("request_id", sa.Uuid, nullable=False),
+        sa.Column("line_id", sa.Uuid, nullable=False),
+        amount("amount", nullable=False),
+        sa.Column("description", sa.String, nullable=False),
+        sa.Column("start", sa.Date),
+        sa.Column("finish", sa.Date),
+        named("request_item", "request_id", to="request"),
+        named("request_item", "line_id", to="line"),
+    )
+    index("request_item", "request_id", "line_id")
+    op.create_table(
+        "decision",
+        *key_columns(),
+        sa.Column("request_id", sa.Uuid, nullable=False),
+        sa.Column("layer", sa.Integer, nullable=False),
+        sa.Column("band_id", sa.Uuid),
+        sa.Column("band_name", sa.String),
+        sa.Column("verdict", sa.String(40), nullable=False),
+        sa.Column("decided_by", sa.String, nullable=False),
+        sa.Column("in_place_of", sa.String),
+        sa.Column("waited_since", INSTANT, nullable=False),
+        sa.Column("decided_at", INSTANT, nullable=False),
+        amount("seconds", nullable=False),
+        sa.Column("reason", sa.String),
+        named("decision", "request_id", to="request"),
+        one_of("decision", "verdict", "approved", "rejected"),
+    )
+    index("decision", "request_id", "decided_by", "decided_at")
+    for table in ("request", "request_item", "decision"):
+        tenant_table(table)
+    worker_may("request", "SELECT (workspace_id, id, state, expires_at)")
+
+
+def _invoice() -> None:
+    op.create_table(
+        "invoice",
+        *key_columns(),
+        sa.Column("line_id", sa.Uuid, nullable=False),
+        sa.Column("request_id", sa.Uuid),
+        sa.Column("vendor", sa.String, nullable=False),
+        sa.Column("number", sa.String, nullable=False),
+        sa.Column("currency", sa.String, nullable=False),
+        amount("amount", nullable=False),
+        sa.Column("dated", sa.Date, nullable=False),
+        sa.Column("state", sa.String(40), nullable=False),
+        sa.Column("problem", sa.String(40)),
+        sa.Column("reason", sa.String),
+        sa.Column("accepted_by", sa.String),
+        sa.Column("received_by", sa.String, nullable=False),
+        sa.Column("received_at", INSTANT, nullable=False),
+        sa.Column("posted_by", sa.String),
+        sa.Column("posted_at", INSTANT),
+        sa.Column("ended_at", INSTANT),
+        *(amount(name, nullable=False) for name in ("spent", "worth", "covered")),
+        version(),
+        named("invoice", "line_id", to="line"),
+        named("invoice", "request_id", to="request"),
+        sa.UniqueConstraint("workspace_id", "vendor", "number", name="invoice_workspace_id_vendor_number_key"),
+        one_of("invoice", "state", "received", "matched", "exception", "posted", "reversed", "rejected"),
+        one_of("invoice", "problem", "not_ordered", "other_vendor", "other_currency", "other_line", "over_tolerance",
+               "not_received", "several_orders", "does_not_fit", "period_closed", "no_rate"),
+    )  # fmt: skip
+    index("invoice", "state", "problem", "vendor", "dated", "line_id", "request_id", "received_at")
+    tenant_table("invoice")
+
+
+def _transfer() -> None:
+    op.create_table(
+        "transfer",
+        *key_columns(),
+        sa.Column("from_line_id", sa.Uuid, nullable=False),
+        sa.Column("to_line_id", sa.Uuid, nullable=False),
+        sa.Column("currency", sa.String, nullable=False),
+        amount("amount", nullable=False),
+        sa.Column("reason", sa.String, nullable=False),
+        sa.Column("state", sa.String(40), nullable=False),
+        sa.Column("proposed_by", sa.String, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("decided_by", sa.String),
+        sa.Column("decided_at", INSTANT),
+        sa.Column("rate", sa.Numeric),
+        sa.Column("rate_on", sa.Date),
+        version(),
+        named("transfer", "from_line_id", to="line"),
+        named("transfer", "to_line_id", to="line"),
+        sa.CheckConstraint("from_line_id <> to_line_id", name="transfer_lines_check"),
+        one_of("transfer", "state", "proposed", "approved", "rejected"),
+    )
+    index("transfer", "state", "from_line_id", "to_line_id", "created_at")
+    tenant_table("transfer")
+
+
 def downgrade() -> None:
     for name, table in (("entry_place", "entry"), ("balance_policy", "line")):
         op.execute(f"DROP TRIGGER {name} ON {table}")
         op.execute(f"DROP FUNCTION {name}()")
-    for table in ("hold", "closing", "rate"):
+    later = ("transfer", "invoice", "decision", "request_item", "request", "counter", "delegation", "band", "policy")
+    for table in (*later, "hold", "closing", "rate"):
         op.drop_table(table)
     told = ("original_currency", "rate", "rate_on", "booked_on", "movement_id", "subject_id", "reverses")
     for name in (*NEW, *ADDED, *told):

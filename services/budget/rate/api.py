@@ -55,7 +55,7 @@ async def list_conversions(
     day: Annotated[Day, Query(description="As of this day.", examples=["2026-06-15"])],
     fields: Fields = fields_of(Conversion),
 ) -> Page[Conversion]:
-    """The rates of several currencies in one, by way of the euro, as of a day. 409 `no_rate` where none is known that is
-    at most 92 days old."""
+    """The rates of several currencies in one, by way of the euro, as of a day. 409 `no_rate` where none is known
+    that is at most 92 days old."""
     found = await store.rates_of(reading, currency, into, day)
     return page_of(Conversion, [Conversion.of(rate, only=fields) for rate in found.values()])

@@ -1,5 +1,5 @@
-"""Decides what an exchange rate is, what an amount is in another currency, and how an amount is split: exact, half-even,
-and never a minor unit more or less than there was."""
+"""Decides what an exchange rate is, what an amount is in another currency, and how one is split: exact, half-even, and
+never a minor unit more or less than there was."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Decides how rates are found and kept: what the workspace imported, and the shipped table where that has nothing newer."""
+"""Decides how rates are found and kept: what the workspace imported, and what is shipped where that isn't newer."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
