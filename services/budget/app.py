@@ -5,6 +5,7 @@ from services.budget.band import api as band
 from services.budget.db import METADATA
 from services.budget.delegation import api as delegation
 from services.budget.events import CONSUMES
+from services.budget.fiscal import api as fiscal
 from services.budget.invoice import api as invoice
 from services.budget.ledger import api as ledger
 from services.budget.plan import api as plan
@@ -16,6 +17,7 @@ from services.budget.transfer import api as transfer
 
 app = create_service(
     "budget",
+    fiscal.router,
     plan.router,
     ledger.router,
     transfer.router,

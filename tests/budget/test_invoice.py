@@ -168,7 +168,7 @@ async def test_a_rate_that_takes_more_than_a_line_has_is_paid_by_the_reserve(
     assert (await pots(budget, line))["committed"] == "100.00"
     reserve = await open_line(budget, name="Currency reserve")
     await allot(budget, reserve, "30")
-    policy = {"headers": {"If-Match": "*"}, "json": {"reserve_line_id": reserve["id"]}}
+    policy: Any = {"headers": {"If-Match": "*"}, "json": {"reserve_line_id": reserve["id"]}}
     assert (await budget.patch("/v1/spending-policy", **policy)).status_code == 200
     assert (await act(person("bob"), invoice, "post"))["state"] == "posted"
     assert (await pots(budget, line)) == {

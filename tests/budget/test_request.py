@@ -280,7 +280,7 @@ async def test_only_a_draft_is_edited(person: Person, line: dict[str, Any]) -> N
     ada = person("ada")
     body = {"title": "x", "line_id": line["id"], "amount": money("5")}
     draft = (await ada.post("/v1/requests", json=body)).json()
-    edit = {"headers": {"If-Match": "*"}, "json": {"amount": money("7")}}
+    edit: Any = {"headers": {"If-Match": "*"}, "json": {"amount": money("7")}}
     assert (await ada.patch(f"/v1/requests/{draft['id']}", **edit)).json()["amount"] == money("7.00")
     await done(ada, draft, "submit")
     assert (await ada.patch(f"/v1/requests/{draft['id']}", **edit)).json()["code"] == "not_a_draft"

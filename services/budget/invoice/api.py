@@ -50,12 +50,13 @@ async def create_invoice(create: InvoiceCreate, session: Session, who: CurrentPr
     if create.amount.minor <= 0:
         raise Invalid.field("amount.amount", "must be more than zero", "not_positive")
     request = await _check(session, create.line_id, create.request_id)
-    invoice = Invoice(
-        workspace_id=workspace_of(session), line_id=create.line_id, request_id=create.request_id,
-        vendor=create.vendor or (request and request.vendor) or "", number=create.number,
-        currency=create.amount.currency, amount=create.amount.minor, dated=create.date, received_by=who.subject,
-        received_at=now,
-    )  # fmt: skip
+    row = {
+        "workspace_id": workspace_of(session), "line_id": create.line_id, "request_id": create.request_id,
+        "vendor": create.vendor or (request and request.vendor) or "", "number": create.number,
+        "currency": create.amount.currency, "amount": create.amount.minor, "dated": create.date,
+        "received_by": who.subject, "received_at": now,
+    }  # fmt: skip
+    invoice = Invoice.model_validate(row)
     await add_row(session, invoice)
     await match(session, invoice)
     return _read(invoice)

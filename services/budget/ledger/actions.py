@@ -3,6 +3,7 @@ reservation to its end. What needs money of a line (requests, contracts) calls t
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -46,7 +47,8 @@ async def move(
     """Moves money on the lines that are named, in the order of their ids so that no two movements wait for each other;
     what is on each afterwards. DoesNotFit, with the numbers, when a line doesn't have it; Conflict `period_closed` when
     the day is closed. `reverses` names what each leg takes back."""
-    ordered = sorted(zip(legs, reverses or [None] * len(legs), strict=True), key=lambda each: each[0].line_id)
+    taken: Sequence[UUID | None] = reverses or [None] * len(legs)
+    ordered = sorted(zip(legs, taken, strict=True), key=lambda each: each[0].line_id)
     assert_balanced(list(legs))
     day = booked_on or await today_of(session, now)
     movement = new_id()
@@ -113,7 +115,7 @@ async def reserve(
     hold = Hold(
         workspace_id=workspace_of(session), id=hold_id or new_id(), line_id=line_id, subject_id=subject_id,
         state=HoldState.RESERVED, currency=amount.currency, original=amount.minor, amount=held, rate=rate.value,
-        rate_on=rate.day, held_at=now,
+        rate_on=rate.day, held_at=now, resolved_at=None,
     )  # fmt: skip
     await store.add_hold(session, hold)
     leg = Leg(line_id, Amounts(reserved=held), original_of(hold, amount.minor))
@@ -172,7 +174,13 @@ async def spend(
     covered = min(minor, hold.original)
     part = share(hold.amount, hold.original, covered)
     worth, spent = rate.of(covered), rate.of(minor)
-    common = {"who": who, "now": now, "booked_on": booked_on, "subject_id": subject_id, "reason": reason}
+    common: dict[str, Any] = {
+        "who": who,
+        "now": now,
+        "booked_on": booked_on,
+        "subject_id": subject_id,
+        "reason": reason,
+    }
     if worth != part:
         difference = worth - part
         fx = Leg(

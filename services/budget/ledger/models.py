@@ -73,7 +73,8 @@ class Entry(Table, table=True):
     def change(self) -> "EntryChange":
         names = ("allotted", "transferred", "available", "reserved", "committed", "actual", "fx")
         currency = self.__dict__["currency"]
-        return EntryChange.of(None, **{name: Money.of_minor(getattr(self, name) or 0, currency) for name in names})
+        money: dict[str, Any] = {name: Money.of_minor(getattr(self, name) or 0, currency) for name in names}
+        return EntryChange.of(None, **money)
 
     @property
     def original(self) -> Money | None:

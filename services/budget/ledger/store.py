@@ -61,7 +61,7 @@ async def add_entry(
         if getattr(problem.orig, "sqlstate", None) == OUT_OF_RANGE:
             raise too_much() from None
         raise
-    return row and _standing(row)
+    return _standing(row) if row else None
 
 
 async def standing(source: Source, line_id: UUID) -> Standing:
@@ -185,9 +185,14 @@ async def closed_until(session: AsyncSession) -> date | None:
     return found
 
 
+async def hold_closing(session: AsyncSession) -> date | None:
+    """The same, while nobody else closes, reopens or opens a line until this transaction ends."""
+    await session.execute(_CLOSE_ALONE, {"workspace": str(workspace_of(session))})
+    return await closed_until(session)
+
+
 async def close_until(session: AsyncSession, day: date | None) -> None:
     """Closes every line's days before this one, or opens those from it on; waits for whoever is writing to a line."""
-    await session.execute(_CLOSE_ALONE, {"workspace": str(workspace_of(session))})
     await session.execute(
         text("""INSERT INTO closing (workspace_id, id, closed_until) VALUES (:workspace, :id, :day)
                 ON CONFLICT (workspace_id) DO UPDATE SET closed_until = excluded.closed_until"""),

@@ -28,6 +28,7 @@ def upgrade() -> None:
     _request()
     _invoice()
     _transfer()
+    _fiscal()
 
 
 def _rates() -> None:
@@ -368,11 +369,56 @@ def _transfer() -> None:
     tenant_table("transfer")
 
 
+def _fiscal() -> None:
+    op.create_table(
+        "calendar",
+        *key_columns(),
+        sa.Column("name", sa.String, nullable=False),
+        sa.Column("scheme", sa.String(40), nullable=False),
+        sa.Column("start_month", sa.Integer, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        one_of("calendar", "scheme", "months", "quarters", "halves", "4-4-5", "4-5-4", "5-4-4"),
+    )
+    op.create_table(
+        "period",
+        *key_columns(),
+        sa.Column("calendar_id", sa.Uuid, nullable=False),
+        sa.Column("name", sa.String, nullable=False),
+        sa.Column("year", sa.Integer, nullable=False),
+        sa.Column("start", sa.Date, nullable=False),
+        sa.Column("finish", sa.Date, nullable=False),
+        sa.Column("state", sa.String(40), nullable=False),
+        sa.Column("closed_after", sa.Date),
+        sa.Column("changed_by", sa.String),
+        sa.Column("changed_at", INSTANT),
+        version(),
+        named("period", "calendar_id", to="calendar"),
+        sa.UniqueConstraint("workspace_id", "calendar_id", "start", name="period_workspace_id_calendar_id_start_key"),
+        sa.CheckConstraint("finish > start", name="period_days_check"),
+        one_of("period", "state", "open", "closed"),
+    )
+    index("period", "calendar_id", "year", "start", "state")
+    for table in ("calendar", "period"):
+        tenant_table(table)
+
+
 def downgrade() -> None:
     for name, table in (("entry_place", "entry"), ("balance_policy", "line")):
         op.execute(f"DROP TRIGGER {name} ON {table}")
         op.execute(f"DROP FUNCTION {name}()")
-    later = ("transfer", "invoice", "decision", "request_item", "request", "counter", "delegation", "band", "policy")
+    later = (
+        "period",
+        "calendar",
+        "transfer",
+        "invoice",
+        "decision",
+        "request_item",
+        "request",
+        "counter",
+        "delegation",
+        "band",
+        "policy",
+    )
     for table in (*later, "hold", "closing", "rate"):
         op.drop_table(table)
     told = ("original_currency", "rate", "rate_on", "booked_on", "movement_id", "subject_id", "reverses")

@@ -7,7 +7,7 @@ from chassis.db import get_row, workspace_of
 from chassis.reading import Source
 from services.budget.policy.models import PolicyCreate, SpendingPolicy
 
-DEFAULT = PolicyCreate()
+DEFAULT = PolicyCreate.model_validate({})
 
 
 async def policy_of(source: Source) -> SpendingPolicy:

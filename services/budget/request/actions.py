@@ -26,7 +26,7 @@ from services.budget.request.models import Decision, RequestDecided, RequestEnde
 from services.budget.request.rules import (
     ORDERED,
     RequestState,
-    Verdict,
+    RequestVerdict,
     assert_can_become,
     deciding_for,
     seconds_between,
@@ -36,11 +36,16 @@ BATCH = 100
 
 
 async def decide(
-    session: AsyncSession, request: SpendRequest, verdict: Verdict, who: str, now: datetime, reason: str | None = None
+    session: AsyncSession,
+    request: SpendRequest,
+    verdict: RequestVerdict,
+    who: str,
+    now: datetime,
+    reason: str | None = None,
 ) -> None:
     """One layer's decision. The last yes reserves what is asked for, on every line or on none; DoesNotFit with the
     numbers when a line doesn't have it. The lines are waited for last, so that they are held shortest."""
-    wanted = RequestState.APPROVED if verdict is Verdict.APPROVED else RequestState.REJECTED
+    wanted = RequestState.APPROVED if verdict is RequestVerdict.APPROVED else RequestState.REJECTED
     assert_can_become(request.state, wanted)
     layers = await bands.layers_of(session, request.worth or 0, request.department, request.category)
     done = request.layers_done
@@ -61,13 +66,13 @@ async def decide(
         )
     )  # fmt: skip
     request.layers_done, request.waiting_since = done + 1, now
-    if verdict is Verdict.APPROVED and done + 1 < len(layers):
+    if verdict is RequestVerdict.APPROVED and done + 1 < len(layers):
         await session.flush()
         return
     request.state, request.reason = wanted, reason
     request.decided_at, request.decided_by = now, who
     request.decision_seconds = seconds_between(submitted, now)
-    if verdict is Verdict.APPROVED:
+    if verdict is RequestVerdict.APPROVED:
         days = (await policy_of(session)).reservation_days
         request.expires_at = now + timedelta(days=days)
     else:
@@ -78,7 +83,7 @@ async def decide(
         seconds=request.decision_seconds,
     )  # fmt: skip
     await record(session, told, request.id, now)
-    if verdict is Verdict.APPROVED:
+    if verdict is RequestVerdict.APPROVED:
         await _reserve(session, request, who, now)
 
 

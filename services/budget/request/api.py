@@ -36,7 +36,7 @@ from services.budget.request.models import (
     SpendRequestPatch,
     SpendRequestRead,
 )
-from services.budget.request.rules import ORDERED, RequestState, Verdict, assert_can_become
+from services.budget.request.rules import ORDERED, RequestState, RequestVerdict, assert_can_become
 
 router = APIRouter(route_class=IdempotentRoute, tags=["requests"])
 
@@ -149,7 +149,7 @@ async def approve_spend_request(
     """Passes one layer of approval; the last one reserves the money. 403 `four_eyes` on one's own; 409 `does_not_fit`,
     with `available`, `asked`, `missing` and `currency`, when a line doesn't have it: then nothing was decided."""
     request = await held(session, SpendRequest, id, if_match)
-    await decide(session, request, Verdict.APPROVED, who.subject, now)
+    await decide(session, request, RequestVerdict.APPROVED, who.subject, now)
     return await _read(session, request)
 
 
@@ -159,7 +159,7 @@ async def reject_spend_request(
 ) -> SpendRequestRead:
     """Says no, whatever layers have said yes."""
     request = await held(session, SpendRequest, id, if_match)
-    await decide(session, request, Verdict.REJECTED, who.subject, now, create.reason)
+    await decide(session, request, RequestVerdict.REJECTED, who.subject, now, create.reason)
     return await _read(session, request)
 
 

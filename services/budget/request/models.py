@@ -15,7 +15,7 @@ from chassis.editing import Editable, Patch
 from chassis.fields import Input, Interval, Money, Name, Readable, UtcDatetime, Version
 from chassis.outbox import Event
 from services.budget.db import Table
-from services.budget.request.rules import RequestState, Verdict
+from services.budget.request.rules import RequestState, RequestVerdict
 
 FILTERED = ("state", "line_id", "campaign_id", "department", "category", "requested_by", "vendor", "created_at",
             "submitted_at", "decided_at", "amount")  # fmt: skip
@@ -99,7 +99,7 @@ class Decision(Table, table=True):
     layer: int
     band_id: UUID | None
     band_name: str | None
-    verdict: Verdict = Field(sa_column=enum_column(Verdict, "verdict"))
+    verdict: RequestVerdict = Field(sa_column=enum_column(RequestVerdict, "verdict"))
     decided_by: str
     in_place_of: str | None
     waited_since: datetime = Field(sa_column=instant_column("waited_since"))
@@ -155,7 +155,7 @@ class SpendRequestCreate(Input):
 
     def parts(self) -> list[RequestPart]:
         """What is for which line, the whole where it isn't split."""
-        return self.items or [RequestPart(line_id=self.line_id, amount=self.amount)]
+        return self.items or [RequestPart.model_validate({"line_id": self.line_id, "amount": self.amount})]
 
 
 class SpendRequestPatch(Patch, of=SpendRequestCreate):
@@ -223,7 +223,7 @@ class DecisionRead(Readable):
     layer: int = Described(description="1 is the lowest.")
     band_id: UUID | None
     band_name: str | None
-    verdict: Verdict
+    verdict: RequestVerdict
     decided_by: str
     in_place_of: str | None = Described(description="Whom they stood in for.")
     waited_since: UtcDatetime
@@ -292,7 +292,7 @@ class RequestDecided(Event):
     type: ClassVar[str] = "budget.request.decided"
     request_id: UUID
     campaign_id: UUID | None
-    verdict: Verdict
+    verdict: RequestVerdict
     layers: int
     seconds: int
 

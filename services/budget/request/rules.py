@@ -24,7 +24,7 @@ class RequestState(StrEnum):
     VOIDED = "voided"
 
 
-class Verdict(StrEnum):
+class RequestVerdict(StrEnum):
     """What somebody decided."""
 
     APPROVED = "approved"

@@ -25,8 +25,8 @@ async def keep_items(session: AsyncSession, request: SpendRequest, parts: Sequen
         session.add(
             RequestItem(
                 workspace_id=request.workspace_id, request_id=request.id, line_id=part.line_id,
-                amount=part.amount.minor, description=part.description, start=period and period.start,
-                finish=period and period.end,
+                amount=part.amount.minor, description=part.description, start=period.start if period else None,
+                finish=period.end if period else None,
             )
         )  # fmt: skip
     await session.flush()

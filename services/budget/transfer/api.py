@@ -41,11 +41,11 @@ async def create_transfer(create: TransferCreate, session: Session, who: Current
     if create.amount.currency != source.currency:
         raise Invalid.field("amount.currency", f"the line is in {source.currency}", "not_the_lines")
     assert_positive(create.amount.minor)
-    transfer = Transfer(
-        workspace_id=workspace_of(session), from_line_id=create.from_line_id, to_line_id=create.to_line_id,
-        amount=create.amount.minor, currency=create.amount.currency, reason=create.reason, proposed_by=who.subject,
-        created_at=now,
-    )  # fmt: skip
+    row = create.model_dump(exclude={"amount"}) | {
+        "workspace_id": workspace_of(session), "amount": create.amount.minor, "currency": create.amount.currency,
+        "proposed_by": who.subject, "created_at": now,
+    }  # fmt: skip
+    transfer = Transfer.model_validate(row)
     await add_row(session, transfer)
     return _read(transfer)
 
