@@ -11,6 +11,7 @@ from services.budget.request.actions import CampaignReleased, release_campaign
 from services.budget.request.models import RequestDecided, RequestEnded, RequestSubmitted
 
 PUBLISHES: tuple[type[Event], ...] = (
-    CampaignReleased, InvoicePosted, LineLow, PeriodClosed, PeriodReopened, RequestDecided, RequestEnded, RequestSubmitted,
+    CampaignReleased, InvoicePosted, LineLow, PeriodClosed, PeriodReopened, RequestDecided, RequestEnded,
+    RequestSubmitted,
 )  # fmt: skip
 CONSUMES: Mapping[str, Handler] = {"goals.campaign.cancelled": release_campaign}

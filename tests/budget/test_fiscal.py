@@ -1,5 +1,6 @@
 """What fiscal calendars promise, and what closing a period does."""
 
+import itertools
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ years, months = st.integers(1991, 2190), st.integers(1, 12)
 @given(st.sampled_from(Scheme), years, months)
 def test_periods_follow_each_other_without_a_gap_from_year_to_year(scheme: Scheme, year: int, month: int) -> None:
     days = periods_of(scheme, year, month) + periods_of(scheme, year + 1, month)
-    assert all(one.end == other.start for one, other in zip(days, days[1:], strict=False))
+    assert all(one.end == other.start for one, other in itertools.pairwise(days))
     assert all(each.start < each.end for each in days)
     assert len({each.name for each in days}) == len(days)
 
