@@ -121,7 +121,6 @@ async def list_entries(
         parents={
             "line_id": Parent(Entry.line_id),
             "subject_id": Parent(Entry.subject_id),
-            "movement_id": Parent(Entry.movement_id),
         },
     ),
 ) -> Page[EntryRead] | Groups[EntryRead]:

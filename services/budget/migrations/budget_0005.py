@@ -5,8 +5,8 @@ from alembic import op
 
 from chassis.migrate import INSTANT, key_columns, tenant_table, worker_may
 
-revision = "budget_0004"
-down_revision = "budget_0003"
+revision = "budget_0005"
+down_revision = "budget_0004"
 branch_labels = None
 depends_on = None
 
