@@ -4,6 +4,7 @@ Left out: background work of the service (relay, jobs), fetching the gateway's k
 """
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -28,6 +29,7 @@ from bench.load import Told, drive, fetch, request
 from chassis import migrate
 from chassis.fields import new_id
 from chassis.roles import scopes_of
+from chassis.serving import collect_seldom, served
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
 from gateway.identity.token.signing import Grant, access_token
@@ -170,19 +172,16 @@ def bare_app(dsn: str, workspace: UUID) -> FastAPI:
 # --- the two processes ------------------------------------------------------------------------------------------------
 
 
-def serve(app: FastAPI, port: int) -> None:
-    """As `make up` serves a part."""
+def serve_bare(dsn: str, workspace: UUID, port: int) -> None:
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_config=None, access_log=False, loop="uvloop", http="httptools"
-    )
+        bare_app(dsn, workspace), host="127.0.0.1", port=port, log_config=None, access_log=False, loop="uvloop",
+        http="httptools",
+    )  # fmt: skip
     uvicorn.Server(config).run()
 
 
-def serve_bare(dsn: str, workspace: UUID, port: int) -> None:
-    serve(bare_app(dsn, workspace), port)
-
-
 def serve_goals(stack: TestStack, port: int) -> None:
+    """As `make up` serves a part."""
     from joserfc.jwk import KeySet
 
     from chassis.tokens import Verifier
@@ -195,7 +194,8 @@ def serve_goals(stack: TestStack, port: int) -> None:
     app.state.http = object()
     app.state.verifier = Verifier("http://gateway", app.state.http)
     app.state.verifier.trust(KeySet([stack.key]).as_dict(private=False))
-    serve(app, port)
+    collect_seldom()
+    uvicorn.Server(served(app, host="127.0.0.1", port=port)).run()
 
 
 async def until_it_answers(port: int) -> None:
@@ -360,6 +360,9 @@ def tell(found: dict[str, dict[str, list[tuple[Told, float]]]]) -> None:
 
 def main() -> None:
     forked = multiprocessing.get_context("fork")
+    # What both inherit and neither uses is looked through by neither.
+    gc.collect()
+    gc.freeze()
     with tempfile.TemporaryDirectory(prefix="mops-bench-") as folder, cluster.running(Path(folder) / "postgres") as up:
         name = f"mops_bench_{os.getpid()}"
         from secrets import token_hex

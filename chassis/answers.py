@@ -79,7 +79,7 @@ async def _read(
 ) -> list[ReadType]:
     asked = {name: derive for name, derive in derived.items() if fields is None or name in fields}
     values = {name: await derive(source, found) for name, derive in asked.items()} if found else {}
-    return [read.of(row, only=fields, **{name: of.get(row.id) for name, of in values.items()}) for row in found]
+    return read.of_all(found, fields, {name: [of.get(row.id) for row in found] for name, of in values.items()})
 
 
 async def read_row(

@@ -15,6 +15,7 @@ from sqlalchemy import ARRAY, Column, DateTime, Enum, MetaData, Text, TypeDecora
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlmodel import Field, SQLModel
 
 from chassis import tables
@@ -144,6 +145,10 @@ def _refuse_dead(connection: Any, *_: Any) -> None:
         raise DisconnectionError
 
 
+class _NoneIdleError(Exception):
+    """What lay idle in the pool was dead."""
+
+
 class Database:
     """One pool of one login role, and the kinds of transaction that it is used for."""
 
@@ -160,6 +165,8 @@ class Database:
             hide_parameters=True,
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
+        event.listen(self.engine.sync_engine, "do_connect", self._may_connect)
+        self._idle_only = False
         self.worker_role = worker_role
         self._workspaces: dict[UUID | None, tuple[float, Workspace]] = {}
         self.clock = clock
@@ -206,22 +213,38 @@ class Database:
     @asynccontextmanager
     async def reading(self, workspace_id: UUID) -> AsyncIterator[Reader]:
         """A read-only transaction that sees one workspace, without the ORM. Unavailable as for `caller`."""
-        pooled = await self.engine.raw_connection()
-        connection: Any = pooled.driver_connection
+        reader = await self.begin_reading(workspace_id)
         try:
-            # In one round trip, which takes no parameters; a UUID's text holds nothing that could end a literal.
-            await connection.execute("BEGIN READ ONLY; " + SET_TENANT.replace(":id", f"'{workspace_id}'"))
-            reader = Reader(connection, {"workspace_id": workspace_id, "database": self})
             await self.workspace(reader)
             yield reader
         finally:
+            await reader.end()
+
+    async def begin_reading(self, workspace_id: UUID) -> Reader:
+        """The same, for whoever sees to its end, and to whether the workspace is known."""
+        reader = Reader(await self._connection(), {"workspace_id": workspace_id, "database": self})
+        # In one round trip, which takes no parameters; a UUID's text holds nothing that could end a literal.
+        await reader.begin("BEGIN READ ONLY; " + SET_TENANT.replace(":id", f"'{workspace_id}'"))
+        return reader
+
+    async def _connection(self) -> PoolProxiedConnection:
+        """One of the pool's. One that lies idle is taken without SQLAlchemy's change of stacks, which costs more than
+        all else about it; only to make another takes that."""
+        pool: Any = self.engine.pool
+        if pool.checkedin():
+            self._idle_only = True
             try:
-                await connection.execute("COMMIT")
-            except BaseException:
-                pooled.invalidate()
-                raise
+                idle: PoolProxiedConnection = pool.connect()
+                return idle
+            except _NoneIdleError:
+                pass
             finally:
-                pooled.close()
+                self._idle_only = False
+        return await self.engine.raw_connection()
+
+    def _may_connect(self, *_: Any) -> None:
+        if self._idle_only:
+            raise _NoneIdleError
 
     async def workspace(self, source: Source) -> Workspace:
         """The transaction's workspace, as it was at most REMEMBER_SECONDS ago; Unavailable until it is announced."""
@@ -271,18 +294,21 @@ async def _session(request: Request, principal: CurrentPrincipal) -> AsyncIterat
         yield session
 
 
-async def _reader(request: Request) -> AsyncIterator[Reader]:
+async def _reader(request: Request) -> Reader:
     database: Database = request.app.state.database
     # The route's scope, which comes before its parameters, has found who calls; to ask again costs as much as the read.
     principal: Principal = request.state.principal
-    async with database.reading(principal.workspace_id) as reader:
-        yield reader
+    reader = await database.begin_reading(principal.workspace_id)
+    # As a dependency that yields would end, at a fraction of what FastAPI takes over one.
+    request.scope["fastapi_function_astack"].push_async_callback(reader.end)
+    await database.workspace(reader)
+    return reader
 
 
 # "function" ends the dependency, and so commits, before the answer leaves; the default commits after it.
 Session = Annotated[AsyncSession, Depends(_session, scope="function")]
 # What a GET asks for in place of a Session.
-Reading = Annotated[Reader, Depends(_reader, scope="function")]
+Reading = Annotated[Reader, Depends(_reader)]
 
 
 async def _now(request: Request) -> datetime:

@@ -114,9 +114,11 @@ class IdempotentRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
+        if not set(self.methods or ()) - SAFE:
+            return answer
 
         async def answer_once(request: Request) -> Response:
-            if HEADER in request.headers and request.method not in SAFE:
+            if HEADER in request.headers:
                 # The claim reads it within the transaction, where a slow sender would hold a connection.
                 await request.body()
             response = await answer(request)

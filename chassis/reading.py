@@ -12,6 +12,7 @@ import asyncpg
 from sqlalchemy import Enum, Executable, TypeDecorator
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
@@ -81,11 +82,32 @@ def plain(model: Any) -> Any:
 
 
 class Reader:
-    """What reads in one transaction; see `Database.reading`."""
+    """What reads in one transaction; see `Database.begin_reading`."""
 
-    def __init__(self, connection: Any, info: dict[str, Any]) -> None:
-        self._connection = connection
+    def __init__(self, pooled: PoolProxiedConnection, info: dict[str, Any]) -> None:
+        self._pooled = pooled
+        self._connection: Any = pooled.driver_connection
         self.info = info
+
+    async def begin(self, statement: str) -> None:
+        try:
+            await self._connection.execute(statement)
+        except BaseException:
+            self._drop()
+            raise
+
+    async def end(self) -> None:
+        """Ends the transaction and gives its connection back."""
+        try:
+            await self._connection.execute("COMMIT")
+        except BaseException:
+            self._drop()
+            raise
+        self._pooled.close()
+
+    def _drop(self) -> None:
+        self._pooled.invalidate()
+        self._pooled.close()
 
     async def execute(self, statement: Executable, parameters: Mapping[str, Any] = {}) -> Records:
         """As a session's, for statements that are made once: each is compiled once and kept for good."""

@@ -17,16 +17,17 @@ class Role(StrEnum):
 # `workspace:read` shows the workspace and its people's names.
 _READ = frozenset({"workspace:read", *(f"{service}:read" for service in SERVICES)})
 _WRITE = frozenset(f"{service}:write" for service in SERVICES)
+_PEOPLE = frozenset({"budget:people", "metrics:people"})
 
-# `metrics:people` shows addresses; `...:approve` decides what others asked for.
+# `...:people` shows addresses; `...:approve` decides what others asked for.
 SCOPES: dict[Role, frozenset[str]] = {
     Role.STAKEHOLDER: _READ,
     Role.CONTRIBUTOR: _READ | {"goals:contribute"},
-    Role.SPECIALIST: _READ | _WRITE | {"goals:contribute", "metrics:people"},
+    Role.SPECIALIST: _READ | _WRITE | {"goals:contribute"} | _PEOPLE,
     Role.MANAGER: _READ | _WRITE
-    | {"goals:contribute", "goals:approve", "assets:approve", "budget:approve", "metrics:people"},
+    | {"goals:contribute", "goals:approve", "assets:approve", "budget:approve"} | _PEOPLE,
     Role.ADMIN: _READ | _WRITE
-    | {"goals:contribute", "goals:approve", "assets:approve", "budget:approve", "metrics:people"}
+    | {"goals:contribute", "goals:approve", "assets:approve", "budget:approve"} | _PEOPLE
     | {"identity:read", "identity:write", "audit:read", "jobs:read", "jobs:write"},
 }  # fmt: skip
 ALL_SCOPES = sorted(frozenset().union(*SCOPES.values()))

@@ -1,12 +1,14 @@
 """Decides what a process tells of itself: log lines and traces (W3C trace context), without a secret in either."""
 
+import json
 import logging
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from chassis.fields import rfc3339
 from chassis.problems import frames_of, kind_of
 from chassis.settings import Settings
 
@@ -29,38 +32,40 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 _W3C = TraceContextTextMapPropagator()
 
 
-def _extras(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    record: logging.LogRecord = line["_record"]
+def _said(record: logging.LogRecord) -> dict[str, Any]:
+    """What a line says, with the trace that it belongs to."""
+    line = {
+        "event": record.getMessage(),
+        "level": record.levelname.lower(),
+        "timestamp": rfc3339(datetime.fromtimestamp(record.created, UTC)),
+    }
     line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
     here = trace.get_current_span().get_span_context()
     if here.is_valid:
         line["trace_id"] = trace.format_trace_id(here.trace_id)
+    if record.exc_info and record.exc_info[1]:
+        # Its kinds, masked words and places: a plain traceback quotes whatever the words held.
+        line["exception"] = "\n".join(frames_of(record.exc_info[1]))
     return line
 
 
-def _failure(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """An exception as its kinds, masked words and places: a plain traceback quotes whatever the words held."""
-    _, problem, _ = line.pop("exc_info", None) or (None, None, None)
-    if problem is not None:
-        line["exception"] = "\n".join(frames_of(problem))
-    return line
+class Lines(logging.Formatter):
+    """Every record as one line."""
+
+    def __init__(self, render: Callable[[dict[str, Any]], str]) -> None:
+        super().__init__()
+        self.render = render
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.render(_said(record))
 
 
 def log_format(style: str) -> logging.Formatter:
-    """A line for machines ("json") or people ("console"), with the trace that it belongs to."""
-    render: Any = (
-        structlog.processors.JSONRenderer()
-        if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
-    )
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.stdlib.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _extras,
-        ],
-        processors=[_failure, structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-    )
+    """Lines for machines ("json") or people ("console")."""
+    if style == "json":
+        return Lines(json.JSONEncoder(default=repr).encode)
+    console = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
+    return Lines(lambda line: str(console(None, "", line)))
 
 
 def configure_logs(style: str) -> None:
@@ -122,6 +127,14 @@ class Tracing:
         self, name: str, kind: SpanKind = SpanKind.INTERNAL, parent: Context | None = None, **attributes: Any
     ) -> Iterator[Span]:
         """What happens within is one span. Of a failure it keeps the kind and never the words."""
+        if not self.records:
+            token = contexts.attach(parent) if parent is not None else None
+            try:
+                yield trace.get_current_span()
+            finally:
+                if token is not None:
+                    contexts.detach(token)
+            return
         here = trace.get_current_span().get_span_context()
         links = [Link(here)] if parent is not None and here.is_valid else []
         named = {key.replace("__", "."): value for key, value in attributes.items() if value is not None}

@@ -134,10 +134,11 @@ def serve(part: stack.Part, address: Address, variables: dict[str, str]) -> int:
     os.environ.update(variables)
     import uvicorn
 
-    from chassis.serving import served
+    from chassis.serving import collect_seldom, served
 
     module, _, name = part.app.partition(":")
     app = getattr(importlib.import_module(module), name)
+    collect_seldom()
     server = uvicorn.Server(served(app, host=address.host, port=address.of(part)))
     server.run()
     return 0 if server.started else 3

@@ -4,6 +4,13 @@ from collections.abc import Mapping
 
 from chassis.inbox import Handler
 from chassis.outbox import Event
+from services.budget.contract.models import (
+    ContractLapsed,
+    ContractNoticeDeadlineMissed,
+    ContractNoticeWindowOpened,
+    ContractRenewed,
+    ContractTerminated,
+)
 from services.budget.fiscal.models import PeriodClosed, PeriodReopened
 from services.budget.invoice.models import InvoicePosted
 from services.budget.ledger.models import LineLow
@@ -11,7 +18,18 @@ from services.budget.request.actions import CampaignReleased, release_campaign
 from services.budget.request.models import RequestDecided, RequestEnded, RequestSubmitted
 
 PUBLISHES: tuple[type[Event], ...] = (
-    CampaignReleased, InvoicePosted, LineLow, PeriodClosed, PeriodReopened, RequestDecided, RequestEnded,
+    CampaignReleased,
+    ContractNoticeWindowOpened,
+    ContractNoticeDeadlineMissed,
+    ContractRenewed,
+    ContractTerminated,
+    ContractLapsed,
+    InvoicePosted,
+    LineLow,
+    PeriodClosed,
+    PeriodReopened,
+    RequestDecided,
+    RequestEnded,
     RequestSubmitted,
-)  # fmt: skip
+)
 CONSUMES: Mapping[str, Handler] = {"goals.campaign.cancelled": release_campaign}

@@ -1,5 +1,5 @@
 """Decides budget's part of the demo workspace: lines as a tree of years, departments and campaigns, and what was set
-aside on each."""
+aside on each; and the software that it pays for."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from chassis.demo import Act, Stage, hour, month
+from services.budget.contract import seed as software
 
 Json = dict[str, Any]
 
@@ -36,6 +37,7 @@ def acts(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
             if start < anchor:
                 found.append(Act(hour(max(start, at + timedelta(days=2)), 11), _spend(campaign)))
     found.append(Act(hour(min(date(anchor.year, 1, 15), anchor - timedelta(days=1)), 12), _open_abroad(anchor.year)))
+    found += software.acts(anchor)
     return iter(sorted(found, key=lambda act: act.at))
 
 

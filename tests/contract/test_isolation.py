@@ -40,7 +40,8 @@ def tried_in(operation: Operation, slot: Path, victim: Filled, foreign: Sequence
     if slot[0] == "query" and not name.endswith("id"):
         return texts(name, victim)
     kind = target_of(name, operation.resource)
-    own = [str(row["id"]) for row in victim.rows.get(kind, ()) if "id" in row]
+    # Everybody sees the periodic jobs.
+    own = [str(row["id"]) for row in victim.rows.get(kind, ()) if "id" in row and not row.get("periodic")]
     return batches(operation, slot, foreign, own)
 
 

@@ -15,6 +15,7 @@ SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODIES: Mapping[str, dict[str, Any]] = {
     "create_campaign": {"flight": {"start": "2026-01-01", "end": "2035-01-01"}},
     "create_asset": {"kind": "document"},
+    "create_contract": {"term": {"start": "2026-01-01", "end": "2035-01-01"}},
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
     "revise_goal": {"target": {"value": 2000}},
     # One that stops has nothing before money is allotted to those above it.

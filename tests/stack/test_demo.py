@@ -95,6 +95,19 @@ def test_its_money_is_a_tree_with_a_past(demo: Running) -> None:
     assert float(then["allotted"]["amount"]) == 0
 
 
+def test_its_software_is_in_every_state_and_partly_wasted(demo: Running) -> None:
+    client = demo.client("budget", "demo-manager")
+    contracts = every(client, "/v1/contracts")
+    assert {each["state"] for each in contracts} == {"active", "notice_window", "renewed", "terminated", "lapsed"}
+    assert any(each["by_default"] for each in contracts)
+    assert any(each["short"] for each in contracts)
+    ids = [each["id"] for each in contracts]
+    waste = client.get("/v1/seat-waste", params={"contract_id": ids}).raise_for_status().json()["items"]
+    assert any(each["idle"] > each["used"] > 0 for each in waste)
+    assert len(every(client, "/v1/overlaps")) > 1
+    assert {each["kind"] for each in every(client, "/v1/contract-decisions")} == {"renew", "terminate", "renegotiate"}
+
+
 def test_its_assets_have_bytes_of_several_kinds(demo: Running) -> None:
     client = demo.client("assets", "demo-specialist")
     assets = every(client, "/v1/assets")

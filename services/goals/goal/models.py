@@ -80,8 +80,9 @@ class Goal(Table, Editable, table=True):
 
     @property
     def baseline(self) -> "Baseline | None":
-        days = self.baseline_days
-        return bare(Baseline, {"from_": days.start, "to": days.end}) if days else None
+        if self.baseline_to is None:
+            return None
+        return bare(Baseline, {"from_": self.baseline_from, "to": self.baseline_to})
 
     @property
     def target(self) -> "Target":
