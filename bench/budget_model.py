@@ -149,7 +149,7 @@ def main() -> int:
                     try:
                         played = run(stack, asked.stories, asked.steps)
                     except AssertionError as problem:
-                        difference = str(problem).splitlines()[0]
+                        difference = f"a difference: {str(problem)[:300]}"
             finally:
                 asyncio.run(databases.drop(up.admin_dsn, "mops_model"))
     print(difference or f"{played} steps, and no difference")
