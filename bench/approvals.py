@@ -23,13 +23,15 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import uvicorn
 import uvloop
 
 from bench.load import _Socket
-from bench.reads import serve, until_it_answers
+from bench.reads import until_it_answers
 from chassis import migrate
 from chassis.fields import new_id
 from chassis.roles import scopes_of
+from chassis.serving import collect_seldom, served
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
 from gateway.identity.token.signing import Grant, access_token
@@ -78,7 +80,8 @@ def serve_budget(stack: TestStack, port: int, bug: str) -> None:
     app.state.http = object()
     app.state.verifier = Verifier("http://gateway", app.state.http)
     app.state.verifier.trust(KeySet([stack.key]).as_dict(private=False))
-    serve(app, port)
+    collect_seldom()
+    uvicorn.Server(served(app, host="127.0.0.1", port=port)).run()
 
 
 async def copy(connection: Any, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -170,7 +173,8 @@ async def bare(pool: Any, workspace: UUID, lines: Sequence[UUID], count: int) ->
                     """INSERT INTO entry (workspace_id, id, line_id, kind, allotted, reserved, committed, actual,
                            recorded_by, recorded_at, reason, available, seq, after_allotted, after_transferred,
                            after_reserved, after_committed, after_actual, after_fx, booked_on)
-                       VALUES ($1, $2, $3, 'reserve', 0, $4, 0, 0, 'ada', $5, '', -$4, $6, $7, 0, $8, 0, 0, 0, $9)""",
+                       VALUES ($1, $2, $3, 'reserve', 0, $4, 0, 0, 'ada', $5, '', -$4::bigint, $6, $7, 0, $8, 0,
+                           0, 0, $9)""",
                     workspace, new_id(), line, 100, now, row["entries"], row["allotted"], row["reserved"], day,
                 )  # fmt: skip
 
@@ -221,7 +225,7 @@ def main() -> int:
     arguments.add_argument("--rounds", type=int, default=ROUNDS)
     given = arguments.parse_args()
     forked = multiprocessing.get_context("fork")
-    with tempfile.TemporaryDirectory(prefix="mops-bench-") as folder, cluster.running(Path(folder)) as up:
+    with tempfile.TemporaryDirectory(prefix="mops-bench-") as folder, cluster.running(Path(folder) / "postgres") as up:
         name = f"mops_bench_{secrets.token_hex(3)}"
         admin = asyncio.run(databases.create(up.admin_dsn, name))
         stack = TestStack(
