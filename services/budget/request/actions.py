@@ -2,7 +2,7 @@
 campaign."""
 
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from fastapi import FastAPI
@@ -57,6 +57,9 @@ async def decide(
     if approvers and who not in approvers:
         absent = await delegations.absent_for(session, who, await ledger.today_of(session, now))
     in_place_of = deciding_for(who, requesters, approvers, decided, absent)
+    # All that is read comes before the first change, which so is one.
+    days = (await policy_of(session)).reservation_days
+    items = await store.items_of(session, [request.id])
     since, submitted = request.waiting_since or now, request.submitted_at or now
     session.add(
         Decision(
@@ -73,7 +76,6 @@ async def decide(
     request.decided_at, request.decided_by = now, who
     request.decision_seconds = seconds_between(submitted, now)
     if verdict is RequestVerdict.APPROVED:
-        days = (await policy_of(session)).reservation_days
         request.expires_at = now + timedelta(days=days)
     else:
         request.ended_at = now
@@ -84,12 +86,12 @@ async def decide(
     )  # fmt: skip
     await record(session, told, request.id, now)
     if verdict is RequestVerdict.APPROVED:
-        await _reserve(session, request, who, now)
+        await _reserve(session, request, items, who, now)
 
 
-async def _reserve(session: AsyncSession, request: SpendRequest, who: str, now: datetime) -> None:
+async def _reserve(session: AsyncSession, request: SpendRequest, items: list[Any], who: str, now: datetime) -> None:
     day = await ledger.today_of(session, now)
-    for item in await store.items_of(session, [request.id]):
+    for item in items:
         rate = await rates.rate_of(session, request.currency, item.line_currency, day)
         amount = Money.of_minor(item.amount, request.currency)
         await ledger.reserve(
