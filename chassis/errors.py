@@ -1,6 +1,8 @@
 """Decides which ways of failing the product has, independent of HTTP and of any library."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -13,13 +15,18 @@ class FieldError:
 
 
 class MopsError(Exception):
-    """An answer that isn't a success. `code` is stable and lower_snake_case; `detail` is for a person."""
+    """An answer that isn't a success. `code` is stable and lower_snake_case; `detail` is for a person, and `facts` are
+    the same for a machine: members of the problem beside the usual ones."""
 
-    def __init__(self, detail: str, *, code: str | None = None, errors: tuple[FieldError, ...] = ()) -> None:
+    def __init__(
+        self, detail: str, *, code: str | None = None, errors: tuple[FieldError, ...] = (),
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.default_code
         self.errors = errors
+        self.facts = facts or {}
 
     default_code = "error"
 

@@ -63,8 +63,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def answer(
-    status: int, code: str, detail: str, fields: tuple[FieldError, ...] = (), headers: Mapping[str, str] | None = None
-) -> JSONResponse:
+    status: int, code: str, detail: str, fields: tuple[FieldError, ...] = (), headers: Mapping[str, str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> JSONResponse:  # fmt: skip
     problem = Problem(
         type=f"urn:mops:problem:{code}",
         title=HTTPStatus(status).phrase,
@@ -73,7 +74,8 @@ def answer(
         detail=detail,
         errors=[ProblemField(field=each.field, code=each.code, message=each.message) for each in fields],
     )
-    return JSONResponse(problem.model_dump(), status, headers, media_type="application/problem+json")
+    content = {**(facts or {}), **problem.model_dump()}
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
 def _mops(_: Request, problem: Exception) -> JSONResponse:
@@ -85,7 +87,8 @@ def _mops(_: Request, problem: Exception) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(problem, errors.Stale):
         headers["ETag"] = f'"{problem.current}"'
-    return answer(STATUS[type(problem)], problem.code, problem.detail, problem.errors, headers)
+    status = next(STATUS[kind] for kind in type(problem).__mro__ if kind in STATUS)
+    return answer(status, problem.code, problem.detail, problem.errors, headers, problem.facts)
 
 
 def _http(_: Request, problem: Exception) -> JSONResponse:

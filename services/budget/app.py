@@ -1,28 +1,46 @@
 """Decides which slices make up the budget service."""
 
 from chassis.service import create_service
+from services.budget.band import api as band
 from services.budget.contract import api as contract
 from services.budget.contract.actions import FOLLOW_CONTRACTS
 from services.budget.db import METADATA
+from services.budget.delegation import api as delegation
 from services.budget.events import CONSUMES
+from services.budget.fiscal import api as fiscal
+from services.budget.invoice import api as invoice
 from services.budget.ledger import api as ledger
 from services.budget.obligation import api as obligation
 from services.budget.person import api as person
 from services.budget.plan import api as plan
+from services.budget.policy import api as policy
+from services.budget.rate import api as rate
+from services.budget.request import api as request
+from services.budget.request.actions import EXPIRE
 from services.budget.seat import api as seat
+from services.budget.transfer import api as transfer
 from services.budget.vendor import api as vendor
 
 app = create_service(
     "budget",
+    fiscal.router,
     plan.router,
     ledger.router,
+    transfer.router,
+    request.router,
+    band.router,
+    delegation.router,
+    invoice.router,
+    policy.router,
+    rate.router,
     vendor.router,
     contract.router,
     obligation.router,
     seat.router,
     person.router,
     metadata=METADATA,
-    description="Budget lines, a ledger that says what became of their money, and software that is paid for and used.",
+    description="Budget lines, who asked for their money and who approved, a ledger that says what became of it, and"
+    " software that is paid for and used.",
     consumes=CONSUMES,
-    jobs=(FOLLOW_CONTRACTS,),
+    jobs=(EXPIRE, FOLLOW_CONTRACTS),
 )

@@ -11,7 +11,11 @@ from services.budget.contract.models import (
     ContractRenewed,
     ContractTerminated,
 )
-from services.budget.ledger.actions import CampaignReleased, release_campaign
+from services.budget.fiscal.models import PeriodClosed, PeriodReopened
+from services.budget.invoice.models import InvoicePosted
+from services.budget.ledger.models import LineLow
+from services.budget.request.actions import CampaignReleased, release_campaign
+from services.budget.request.models import RequestDecided, RequestEnded, RequestSubmitted
 
 PUBLISHES: tuple[type[Event], ...] = (
     CampaignReleased,
@@ -20,5 +24,12 @@ PUBLISHES: tuple[type[Event], ...] = (
     ContractRenewed,
     ContractTerminated,
     ContractLapsed,
+    InvoicePosted,
+    LineLow,
+    PeriodClosed,
+    PeriodReopened,
+    RequestDecided,
+    RequestEnded,
+    RequestSubmitted,
 )
 CONSUMES: Mapping[str, Handler] = {"goals.campaign.cancelled": release_campaign}

@@ -34,6 +34,8 @@ def acts(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
         at = max(start - timedelta(days=30), first - timedelta(days=17))
         if at < anchor:
             found.append(Act(hour(at, 16), _fund(campaign, start.year)))
+            if start < anchor:
+                found.append(Act(hour(max(start, at + timedelta(days=2)), 11), _spend(campaign)))
     found.append(Act(hour(min(date(anchor.year, 1, 15), anchor - timedelta(days=1)), 12), _open_abroad(anchor.year)))
     found += software.acts(anchor)
     return iter(sorted(found, key=lambda act: act.at))
@@ -53,9 +55,16 @@ def _open_year(year: int) -> Any:
     async def do(stage: Stage) -> None:
         common = {"period": {"start": f"{year}-01-01", "end": f"{year + 1}-01-01"}, "currency": "EUR", "policy": "stop"}
         await _line(stage, f"Marketing {year}", {**common, "department": "marketing"})
+        whole = sum(DEPARTMENTS.values()) + 20_000  # and what nobody knows yet
+        await _allot(stage, f"Marketing {year}", whole, "EUR", f"as the board decided for {year}")
         for department in DEPARTMENTS:
-            below = {"department": department, "parent_id": stage.ids[f"line:Marketing {year}"]}
+            below = {
+                "department": department, "parent_id": stage.ids[f"line:Marketing {year}"], "policy": "warn",
+            }  # fmt: skip
             await _line(stage, f"{department.capitalize()} {year}", {**common, **below})
+            # What the campaigns of spring are planned with before the first quarter's share comes.
+            first = DEPARTMENTS[department] * (60 if department == "operations" else 40) // 100
+            await _allot(stage, f"{department.capitalize()} {year}", first, "EUR", f"ahead of Q1 {year}")
         tools = {"department": "operations", "parent_id": stage.ids[f"line:Operations {year}"], "policy": "warn"}
         await _line(stage, f"Software {year}", {**common, **tools})
         await _allot(stage, f"Software {year}", 28_000 + 2_000 * (year % 4), "EUR", "contracts as signed")
@@ -67,7 +76,7 @@ def _allot_quarter(year: int, quarter: int) -> Any:
     async def do(stage: Stage) -> None:
         for department, amount in DEPARTMENTS.items():
             name, reason = f"{department.capitalize()} {year}", f"Q{quarter + 1} {year}"
-            await _allot(stage, name, amount * (22, 25, 23, 30)[quarter] // 100, "EUR", reason)
+            await _allot(stage, name, amount * (10, 20, 15, 15)[quarter] // 100, "EUR", reason)
 
     return do
 
@@ -88,6 +97,39 @@ def _fund(campaign: Mapping[str, Any], year: int) -> Any:
         await _allot(stage, campaign["name"], amount, "EUR", "as planned")
         if rng.random() < 0.3:
             await _allot(stage, campaign["name"], amount // 5, "EUR", "what the agency quoted was more")
+
+    return do
+
+
+def _spend(campaign: Mapping[str, Any]) -> Any:
+    """What a campaign buys when it begins: asked for, approved, ordered; and the invoices of what has come."""
+    rng = random.Random(f"spend {campaign['slug']}")  # noqa: S311  # what it decides is no secret
+    vendor = rng.choice(("Studio Nord", "Kontor Media", "Printworks", "Feld & Co"))
+
+    async def do(stage: Stage) -> None:
+        line = stage.ids[f"line:{campaign['name']}"]
+        cents = 100 * rng.randrange(300, 1800)
+        amount = {"amount": f"{cents / 100:.2f}", "currency": "EUR"}
+        asked = {"title": f"{vendor} for {campaign['name']}", "line_id": line, "amount": amount, "vendor": vendor}
+        request = await stage.ask("specialist", "POST", "budget", "/v1/requests", json=asked)
+        path = f"/v1/requests/{request['id']}"
+        await stage.ask("specialist", "POST", "budget", f"{path}/submit")
+        what = rng.random()
+        if what < 0.1:
+            await stage.ask("manager", "POST", "budget", f"{path}/reject", json={"reason": "we have it in house"})
+            return
+        await stage.ask("manager", "POST", "budget", f"{path}/approve")
+        if what < 0.25:
+            return
+        await stage.ask("specialist", "POST", "budget", f"{path}/commit")
+        parts = [cents] if what < 0.6 else [cents // 2, cents - cents // 2]
+        for number, part in enumerate(parts[: 1 if what > 0.85 else 2], 1):
+            bill = {
+                "request_id": request["id"], "line_id": line, "number": f"{campaign['slug']}-{number}",
+                "amount": {"amount": f"{part / 100:.2f}", "currency": "EUR"}, "date": stage.now.date().isoformat(),
+            }  # fmt: skip
+            invoice = await stage.ask("specialist", "POST", "budget", "/v1/invoices", json=bill)
+            await stage.ask("manager", "POST", "budget", f"/v1/invoices/{invoice['id']}/post")
 
     return do
 

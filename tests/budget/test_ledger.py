@@ -13,7 +13,8 @@ from sqlalchemy.exc import ProgrammingError
 
 from chassis.testing import START, Clock, TestStack, statements
 from services.budget.ledger import store
-from services.budget.ledger.rules import Amounts, EntryKind
+from services.budget.ledger.actions import move
+from services.budget.ledger.rules import Amounts, EntryKind, Leg
 from tests.budget.test_plan import open_line, wrong_fields
 from tests.conftest import Connect, Workspace, open_workspace
 
@@ -25,7 +26,7 @@ def money(amount: str, currency: str = "EUR") -> dict[str, str]:
 def position(allotted: str, taken: str = "0.00", currency: str = "EUR") -> dict[str, Any]:
     return {
         "allotted": money(allotted, currency), "available": money(allotted, currency),
-        **{pot: money(taken, currency) for pot in ("reserved", "committed", "actual")},
+        **{pot: money(taken, currency) for pot in ("reserved", "committed", "actual", "transferred", "fx")},
     }  # fmt: skip
 
 
@@ -117,8 +118,7 @@ async def test_any_entries_leave_the_balance_that_they_sum_to(
     ]  # fmt: skip
     for kind, change in story:
         async with apps["budget"].state.database.tenant(workspace.id) as session:
-            balance = await store.lock_balance(session, UUID(line["id"]))
-            await store.post(session, balance, kind, change, "test", START, "")
+            await move(session, kind, [Leg(UUID(line["id"]), change)], who="test", now=START)
     found = (await budget.get(f"/v1/lines/{line['id']}/position")).json()
     pots = {pot: found[pot]["amount"] for pot in ("allotted", "reserved", "committed", "actual", "available")}
     assert pots == {
@@ -188,11 +188,80 @@ async def test_the_database_lets_the_service_neither_change_nor_delete_an_entry(
             await session.execute(text(change))
 
 
-async def test_a_childs_money_counts_in_the_child_alone(budget: httpx.AsyncClient) -> None:
+async def test_what_a_child_is_given_comes_out_of_its_parent_and_counts_once(budget: httpx.AsyncClient) -> None:
     parent = await open_line(budget)
     child = await open_line(budget, parent_id=parent["id"])
+    await allot(budget, parent, "100")
+    given = await allot(budget, child, "60")
+    assert (given["allotted"], given["transferred"], given["available"]) == (money("60.00"),) * 3
+    left = (await budget.get(f"/v1/lines/{parent['id']}/position")).json()
+    assert (left["allotted"], left["transferred"]) == (money("40.00"), money("-60.00"))
+
+
+async def test_a_line_cannot_promise_more_than_its_parent_holds(budget: httpx.AsyncClient) -> None:
+    parent = await open_line(budget)
+    child = await open_line(budget, parent_id=parent["id"])
+    await allot(budget, parent, "100")
+    refused = await budget.post(f"/v1/lines/{child['id']}/allot", json={"amount": money("100.01")})
+    assert refused.status_code == 409
+    problem = refused.json()
+    assert problem["code"] == "does_not_fit"
+    assert (problem["available"], problem["asked"], problem["missing"], problem["currency"], problem["line_id"]) == (
+        money("100.00"), money("100.01"), money("0.01"), "EUR", parent["id"],
+    )  # fmt: skip
+    assert (await budget.get(f"/v1/lines/{parent['id']}/position")).json()["available"] == money("100.00")
+
+
+async def test_a_parent_that_only_warns_promises_more_and_says_so(budget: httpx.AsyncClient) -> None:
+    parent = await open_line(budget, policy="warn")
+    child = await open_line(budget, parent_id=parent["id"])
     await allot(budget, child, "10")
-    assert (await budget.get(f"/v1/lines/{parent['id']}/position")).json()["allotted"] == money("0.00")
+    assert (await budget.get(f"/v1/lines/{parent['id']}/position")).json()["available"] == money("-10.00")
+
+
+async def test_an_allotment_is_taken_back_once_with_what_balances_it(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    parent = await open_line(budget)
+    child = await open_line(budget, parent_id=parent["id"])
+    await allot(budget, parent, "100")
+    await allot(budget, child, "60")
+    (entry,) = (await budget.get("/v1/entries", params={"line_id": child["id"]})).json()["items"]
+    assert entry["change"]["transferred"] == money("60.00")
+    back = await budget.post(f"/v1/entries/{entry['id']}/reverse", json={"reason": "wrong line"})
+    assert back.json()["available"] == money("0.00")
+    again = await budget.post(f"/v1/entries/{entry['id']}/reverse", json={"reason": "wrong line"})
+    assert (again.status_code, again.json()["code"]) == (409, "reversed")
+    assert (await budget.get(f"/v1/lines/{parent['id']}/position")).json()["available"] == money("100.00")
+    assert (await budget.get("/v1/ledger-check")).json()["sound"]
+
+
+async def test_the_check_finds_a_balance_that_is_not_the_sum_of_its_entries(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    line = await open_line(budget)
+    await allot(budget, line, "10")
+    sound = (await budget.get("/v1/ledger-check")).json()
+    assert (sound["sound"], sound["lines"], sound["entries"]) == (True, 1, 1)
+    async with apps["budget"].state.database.tenant(workspace.id) as session:
+        await session.execute(text("UPDATE balance SET reserved = reserved + 1001"))
+    found = (await budget.get("/v1/ledger-check")).json()
+    assert not found["sound"]
+    assert found["wrong_balances"] == found["wrong_holds"] == found["below_zero"] == [line["id"]]
+
+
+async def test_running_low_is_told_once_when_the_line_is_crossed(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    line = await open_line(budget, low_percent=20)
+    await allot(budget, line, "100")
+    for taken in (7000, 1500, 500):
+        async with apps["budget"].state.database.tenant(workspace.id) as session:
+            change = Amounts(reserved=taken)
+            await move(session, EntryKind.RESERVE, [Leg(UUID(line["id"]), change)], who="test", now=START)
+    async with apps["budget"].state.database.tenant(workspace.id) as session:
+        told = (await session.scalars(text("SELECT data FROM outbox WHERE type = 'budget.line.low'"))).all()
+    assert [each["available"]["amount"] for each in told] == ["15.00"]
 
 
 async def test_positions_of_many_lines_come_in_the_order_asked_for_each_in_its_currency(
@@ -211,8 +280,9 @@ async def test_positions_of_many_lines_come_in_the_order_asked_for_each_in_its_c
 async def test_a_campaigns_position_is_the_sum_over_its_lines(budget: httpx.AsyncClient) -> None:
     spring, autumn, empty = (str(uuid4()) for _ in range(3))
     root = await open_line(budget, campaign_id=spring)
-    for line in (root, await open_line(budget, campaign_id=spring, parent_id=root["id"])):
-        await allot(budget, line, "10.50")
+    child = await open_line(budget, campaign_id=spring, parent_id=root["id"])
+    await allot(budget, root, "21")
+    await allot(budget, child, "10.50")
     await allot(budget, await open_line(budget, campaign_id=autumn), "1")
     answer = await budget.get("/v1/positions", params={"campaign_id": [empty, spring, autumn]})
     assert answer.json()["items"] == [
@@ -222,17 +292,28 @@ async def test_a_campaigns_position_is_the_sum_over_its_lines(budget: httpx.Asyn
     ]
 
 
-async def test_a_campaign_with_lines_in_another_currency_has_a_problem_instead_and_spoils_no_other(
+async def test_a_campaigns_lines_in_other_currencies_are_converted_at_the_last_rate(budget: httpx.AsyncClient) -> None:
+    mixed, foreign = (str(uuid4()) for _ in range(2))
+    rates = {"csv": "Date,USD,JPY\n2026-06-12,2,160\n2026-06-15,1.25,200"}
+    assert (await budget.post("/v1/rates", json=rates)).status_code == 200
+    await allot(budget, await open_line(budget, campaign_id=mixed), "10")
+    await allot(budget, await open_line(budget, campaign_id=mixed, currency="USD"), "100.01", "USD")
+    await allot(budget, await open_line(budget, campaign_id=foreign, currency="JPY"), "1001", "JPY")
+    items = (await budget.get("/v1/positions", params={"campaign_id": [mixed, foreign]})).json()["items"]
+    assert [item["position"]["allotted"] for item in items] == [money("90.01"), money("5.00")]
+    assert [item["position"]["available"] for item in items] == [money("90.01"), money("5.00")]
+
+
+async def test_a_currency_without_a_rate_costs_the_campaigns_that_it_is_in_and_no_other(
     budget: httpx.AsyncClient,
 ) -> None:
-    mixed, foreign, plain = (str(uuid4()) for _ in range(3))
-    for campaign, currency in ((mixed, "EUR"), (mixed, "USD"), (foreign, "JPY"), (plain, "EUR")):
+    mixed, plain = (str(uuid4()) for _ in range(2))
+    for campaign, currency in ((mixed, "EUR"), (mixed, "KWD"), (plain, "EUR")):
         await open_line(budget, campaign_id=campaign, currency=currency)
-    items = (await budget.get("/v1/positions", params={"campaign_id": [mixed, foreign, plain]})).json()["items"]
-    assert [item["position"] for item in items] == [None, None, position("0.00")]
+    items = (await budget.get("/v1/positions", params={"campaign_id": [mixed, plain]})).json()["items"]
+    assert [item["position"] for item in items] == [None, position("0.00")]
     assert items[0]["problem"]["code"] == "mixed_currencies"
-    assert "EUR, USD" in items[0]["problem"]["detail"]
-    assert "JPY" in items[1]["problem"]["detail"]
+    assert "EUR, KWD" in items[0]["problem"]["detail"]
 
 
 async def test_a_campaigns_position_is_in_the_currency_that_its_workspace_reports_in(

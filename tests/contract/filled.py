@@ -33,7 +33,9 @@ class Filled:
 
     def id_of(self, name: str, resource: str) -> str | None:
         rows = self.rows.get(target_of(name, resource))
-        return str(rows[0]["id"]) if rows and "id" in rows[0] else None
+        # What goes from one to another goes to another.
+        place = 1 if name.startswith("to_") and rows and len(rows) > 1 else 0
+        return str(rows[place]["id"]) if rows and "id" in rows[place] else None
 
     def key_of(self, name: str, resource: str) -> str | None:
         rows = self.rows.get(resource)

@@ -37,7 +37,10 @@ ALL = sorted(f"{part}.{table.name}" for part, metadata in METADATA.items() for t
 TENANTS = [name for name in ALL if name.partition(".")[2] not in OF_NO_WORKSPACE]
 
 # The same, where only some texts will do.
-OF_NAME = {"state": "'done'"}
+OF_NAME = {
+    "state": "'done'", "hold.state": "'reserved'", "matching": "'two_way'",
+    "decision.verdict": "'approved'",
+}  # fmt: skip
 # What a column that needs a value gets in a row that no operation makes.
 OF_TYPE = {
     "uuid": "gen_random_uuid()", "text": "'x'", "varchar": "'x'", "jsonb": "'{}'", "timestamptz": "now()",
@@ -61,9 +64,11 @@ async def a_row_of(connection: "Connection", table: Table, workspace: Filled) ->
         " AND table_name = $2 AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'",
         table.schema, table.name,
     )  # fmt: skip
-    values = {each["name"]: OF_NAME.get(each["name"], OF_TYPE[each["type"]]) for each in needed} | {
-        "workspace_id": f"'{workspace.id}'"
-    }
+    values = {
+        name: OF_NAME.get(f"{table.name}.{name}") or OF_NAME.get(name, OF_TYPE[each["type"]])
+        for each in needed
+        for name in [each["name"]]
+    } | {"workspace_id": f"'{workspace.id}'"}
     for each in await connection.fetch(
         "SELECT a.attname::text AS name, k.confrelid::regclass::text AS other FROM pg_constraint k JOIN pg_attribute a"
         " ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey) AND a.attname <> 'workspace_id'"

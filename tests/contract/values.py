@@ -19,14 +19,19 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
     "update_goal": {"target": {"value": 1000}},
     "revise_goal": {"target": {"value": 2000}},
+    # One that stops has nothing before money is allotted to those above it.
+    "create_line": {"policy": "warn"},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
 }
 
 # Reference -> what it names, where its name doesn't say so and no edge of the graph does.
-NAMES = {"row_id": "campaign"}
+NAMES = {"row_id": "campaign", "reserve_line_id": "line", "subject_id": "request"}
 
 # Verbs that somebody else must say: who made a thing doesn't approve it.
-BY_ANOTHER = {"approve_asset", "send_back_asset"}
+BY_ANOTHER = {
+    "approve_asset", "send_back_asset", "approve_spend_request", "reject_spend_request", "approve_transfer",
+    "reject_transfer", "accept_invoice",
+}  # fmt: skip
 
 LATER = {"to", "end", "until", "due"}
 

@@ -11,11 +11,10 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from chassis.db import Database
-from chassis.fields import new_id, rfc3339
+from chassis.fields import Money, new_id, rfc3339
 from chassis.inbox import Incoming
 from chassis.testing import Clock
-from services.budget.ledger import store as ledger
-from services.budget.ledger.rules import Amounts, EntryKind
+from services.budget.ledger import actions as ledger
 from services.goals.campaign.actions import follow_due_dates, hear_of_release
 from tests.budget.test_plan import LINE
 from tests.conftest import Connect, Deliver, Workspace
@@ -236,9 +235,8 @@ async def test_a_cancelled_campaign_shows_who_has_acted_on_it(
     await budget.post(f"/v1/lines/{line['id']}/allot", json={"amount": {"amount": "100", "currency": "EUR"}})
     database: Database = apps["budget"].state.database
     async with database.tenant(workspace.id) as session:
-        balance = await ledger.lock_balance(session, UUID(line["id"]))
-        reserved = Amounts(reserved=30_00)
-        await ledger.post(session, balance, EntryKind.RESERVE, reserved, "test", datetime.now(UTC), "")
+        amount = Money.of_minor(30_00, "EUR")
+        await ledger.reserve(session, UUID(line["id"]), amount, new_id(), who="test", now=datetime.now(UTC))
     assert await state_after(goals, campaign, "cancel", json={"reason": "no money"}) == "cancelled"
     waiting = [{"part": "budget", "effects": None, "confirmed_at": None}]
     assert (await read(goals, campaign))["confirmations"] == waiting

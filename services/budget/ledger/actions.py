@@ -1,41 +1,213 @@
-"""Decides what happens to the money when a campaign is cancelled: nothing stays reserved for it."""
+"""Decides how money moves: over one line or several, all of it or nothing; and how something's money is held, from its
+reservation to its end. What needs money of a line (requests, contracts) calls these; nothing else writes entries."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.inbox import Incoming
-from chassis.outbox import Event, record
+from chassis.db import workspace_of, zone_of
+from chassis.errors import Conflict
+from chassis.fields import Money, new_id
+from chassis.outbox import record
 from services.budget.ledger import store
-from services.budget.ledger.rules import Amounts, EntryKind
+from services.budget.ledger.models import Hold, LineLow
+from services.budget.ledger.rules import (
+    OPEN,
+    Amounts,
+    DoesNotFit,
+    EntryKind,
+    HoldState,
+    Leg,
+    Original,
+    Standing,
+    assert_balanced,
+    assert_kept,
+    refusal,
+    runs_low,
+    share,
+)
+from services.budget.plan import store as plan
+from services.budget.rate import store as rates
+from services.budget.rate.rules import Rate
 
 
-class CampaignReleased(Event):
-    """Budget has let go of what it held for a cancelled campaign: `effects` lines had something reserved."""
-
-    type: ClassVar[str] = "budget.campaign.released"
-    campaign_id: UUID
-    effects: int
+async def today_of(session: AsyncSession, now: datetime) -> date:
+    """The workspace's own day."""
+    return now.astimezone(ZoneInfo(await zone_of(session))).date()
 
 
-class CampaignCancelled(BaseModel):
-    """What budget needs to know of goals.campaign.cancelled."""
+async def move(
+    session: AsyncSession, kind: EntryKind, legs: Sequence[Leg], *, who: str, now: datetime, reason: str = "",
+    booked_on: date | None = None, subject_id: UUID | None = None, reverses: Sequence[UUID] = (),
+) -> dict[UUID, Amounts]:  # fmt: skip
+    """Moves money on the lines that are named, in the order of their ids so that no two movements wait for each other;
+    what is on each afterwards. DoesNotFit, with the numbers, when a line doesn't have it; Conflict `period_closed` when
+    the day is closed. `reverses` names what each leg takes back."""
+    taken: Sequence[UUID | None] = reverses or [None] * len(legs)
+    ordered = sorted(zip(legs, taken, strict=True), key=lambda each: each[0].line_id)
+    assert_balanced(list(legs))
+    day = booked_on or await today_of(session, now)
+    movement = new_id()
+    after = {}
+    for leg, reversed_id in ordered:
+        assert_kept(leg.change)
+        found = await store.add_entry(
+            session, kind, leg, who=who, now=now, reason=reason, booked_on=day, movement_id=movement,
+            subject_id=subject_id, reverses=reversed_id,
+        )  # fmt: skip
+        if found is None:
+            raise await why_not(session, leg.line_id, leg.change, day)
+        after[leg.line_id] = found.balance
+        await _watch(session, found, leg.change, now)
+    return after
 
-    campaign_id: UUID
-    reason: str
+
+async def why_not(session: AsyncSession, line_id: UUID, change: Amounts, day: date) -> Conflict:
+    """What a line has against an entry."""
+    found = await store.standing(session, line_id)
+    code = refusal(found, change, day)
+    if code == "period_closed":
+        return Conflict(f"days before {found.closed_until} are closed; {day} is one of them", code=code)
+    if code == "does_not_fit":
+        return await does_not_fit(session, line_id, found.balance.available, -change.available)
+    # Whoever was in the way has let go meanwhile.
+    return Conflict("the line has changed at this moment: try again", code=code or "changed_meanwhile")
 
 
-async def release_campaign(session: AsyncSession, event: Incoming) -> None:
-    """Releases what is reserved on the campaign's lines, and tells goals that it is done."""
-    cancelled = CampaignCancelled.model_validate(event.data)
-    released = 0
-    for line_id in await store.lines_of(session, cancelled.campaign_id):
-        balance = await store.lock_balance(session, line_id)
-        if balance.reserved:
-            back = Amounts(reserved=-balance.reserved)
-            await store.post(session, balance, EntryKind.RELEASE, back, "system:budget", event.time, cancelled.reason)
-            released += 1
-    done = CampaignReleased(campaign_id=cancelled.campaign_id, effects=released)
-    await record(session, done, cancelled.campaign_id, event.time)
+async def does_not_fit(session: AsyncSession, line_id: UUID, available: int, asked: int) -> DoesNotFit:
+    """The refusal with its numbers."""
+    currency = (await plan.get_line(session, line_id)).currency
+    numbers = {"available": available, "asked": asked, "missing": asked - available}
+    told = {name: Money.of_minor(minor, currency).model_dump(mode="json") for name, minor in numbers.items()}
+    missing = f"{told['missing']['amount']} {currency}"
+    facts = {**told, "currency": currency, "line_id": str(line_id), "missing_text": missing}
+    return DoesNotFit(line_id, available, asked, currency, facts)
+
+
+async def _watch(session: AsyncSession, found: Standing, change: Amounts, now: datetime) -> None:
+    after = found.balance
+    if runs_low(after + -change, after, found.low_percent):
+        line = await plan.get_line(session, found.line_id)
+        low = LineLow(
+            line_id=line.id, campaign_id=line.campaign_id, available=Money.of_minor(after.available, line.currency),
+            allotted=Money.of_minor(after.allotted + after.transferred, line.currency),
+        )  # fmt: skip
+        await record(session, low, line.id, now)
+
+
+# --- holds ------------------------------------------------------------------------------------------------------------
+
+
+async def reserve(
+    session: AsyncSession, line_id: UUID, amount: Money, subject_id: UUID, *, who: str, now: datetime, reason: str = "",
+    hold_id: UUID | None = None, rate: Rate | None = None,
+) -> Hold:  # fmt: skip
+    """Sets an amount in any currency aside for something, at today's rate unless one is given; DoesNotFit with the
+    numbers when the line doesn't have it. The line is waited for last and so held shortest."""
+    if rate is None:
+        currency = (await plan.get_line(session, line_id)).currency
+        rate = await rates.rate_of(session, amount.currency, currency, await today_of(session, now))
+    held = rate.of(amount.minor)
+    hold = Hold(
+        workspace_id=workspace_of(session), id=hold_id or new_id(), line_id=line_id, subject_id=subject_id,
+        state=HoldState.RESERVED, currency=amount.currency, original=amount.minor, amount=held, rate=rate.value,
+        rate_on=rate.day, held_at=now, resolved_at=None,
+    )  # fmt: skip
+    await store.add_hold(session, hold)
+    leg = Leg(line_id, Amounts(reserved=held), original_of(hold, amount.minor))
+    await move(session, EntryKind.RESERVE, [leg], who=who, now=now, reason=reason, subject_id=subject_id)
+    return hold
+
+
+async def commit(session: AsyncSession, hold: Hold, *, who: str, now: datetime, reason: str = "") -> None:
+    """Makes of a reservation an order."""
+    if hold.state is not HoldState.RESERVED:
+        raise Conflict(f"the reservation is {hold.state}", code="resolved")
+    change = Amounts(reserved=-hold.amount, committed=hold.amount)
+    hold.state = HoldState.COMMITTED
+    await session.flush()
+    leg = Leg(hold.line_id, change, original_of(hold, hold.original))
+    await move(session, EntryKind.COMMIT, [leg], who=who, now=now, reason=reason, subject_id=hold.subject_id)
+
+
+async def release(
+    session: AsyncSession, hold: Hold, *, who: str, now: datetime, reason: str = "",
+    state: HoldState = HoldState.RELEASED,
+) -> bool:  # fmt: skip
+    """Lets go of what is still held, reserved or committed; says whether anything was. Done again, it does nothing."""
+    if hold.state not in OPEN:
+        return False
+    pot = "reserved" if hold.state is HoldState.RESERVED else "committed"
+    change, original = Amounts(**{pot: -hold.amount}), original_of(hold, -hold.original)
+    hold.state, hold.amount, hold.original, hold.resolved_at = state, 0, 0, now
+    await session.flush()
+    leg = Leg(hold.line_id, change, original)
+    await move(session, EntryKind.RELEASE, [leg], who=who, now=now, reason=reason, subject_id=hold.subject_id)
+    return True
+
+
+async def revalue(session: AsyncSession, hold: Hold, rate: Rate, *, who: str, now: datetime, reason: str = "") -> int:
+    """Brings what is held in another currency to a rate, and says what that took from the line. From then on it is
+    pinned at this one. DoesNotFit when the line doesn't have the difference."""
+    difference = rate.of(hold.original) - hold.amount
+    pot = "reserved" if hold.state is HoldState.RESERVED else "committed"
+    hold.amount, hold.rate, hold.rate_on = hold.amount + difference, rate.value, rate.day
+    await session.flush()
+    if difference:
+        change = Amounts(**{pot: difference}, fx=difference)
+        leg = Leg(hold.line_id, change, Original(0, hold.currency, rate.value, rate.day))
+        await move(session, EntryKind.REVALUE, [leg], who=who, now=now, reason=reason, subject_id=hold.subject_id)
+    return difference
+
+
+async def spend(
+    session: AsyncSession, hold: Hold, minor: int, rate: Rate, *, who: str, now: datetime, booked_on: date,
+    subject_id: UUID, reason: str = "",
+) -> tuple[int, int]:  # fmt: skip
+    """Turns committed money into spent money: `minor` in the hold's currency at a rate. What the rate changed since it
+    was pinned is an entry of its own, and so is explained. What is beyond the hold comes out of what is available.
+    Answers with what was spent and what of the hold it took, both in the line's currency."""
+    covered = min(minor, hold.original)
+    part = share(hold.amount, hold.original, covered)
+    worth, spent = rate.of(covered), rate.of(minor)
+    common: dict[str, Any] = {
+        "who": who,
+        "now": now,
+        "booked_on": booked_on,
+        "subject_id": subject_id,
+        "reason": reason,
+    }
+    if worth != part:
+        difference = worth - part
+        fx = Leg(
+            hold.line_id, Amounts(committed=difference, fx=difference), Original(0, hold.currency, rate.value, rate.day)
+        )
+        await move(session, EntryKind.REVALUE, [fx], **common)
+    hold.original, hold.amount = hold.original - covered, hold.amount - part
+    if not hold.original:
+        hold.state, hold.resolved_at = HoldState.SPENT, now
+    await session.flush()
+    leg = Leg(
+        hold.line_id, Amounts(committed=-worth, actual=spent), Original(minor, hold.currency, rate.value, rate.day)
+    )
+    await move(session, EntryKind.ACTUAL, [leg], **common)
+    return spent, worth
+
+
+async def take_back(
+    session: AsyncSession, hold: Hold, minor: int, worth: int, leg: Leg, *, who: str, now: datetime, subject_id: UUID,
+    reason: str,
+) -> None:  # fmt: skip
+    """Undoes a spending: what came out of the hold goes back into it, at what it was worth; the rest is available."""
+    hold.original, hold.amount = hold.original + minor, hold.amount + worth
+    hold.state, hold.resolved_at = HoldState.COMMITTED, None
+    await session.flush()
+    await move(session, EntryKind.REVERSE, [leg], who=who, now=now, reason=reason, subject_id=subject_id)
+
+
+def original_of(hold: Hold, minor: int) -> Original:
+    return Original(minor, hold.currency, hold.rate, hold.rate_on)

@@ -1,25 +1,34 @@
-"""Decides how the ledger is read and written: an entry and its line's balance in one transaction, under a lock."""
+"""Decides how the ledger is read and written: an entry and its line's balance in one statement, one round trip."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, func, select
 
-from chassis.db import workspace_of
+from chassis.db import get_row, workspace_of
 from chassis.errors import NotFound
-from chassis.reading import Source
-from services.budget.ledger.models import Balance, Entry
-from services.budget.ledger.rules import Amounts, EntryKind, posted
+from chassis.fields import new_id
+from chassis.reading import Reader, Source
+from services.budget.ledger.models import Balance, Entry, Hold
+from services.budget.ledger.rules import OPEN, Amounts, EntryKind, Leg, Original, Standing, too_much
+
+POTS = tuple(vars(Amounts()))
+OUT_OF_RANGE = "22003"
 
 
-async def open_balance(session: AsyncSession, line_id: UUID, now: datetime) -> None:
-    """Gives a new line its balance of nothing."""
-    nothing = {"id": line_id, "workspace_id": workspace_of(session), "changed_at": now, **vars(Amounts())}
-    session.add(Balance.model_validate(nothing))
+async def open_balance(session: AsyncSession, line_id: UUID, now: datetime, *, stops: bool, low_percent: int) -> None:
+    """Gives a new line its balance of nothing, closed as far as the workspace is."""
+    # No closing comes between what is read and what is written.
+    await session.execute(_LET_NONE_CLOSE, {"workspace": str(workspace_of(session))})
+    row = {
+        "id": line_id, "workspace_id": workspace_of(session), "changed_at": now, "stops": stops,
+        "low_percent": low_percent, **vars(Amounts()), "closed_until": await closed_until(session),
+    }  # fmt: skip
+    session.add(Balance.model_validate(row))
     await session.flush()
 
 
@@ -31,45 +40,51 @@ async def lock_balance(session: AsyncSession, line_id: UUID) -> Balance:
     return balance
 
 
-async def post(
-    session: AsyncSession, balance: Balance, kind: EntryKind, change: Amounts, who: str, now: datetime, reason: str
-) -> Amounts:
-    """Adds an entry to a line whose balance is locked; returns the balance after it. Invalid when it can't be held."""
-    after = posted(balance.amounts, change)
-    # A request that began earlier may get the lock later. Times that rise as entries do keep every past position true:
-    # none ever shows a sum that was never the balance.
-    moment = max(now, balance.changed_at)
-    entry = {
-        "workspace_id": balance.workspace_id, "line_id": balance.id, "kind": kind, **vars(change),
-        "recorded_by": who, "recorded_at": moment, "reason": reason,
+async def add_entry(
+    session: AsyncSession, kind: EntryKind, leg: Leg, *, who: str, now: datetime, reason: str, booked_on: date,
+    movement_id: UUID, subject_id: UUID | None, reverses: UUID | None,
+) -> Standing | None:  # fmt: skip
+    """Moves a line's money and writes down that it did, if the line takes it; what it has afterwards, None otherwise.
+    Whoever comes second waits for the first to commit, and is judged by what that one left."""
+    original = leg.original
+    values = {
+        "workspace": workspace_of(session), "line": leg.line_id, "id": new_id(), "kind": kind.value,
+        **vars(leg.change), "available": leg.change.available,
+        "who": who, "now": now, "reason": reason, "booked_on": booked_on, "movement": movement_id,
+        "subject": subject_id, "reverses": reverses,
+        "original_minor": original and original.minor, "original_currency": original and original.currency,
+        "rate": original and original.rate, "rate_on": original and original.rate_on,
     }  # fmt: skip
-    session.add(Entry.model_validate(entry))
-    for pot, minor in vars(after).items():
-        setattr(balance, pot, minor)
-    balance.changed_at = moment
-    await session.flush()
-    return after
+    try:
+        row = (await session.execute(_ADD, values)).one_or_none()
+    except DBAPIError as problem:
+        if getattr(problem.orig, "sqlstate", None) == OUT_OF_RANGE:
+            raise too_much() from None
+        raise
+    return _standing(row) if row else None
 
 
-async def balance_at(session: AsyncSession, line_id: UUID, as_of: datetime) -> Amounts:
-    """What the entries of a line up to an instant, it included, sum to."""
-    sums = select(*(func.coalesce(func.sum(getattr(Entry, pot)), 0) for pot in vars(Amounts())))
-    found = await session.execute(
-        sums.where(
-            col(Entry.workspace_id) == workspace_of(session),
-            col(Entry.line_id) == line_id,
-            col(Entry.recorded_at) <= as_of,
-        )
-    )
-    return Amounts(*map(int, found.one()))
-
-
-async def line_balance(session: AsyncSession, line_id: UUID) -> Amounts:
-    """A line's balance as it is now; NotFound without the line."""
-    balance = await session.get(Balance, (workspace_of(session), line_id))
-    if balance is None:
+async def standing(source: Source, line_id: UUID) -> Standing:
+    """What a writer finds of a line now; NotFound without it."""
+    row = (await source.execute(_STANDING, {"workspace": workspace_of(source), "line": line_id})).one_or_none()
+    if row is None:
         raise NotFound(f"no line {line_id}")
-    return balance.amounts
+    return _standing(row)
+
+
+async def balance_at(source: Source, line_id: UUID, as_of: datetime) -> Amounts:
+    """What was on each account of a line at an instant, what happened then included: on its last entry by then."""
+    asked = {"workspace": workspace_of(source), "line": line_id, "as_of": as_of}
+    row = (await source.execute(_AS_OF, asked)).one_or_none()
+    return _amounts(row) if row else Amounts()
+
+
+async def line_balance(source: Source, line_id: UUID) -> tuple[str, Amounts]:
+    """A line's currency and what is on its accounts now; NotFound without the line."""
+    found = await line_balances(source, [line_id])
+    if not found:
+        raise NotFound(f"no line {line_id}")
+    return found[0][1:]
 
 
 async def line_balances(source: Source, line_ids: Sequence[UUID]) -> list[tuple[UUID, str, Amounts]]:
@@ -96,34 +111,210 @@ async def campaign_sums(
     return reporting, found
 
 
+async def bring_currencies(reader: Reader, entries: Sequence[Any]) -> None:
+    """Adds to entries that are only read the currency of their line."""
+    asked = {"workspace": workspace_of(reader), "ids": list({entry.line_id for entry in entries})}
+    found = {row.id: row.currency for row in await reader.execute(_CURRENCIES, asked)}
+    for entry in entries:
+        entry.currency = found[entry.line_id]
+
+
+async def entries_of(session: AsyncSession, entry_id: UUID) -> list[Entry]:
+    """An entry and those that balance it, in the order in which their lines are locked; NotFound without it."""
+    entry = await get_row(session, Entry, entry_id)
+    if entry.movement_id is None:
+        return [entry]
+    ids = await session.scalars(
+        text("SELECT id FROM entry WHERE workspace_id = :workspace AND movement_id = :movement ORDER BY line_id, seq"),
+        {"workspace": entry.workspace_id, "movement": entry.movement_id},
+    )
+    return [await get_row(session, Entry, each) for each in ids.all()]
+
+
+async def is_reversed(session: AsyncSession, entry_id: UUID) -> bool:
+    found = await session.scalar(
+        text("SELECT true FROM entry WHERE workspace_id = :workspace AND reverses = :entry"),
+        {"workspace": workspace_of(session), "entry": entry_id},
+    )
+    return bool(found)
+
+
+def change_of(entry: Entry) -> Amounts:
+    return _amounts(entry)
+
+
+def original_of(entry: Entry, times: int = 1) -> Original | None:
+    """What an entry was before it was converted; so many times."""
+    if entry.original_currency is None or entry.rate is None or entry.rate_on is None:
+        return None
+    return Original(times * (entry.original_minor or 0), entry.original_currency, entry.rate, entry.rate_on)
+
+
+async def add_hold(session: AsyncSession, hold: Hold) -> None:
+    session.add(hold)
+    await session.flush()
+
+
+async def holds_of(session: AsyncSession, subject_id: UUID) -> list[Hold]:
+    """What is held for something, open or not, held by this transaction in the order in which lines are locked."""
+    rows = await session.scalars(
+        text("SELECT id FROM hold WHERE workspace_id = :workspace AND subject_id = :subject ORDER BY line_id, id"),
+        {"workspace": workspace_of(session), "subject": subject_id},
+    )
+    return [await get_row(session, Hold, each, lock=True) for each in rows.all()]
+
+
+async def open_holds(session: AsyncSession, *, line_id: UUID | None = None, foreign: bool = False) -> list[Hold]:
+    """What is still held, of a line or of all; `foreign`: in another currency than its line's."""
+    rows = await session.scalars(
+        text("""SELECT hold.id FROM hold JOIN line ON line.workspace_id = hold.workspace_id AND line.id = hold.line_id
+                WHERE hold.workspace_id = :workspace AND hold.state IN ('reserved', 'committed')
+                    AND (cast(:line AS uuid) IS NULL OR hold.line_id = :line)
+                    AND (NOT :foreign OR hold.currency <> line.currency)
+                ORDER BY hold.line_id, hold.id"""),
+        {"workspace": workspace_of(session), "line": line_id, "foreign": foreign},
+    )
+    found = [await get_row(session, Hold, each, lock=True) for each in rows.all()]
+    # Some may have been resolved by those that this one waited for.
+    return [hold for hold in found if hold.state in OPEN]
+
+
+async def closed_until(session: AsyncSession) -> date | None:
+    """The day before which nothing is booked any more, on any line."""
+    found: date | None = await session.scalar(_CLOSED, {"workspace": workspace_of(session)})
+    return found
+
+
+async def hold_closing(session: AsyncSession) -> date | None:
+    """The same, while nobody else closes, reopens or opens a line until this transaction ends."""
+    await session.execute(_CLOSE_ALONE, {"workspace": str(workspace_of(session))})
+    return await closed_until(session)
+
+
+async def close_until(session: AsyncSession, day: date | None) -> None:
+    """Closes every line's days before this one, or opens those from it on; waits for whoever is writing to a line."""
+    await session.execute(
+        text("""INSERT INTO closing (workspace_id, id, closed_until) VALUES (:workspace, :id, :day)
+                ON CONFLICT (workspace_id) DO UPDATE SET closed_until = excluded.closed_until"""),
+        {"workspace": workspace_of(session), "id": new_id(), "day": day},
+    )
+    await session.execute(
+        text("""UPDATE balance SET closed_until = :day WHERE (workspace_id, id) IN (
+                    SELECT workspace_id, id FROM balance WHERE workspace_id = :workspace ORDER BY id FOR UPDATE)"""),
+        {"workspace": workspace_of(session), "day": day},
+    )
+
+
+async def check(reader: Reader) -> Mapping[str, Any]:
+    """What an administrator wants to be nothing; reads every entry of the workspace."""
+    return dict((await reader.execute(_CHECK, {"workspace": workspace_of(reader)}))[0])
+
+
 async def lines_of(session: AsyncSession, campaign_id: UUID) -> list[UUID]:
     """The campaign's lines, in the order in which they are to be locked."""
     rows = await session.scalars(
-        text("SELECT id FROM line WHERE campaign_id = :campaign ORDER BY id"), {"campaign": campaign_id}
+        text("SELECT id FROM line WHERE workspace_id = :workspace AND campaign_id = :campaign ORDER BY id"),
+        {"workspace": workspace_of(session), "campaign": campaign_id},
     )
     return list(rows)
 
 
 def _amounts(row: Any) -> Amounts:
     # sum() over bigint is numeric, which can't overflow and arrives as a Decimal.
-    return Amounts(int(row.allotted), int(row.reserved), int(row.committed), int(row.actual))
+    return Amounts(*(int(getattr(row, pot)) for pot in POTS))
 
 
-_LINES = text("""
-    SELECT wanted.key, line.currency, balance.allotted, balance.reserved, balance.committed, balance.actual
+def _standing(row: Any) -> Standing:
+    return Standing(row.id, _amounts(row), row.stops, row.closed_until, row.low_percent)
+
+
+_AVAILABLE = "allotted + transferred - reserved - committed - actual"
+_STAND = "id, stops, closed_until, low_percent, " + ", ".join(POTS)
+_STANDING = text(f"SELECT {_STAND} FROM balance WHERE workspace_id = :workspace AND id = :line")  # noqa: S608
+_CLOSED = text("SELECT closed_until FROM closing WHERE workspace_id = :workspace")
+_LET_NONE_CLOSE = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('closing:' || :workspace, 0))")
+_CLOSE_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('closing:' || :workspace, 0))")
+
+# The conditions are `rules.refusal`, which says afterwards which of them didn't hold. A request that began earlier may
+# come later; times that rise as entries do keep every past position true.
+_ADD = text(f"""
+    WITH line AS (
+        UPDATE balance SET entries = entries + 1, changed_at = greatest(changed_at, :now),
+            {", ".join(f"{pot} = {pot} + :{pot}" for pot in POTS)}
+        WHERE workspace_id = :workspace AND id = :line
+            AND (NOT stops OR cast(:available AS bigint) >= 0 OR {_AVAILABLE} + :available >= 0)
+            AND (closed_until IS NULL OR closed_until <= :booked_on)
+            AND reserved + :reserved >= 0 AND committed + :committed >= 0
+        RETURNING *
+    ), entry AS (
+        INSERT INTO entry (workspace_id, id, line_id, kind, {", ".join(POTS)}, available, seq,
+            {", ".join(f"after_{pot}" for pot in POTS)}, recorded_by, recorded_at, reason, booked_on, movement_id,
+            subject_id, reverses, original_minor, original_currency, rate, rate_on)
+        SELECT workspace_id, cast(:id AS uuid), id, cast(:kind AS text), {", ".join(f":{pot}" for pot in POTS)},
+            :available, entries, {", ".join(POTS)}, cast(:who AS text), changed_at, cast(:reason AS text), :booked_on,
+            cast(:movement AS uuid), cast(:subject AS uuid), cast(:reverses AS uuid),
+            cast(:original_minor AS bigint), cast(:original_currency AS text), cast(:rate AS numeric),
+            cast(:rate_on AS date)
+        FROM line
+    )
+    SELECT {_STAND} FROM line
+""")  # noqa: S608
+
+_AS_OF = text(f"""
+    SELECT {", ".join(f"after_{pot} AS {pot}" for pot in POTS)} FROM entry
+    WHERE workspace_id = :workspace AND line_id = :line AND recorded_at <= :as_of
+    ORDER BY recorded_at DESC, seq DESC LIMIT 1
+""")  # noqa: S608
+
+_LINES = text(f"""
+    SELECT wanted.key, line.currency, {", ".join(f"balance.{pot}" for pot in POTS)}
     FROM unnest(cast(:ids AS uuid[])) WITH ORDINALITY AS wanted (key, place)
     JOIN line ON line.workspace_id = :workspace AND line.id = wanted.key
     JOIN balance ON balance.workspace_id = :workspace AND balance.id = wanted.key
     ORDER BY wanted.place
-""")
+""")  # noqa: S608
 
-_CAMPAIGNS = text("""
-    SELECT wanted.key, workspace.currency AS reporting, line.currency, sum(balance.allotted) AS allotted,
-        sum(balance.reserved) AS reserved, sum(balance.committed) AS committed, sum(balance.actual) AS actual
+_CURRENCIES = text("SELECT id, currency FROM line WHERE workspace_id = :workspace AND id = ANY(:ids)")
+
+_CAMPAIGNS = text(f"""
+    SELECT wanted.key, workspace.currency AS reporting, line.currency,
+        {", ".join(f"sum(balance.{pot}) AS {pot}" for pot in POTS)}
     FROM unnest(cast(:ids AS uuid[])) WITH ORDINALITY AS wanted (key, place)
     JOIN workspace ON workspace.workspace_id = :workspace
     LEFT JOIN line ON line.workspace_id = :workspace AND line.campaign_id = wanted.key
     LEFT JOIN balance ON balance.workspace_id = :workspace AND balance.id = line.id
     GROUP BY wanted.key, wanted.place, workspace.currency, line.currency
     ORDER BY wanted.place, line.currency
-""")
+""")  # noqa: S608
+
+_RUNS = " OR ".join(f"after_{pot} IS DISTINCT FROM sum({pot}) OVER (PARTITION BY line_id ORDER BY seq)" for pot in POTS)
+_CHECK = text(f"""
+    WITH run AS (
+        SELECT line_id, {", ".join(POTS)}, {_RUNS} AS wrong FROM entry WHERE workspace_id = :workspace
+    ), total AS (
+        SELECT line_id, count(*) AS entries, bool_or(wrong) AS wrong, {", ".join(f"sum({p}) AS {p}" for p in POTS)}
+        FROM run GROUP BY line_id
+    ), held AS (
+        SELECT line_id, coalesce(sum(amount) FILTER (WHERE state = 'reserved'), 0) AS reserved,
+            coalesce(sum(amount) FILTER (WHERE state = 'committed'), 0) AS committed
+        FROM hold WHERE workspace_id = :workspace AND state IN ('reserved', 'committed') GROUP BY line_id
+    ), moved AS (
+        SELECT movement_id FROM entry WHERE workspace_id = :workspace AND transferred <> 0
+        GROUP BY movement_id HAVING sum(original_minor) <> 0 OR count(DISTINCT original_currency) > 1
+    ), line AS (
+        SELECT b.id, b.stops AND b.allotted + b.transferred - b.reserved - b.committed - b.actual < 0 AS below,
+            ({", ".join(f"b.{p}" for p in POTS)}) IS DISTINCT FROM
+                ({", ".join(f"coalesce(t.{p}, 0)" for p in POTS)}) AS wrong,
+            coalesce(t.wrong, false) AS wrong_run, coalesce(t.entries, 0) AS entries,
+            (b.reserved, b.committed) IS DISTINCT FROM (coalesce(h.reserved, 0), coalesce(h.committed, 0)) AS wrong_hold
+        FROM balance b LEFT JOIN total t ON t.line_id = b.id LEFT JOIN held h ON h.line_id = b.id
+        WHERE b.workspace_id = :workspace
+    )
+    SELECT count(*) AS lines, cast(coalesce(sum(entries), 0) AS bigint) AS entries,
+        coalesce(array_agg(id) FILTER (WHERE wrong), '{{}}') AS wrong_balances,
+        coalesce(array_agg(id) FILTER (WHERE wrong_run), '{{}}') AS wrong_runs,
+        coalesce(array_agg(id) FILTER (WHERE wrong_hold), '{{}}') AS wrong_holds,
+        coalesce(array_agg(id) FILTER (WHERE below), '{{}}') AS below_zero,
+        (SELECT coalesce(array_agg(movement_id), '{{}}') FROM moved) AS unbalanced_transfers
+    FROM line
+""")  # noqa: S608

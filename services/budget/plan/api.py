@@ -14,7 +14,7 @@ from chassis.paging import Groups, Page
 from services.budget.ledger import store as ledger
 from services.budget.plan import store
 from services.budget.plan.models import Line, LineCreate, LinePatch, LineRead
-from services.budget.plan.rules import assert_fits, assert_holds, assert_may_stop
+from services.budget.plan.rules import LinePolicy, assert_fits, assert_holds, assert_may_stop
 
 router = APIRouter(route_class=IdempotentRoute, tags=["lines"])
 
@@ -27,7 +27,8 @@ async def create_line(create: LineCreate, session: Session, now: Now) -> LineRea
     if line.parent_id is not None:
         assert_fits(line.frame, (await store.get_parent(session, line.parent_id)).frame)
     await store.add_line(session, line)
-    await ledger.open_balance(session, line.id, now)
+    stops = line.policy is LinePolicy.STOP
+    await ledger.open_balance(session, line.id, now, stops=stops, low_percent=line.low_percent)
     return LineRead.of(line)
 
 
@@ -37,8 +38,10 @@ async def update_line(id: UUID, patch: LinePatch, if_match: IfMatch, session: Se
     `overspent` when a line that is below zero should stop."""
     line = await held(session, Line, id, if_match)
     wanted = edited(LineCreate, LineRead.of(line), patch)
-    if wanted.policy is not line.policy:
-        assert_may_stop(wanted.policy, (await ledger.lock_balance(session, id)).amounts.available)
+    if (wanted.policy, wanted.low_percent) != (line.policy, line.low_percent):
+        balance = await ledger.lock_balance(session, id)
+        assert_may_stop(wanted.policy, (await ledger.standing(session, id)).balance.available)
+        balance.stops, balance.low_percent = wanted.policy is LinePolicy.STOP, wanted.low_percent
     line.sqlmodel_update(wanted.columns())
     if line.parent_id is not None:
         assert_fits(line.frame, (await store.get_parent(session, line.parent_id)).frame)

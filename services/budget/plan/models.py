@@ -37,6 +37,7 @@ class Line(Table, Editable, table=True):
     currency: str
     policy: LinePolicy = Field(sa_column=enum_column(LinePolicy, "policy"))
     created_at: datetime = Field(sa_column=instant_column("created_at"))
+    low_percent: int = Field(10, sa_column_kwargs={"server_default": "10"})
 
     @property
     def period(self) -> Interval:
@@ -55,12 +56,15 @@ class LineCreate(Input):
     campaign_id: UUID | None = Field(None, description="The campaign that it pays for; counts in its position.")
     parent_id: UUID | None = Field(
         None,
-        description="A line of the same currency whose period holds this one's. Money isn't passed down by itself.",
+        description="A line of the same currency whose period holds this one's. What is allotted here comes out of it.",
     )
     period: Interval
     currency: Currency
     policy: LinePolicy = Field(
         description="What happens when more is asked than is available: `stop` refuses, `warn` says so and goes on."
+    )
+    low_percent: int = Field(
+        10, ge=0, le=100, description="`budget.line.low` is told when less than this share is available; 0: never."
     )
 
     def columns(self) -> dict[str, Any]:
@@ -84,5 +88,6 @@ class LineRead(Readable):
     period: Interval
     currency: str
     policy: LinePolicy
+    low_percent: int
     version: Version
     created_at: UtcDatetime

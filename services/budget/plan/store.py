@@ -1,13 +1,16 @@
 """Decides how budget lines are read and written."""
 
 from datetime import date
+from typing import Any
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, func, select
 
 from chassis.db import get_row, workspace_of
 from chassis.errors import Invalid
+from chassis.reading import Source
 from services.budget.plan.models import Line
 
 
@@ -36,3 +39,15 @@ async def reach_of_children(session: AsyncSession, line_id: UUID) -> tuple[date,
     )
     first, last = (await session.execute(below)).one()
     return (first, last) if first else None
+
+
+async def is_line(session: AsyncSession, line_id: UUID) -> bool:
+    return await session.get(Line, (workspace_of(session), line_id)) is not None
+
+
+_FRAME = text("SELECT department, period_end FROM line WHERE workspace_id = :workspace AND id = :line")
+
+
+async def frame_of(source: Source, line_id: UUID) -> Any:
+    """A line's department and the end of its period."""
+    return (await source.execute(_FRAME, {"workspace": workspace_of(source), "line": line_id})).one_or_none()

@@ -1,0 +1,181 @@
+"""Decides what posting an invoice does, and that it is done once: an order becomes actual spending, at the rate of the
+invoice's day; what doesn't go through becomes an exception, and moves nothing."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.db import get_row, workspace_of
+from chassis.errors import Conflict, NotFound
+from chassis.fields import Money
+from chassis.outbox import record
+from services.budget.invoice.models import Invoice, InvoicePosted
+from services.budget.invoice.rules import ACCEPTABLE, Bill, InvoiceState, Order, Problem, problem_of
+from services.budget.ledger import actions as ledger
+from services.budget.ledger import store as ledger_store
+from services.budget.ledger.models import Hold
+from services.budget.ledger.rules import OPEN, Amounts, DoesNotFit, EntryKind, HoldState, Leg, Original
+from services.budget.plan import store as plan
+from services.budget.policy.models import Matching
+from services.budget.policy.store import policy_of
+from services.budget.rate import store as rates
+from services.budget.request import store as requests
+from services.budget.request.actions import note_invoiced
+from services.budget.request.models import SpendRequest
+from services.budget.request.rules import ORDERED, RequestState, allowed
+
+
+async def match(session: AsyncSession, invoice: Invoice) -> None:
+    """Holds an invoice against its order, which it finds by vendor and line where none is named; so that an order and
+    its invoice are counted once even where nobody connects them."""
+    problem = None
+    if invoice.request_id is None and invoice.vendor:
+        found = await requests.orders_of(session, invoice.line_id, invoice.vendor)
+        if len(found) == 1:
+            invoice.request_id = found[0]
+        elif found:
+            problem = Problem.SEVERAL_ORDERS
+    if invoice.request_id is not None:
+        problem = await _problem(session, invoice)
+    invoice.problem = problem
+    if problem:
+        invoice.state = InvoiceState.EXCEPTION
+    else:
+        invoice.state = InvoiceState.MATCHED if invoice.request_id else InvoiceState.RECEIVED
+    await session.flush()
+
+
+async def _problem(session: AsyncSession, invoice: Invoice) -> Problem | None:
+    if invoice.request_id is None:
+        return None
+    request = await get_row(session, SpendRequest, invoice.request_id, lock=True)
+    policy = await policy_of(session)
+    most = allowed(request.amount, policy.tolerance_percent)
+    order = Order(
+        vendor=request.vendor or "", currency=request.currency, open=request.state in ORDERED,
+        on_line=await _hold_of(session, invoice) is not None, most=most, invoiced=request.invoiced,
+        received=request.received if policy.matching is Matching.THREE_WAY else None,
+        tolerance=most - request.amount,
+    )  # fmt: skip
+    return problem_of(Bill(invoice.vendor, invoice.currency, invoice.amount, invoice.dated), order)
+
+
+async def _hold_of(session: AsyncSession, invoice: Invoice) -> Hold | None:
+    """What is committed on the invoice's line for its order: the largest, where there are several."""
+    if invoice.request_id is None:
+        return None
+    held = await ledger_store.holds_of(session, invoice.request_id)
+    of_line = [hold for hold in held if hold.line_id == invoice.line_id]
+    return max(of_line, key=lambda hold: (hold.state in OPEN, hold.original), default=None)
+
+
+async def post(session: AsyncSession, invoice: Invoice, who: str, now: datetime) -> None:
+    """Posts what matches, or was accepted; otherwise it is an exception afterwards, with its reason."""
+    await match(session, invoice)
+    problem = invoice.problem
+    if problem and not (problem in ACCEPTABLE and invoice.accepted_by):
+        return
+    try:
+        # What is refused half way leaves nothing behind.
+        async with session.begin_nested():
+            invoice.spent, invoice.worth, invoice.covered = await _spend(session, invoice, who, now)
+    except DoesNotFit:
+        problem = Problem.DOES_NOT_FIT
+    except Conflict as refused:
+        if refused.code not in (Problem.PERIOD_CLOSED, Problem.NO_RATE):
+            raise
+        problem = Problem(refused.code)
+    else:
+        invoice.state, invoice.problem, invoice.posted_by, invoice.posted_at = InvoiceState.POSTED, None, who, now
+        await session.flush()
+        if invoice.request_id is not None:
+            request = await get_row(session, SpendRequest, invoice.request_id, lock=True)
+            await note_invoiced(session, request, invoice.amount, who, now)
+        told = InvoicePosted(
+            invoice_id=invoice.id, request_id=invoice.request_id, line_id=invoice.line_id,
+            amount=Money.of_minor(invoice.amount, invoice.currency),
+        )  # fmt: skip
+        await record(session, told, invoice.id, now)
+        return
+    await session.refresh(invoice)
+    invoice.state, invoice.problem = InvoiceState.EXCEPTION, problem
+    await session.flush()
+
+
+async def _spend(session: AsyncSession, invoice: Invoice, who: str, now: datetime) -> tuple[int, int, int]:
+    line = await plan.get_line(session, invoice.line_id)
+    rate = await rates.rate_of(session, invoice.currency, line.currency, invoice.dated)
+    common: dict[str, Any] = {"who": who, "now": now, "booked_on": invoice.dated, "subject_id": invoice.id}
+    hold = await _hold_of(session, invoice)
+    if hold is not None and hold.state is HoldState.COMMITTED:
+        await _cover(session, hold, invoice, rate.of(min(invoice.amount, hold.original)), common)
+        covered = min(invoice.amount, hold.original)
+        spent, worth = await ledger.spend(session, hold, invoice.amount, rate, reason=invoice.number, **common)
+        return spent, worth, covered
+    spent = rate.of(invoice.amount)
+    leg = Leg(line.id, Amounts(actual=spent), Original(invoice.amount, invoice.currency, rate.value, rate.day))
+    await ledger.move(session, EntryKind.ACTUAL, [leg], reason=invoice.number, **common)
+    return spent, 0, 0
+
+
+async def _cover(session: AsyncSession, hold: Hold, invoice: Invoice, worth: int, common: dict[str, Any]) -> None:
+    """What a rate takes more than a `stop` line has comes from the line that is set aside for it, if there is one."""
+    reserve = (await policy_of(session)).reserve_line_id
+    if reserve is None or reserve == hold.line_id:
+        return
+    pinned = hold.amount if invoice.amount >= hold.original else hold.amount * invoice.amount // hold.original
+    found = await ledger_store.standing(session, hold.line_id)
+    missing = (worth - pinned) - max(0, found.balance.available)
+    if not found.stops or worth <= pinned or missing <= 0:
+        return
+    line, source = await plan.get_line(session, hold.line_id), await plan.get_line(session, reserve)
+    if line.currency != source.currency:
+        return
+    legs = [
+        Leg(
+            each,
+            Amounts(transferred=sign * missing),
+            Original(sign * missing, line.currency, Decimal(1), invoice.dated),
+        )
+        for each, sign in ((reserve, -1), (hold.line_id, 1))
+    ]
+    await ledger.move(session, EntryKind.TRANSFER, legs, reason=f"exchange rates, {invoice.number}", **common)
+
+
+async def reverse(session: AsyncSession, invoice: Invoice, who: str, now: datetime, reason: str) -> None:
+    """Takes a posted invoice back by an entry of today. What it took of an open order is committed again."""
+    entry = await _actual_entry(session, invoice.id)
+    change, original = -ledger_store.change_of(entry), ledger_store.original_of(entry, -1)
+    hold = await _hold_of(session, invoice)
+    request = None
+    if invoice.request_id is not None:
+        request = await get_row(session, SpendRequest, invoice.request_id, lock=True)
+    common: dict[str, Any] = {"who": who, "now": now, "subject_id": invoice.id, "reason": reason}
+    reopens = request is not None and (
+        request.state in ORDERED or (request.state is RequestState.CLOSED and request.invoiced >= request.amount)
+    )
+    if hold is not None and invoice.covered and reopens:
+        leg = Leg(entry.line_id, change, original)
+        await ledger.take_back(session, hold, invoice.covered, invoice.worth, leg, **common)
+    else:
+        change = Amounts(actual=change.actual)
+        await ledger.move(session, EntryKind.REVERSE, [Leg(entry.line_id, change, original)], **common)
+    invoice.state, invoice.reason, invoice.ended_at = InvoiceState.REVERSED, reason, now
+    await session.flush()
+    if request is not None and reopens:
+        await note_invoiced(session, request, -invoice.amount, who, now)
+
+
+async def _actual_entry(session: AsyncSession, invoice_id: UUID) -> Any:
+    entry_id = await session.scalar(
+        text("""SELECT id FROM entry WHERE workspace_id = :workspace AND subject_id = :invoice AND kind = 'actual'
+                ORDER BY id DESC LIMIT 1"""),
+        {"workspace": workspace_of(session), "invoice": invoice_id},
+    )
+    if entry_id is None:
+        raise NotFound(f"nothing is posted of invoice {invoice_id}")
+    return (await ledger_store.entries_of(session, entry_id))[0]

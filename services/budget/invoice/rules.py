@@ -1,0 +1,98 @@
+"""Decides whether an invoice is what was ordered, and what can become of one that isn't."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from chassis.errors import Conflict
+
+
+class InvoiceState(StrEnum):
+    """received -> matched with its order, or an exception -> posted -> reversed; or rejected."""
+
+    RECEIVED = "received"
+    MATCHED = "matched"
+    EXCEPTION = "exception"
+    POSTED = "posted"
+    REVERSED = "reversed"
+    REJECTED = "rejected"
+
+
+class Problem(StrEnum):
+    """Why an invoice waits for somebody."""
+
+    NOT_ORDERED = "not_ordered"
+    OTHER_VENDOR = "other_vendor"
+    OTHER_CURRENCY = "other_currency"
+    OTHER_LINE = "other_line"
+    OVER_TOLERANCE = "over_tolerance"
+    NOT_RECEIVED = "not_received"
+    SEVERAL_ORDERS = "several_orders"
+    DOES_NOT_FIT = "does_not_fit"
+    PERIOD_CLOSED = "period_closed"
+    NO_RATE = "no_rate"
+
+
+# Somebody can let these pass; the others need another invoice, another line or another day.
+ACCEPTABLE = frozenset({Problem.OTHER_VENDOR, Problem.OVER_TOLERANCE, Problem.NOT_RECEIVED, Problem.SEVERAL_ORDERS})
+
+S = InvoiceState
+BEFORE: Mapping[InvoiceState, frozenset[InvoiceState]] = {
+    S.POSTED: frozenset({S.RECEIVED, S.MATCHED, S.EXCEPTION}),
+    S.REVERSED: frozenset({S.POSTED}),
+    S.REJECTED: frozenset({S.RECEIVED, S.MATCHED, S.EXCEPTION}),
+    # Rebooked: matched anew.
+    S.RECEIVED: frozenset({S.RECEIVED, S.MATCHED, S.EXCEPTION}),
+}
+
+
+def assert_can_become(state: InvoiceState, wanted: InvoiceState) -> None:
+    """Raises Conflict when an invoice in one state can't come to another."""
+    if state not in BEFORE[wanted]:
+        needed = sorted(BEFORE[wanted])
+        words = f"the invoice is {state}; only what is {' or '.join(needed)} can be {wanted}"
+        raise Conflict(words, code="not_" + "_or_".join(needed))
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What an invoice says."""
+
+    vendor: str
+    currency: str
+    minor: int
+    dated: date
+
+
+@dataclass(frozen=True)
+class Order:
+    """What it is held against: what was ordered, how much of that may be invoiced in all and was already, and what has
+    arrived (None where that isn't asked)."""
+
+    vendor: str
+    currency: str
+    open: bool
+    on_line: bool
+    most: int
+    invoiced: int
+    received: int | None
+    # How much more than what was ordered or has arrived may be invoiced.
+    tolerance: int
+
+
+def problem_of(bill: Bill, order: Order) -> Problem | None:
+    """What is wrong with an invoice of an order; None: it matches."""
+    if not order.open:
+        return Problem.NOT_ORDERED
+    if not order.on_line:
+        return Problem.OTHER_LINE
+    if bill.currency != order.currency:
+        return Problem.OTHER_CURRENCY
+    if bill.vendor and order.vendor and bill.vendor.casefold() != order.vendor.casefold():
+        return Problem.OTHER_VENDOR
+    if order.invoiced + bill.minor > order.most:
+        return Problem.OVER_TOLERANCE
+    if order.received is not None and order.invoiced + bill.minor > order.received + order.tolerance:
+        return Problem.NOT_RECEIVED
+    return None

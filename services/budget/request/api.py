@@ -1,0 +1,239 @@
+"""Decides what callers can do with requests for money."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from chassis.answers import Derive, listed, of_row, page_of, read_of, read_row
+from chassis.db import Now, Reading, Session, add_row, workspace_of
+from chassis.editing import IfMatch, edited, held
+from chassis.errors import Conflict, Invalid
+from chassis.fields import Money, UtcDatetime
+from chassis.idempotency import IdempotentRoute
+from chassis.identity import CurrentPrincipal, scope
+from chassis.listing import Fields, Listing, Parent, fields_of, listing
+from chassis.outbox import record
+from chassis.paging import Groups, Page
+from services.budget.ledger import actions as ledger
+from services.budget.ledger import store as ledger_store
+from services.budget.plan import store as plan
+from services.budget.rate import store as rates
+from services.budget.request import store
+from services.budget.request.actions import decide, end
+from services.budget.request.fit import fit_of
+from services.budget.request.models import (
+    Decision,
+    DecisionDelay,
+    DecisionRead,
+    Fit,
+    OrderCreate,
+    ReceiptCreate,
+    RejectionCreate,
+    RequestSubmitted,
+    SpendRequest,
+    SpendRequestCreate,
+    SpendRequestPatch,
+    SpendRequestRead,
+)
+from services.budget.request.rules import ORDERED, RequestState, RequestVerdict, assert_can_become
+
+router = APIRouter(route_class=IdempotentRoute, tags=["requests"])
+
+DERIVED: dict[str, Derive] = {
+    "items": store.parts_of,
+    **{
+        name: of_row(lambda row, name=name: Money.of_minor(getattr(row, name), row.currency))  # type: ignore[misc]
+        for name in ("amount", "received", "invoiced")
+    },
+}
+
+
+async def _read(session: Session, request: SpendRequest) -> SpendRequestRead:
+    return await read_of(session, SpendRequestRead, request, **DERIVED)
+
+
+async def _lines(session: Session, create: SpendRequestCreate) -> str:
+    """The department that it is for; Invalid, naming the field, where a line isn't there."""
+    for place, part in enumerate(create.items):
+        if not await plan.is_line(session, part.line_id):
+            raise Invalid.field(f"items.{place}.line_id", f"no line {part.line_id}", "unknown")
+    if not await plan.is_line(session, create.line_id):
+        raise Invalid.field("line_id", f"no line {create.line_id}", "unknown")
+    return (await plan.get_line(session, create.line_id)).department
+
+
+@router.post("/v1/requests", status_code=201, dependencies=[scope("budget:write")])
+async def create_spend_request(
+    create: SpendRequestCreate, session: Session, who: CurrentPrincipal, now: Now
+) -> SpendRequestRead:
+    """Drafts a request. Nothing is held for it before it is approved."""
+    department = await _lines(session, create)
+    row = {"workspace_id": workspace_of(session), "requested_by": who.subject, "created_at": now}
+    request = SpendRequest.model_validate({**create.columns(), "department": department, **row})
+    await add_row(session, request)
+    await store.keep_items(session, request, create.parts())
+    return await _read(session, request)
+
+
+@router.post("/v1/requests/check", dependencies=[scope("budget:read")])
+async def check_spend_request(create: SpendRequestCreate, reading: Reading, now: Now) -> Fit:
+    """Does it fit? Whether it would, now, with the numbers of every line, and what else there is. Changes nothing."""
+    return await fit_of(reading, create, now)
+
+
+@router.get("/v1/requests/{id}", dependencies=[scope("budget:read")])
+async def get_spend_request(
+    id: UUID, reading: Reading, fields: Fields = fields_of(SpendRequestRead)
+) -> SpendRequestRead:
+    """One request."""
+    return await read_row(reading, SpendRequest, id, SpendRequestRead, fields, **DERIVED)
+
+
+@router.get("/v1/requests", dependencies=[scope("budget:read")])
+async def list_spend_requests(
+    reading: Reading,
+    asked: Listing[SpendRequestRead] = listing(
+        SpendRequest,
+        SpendRequestRead,
+        sort=("created_at", "submitted_at", "decided_at", "amount"),
+        by=("state", "department", "category", "requested_by", "vendor", "created_at", "submitted_at", "decided_at"),
+        parents={"line_id": Parent(SpendRequest.line_id), "campaign_id": Parent(SpendRequest.campaign_id)},
+    ),
+) -> Page[SpendRequestRead] | Groups[SpendRequestRead]:
+    """Requests that fit every filter, the oldest first unless sorted otherwise. With `limit_per`: so many for each line
+    or campaign, whichever is named first."""
+    return await listed(reading, asked, **DERIVED)
+
+
+@router.patch("/v1/requests/{id}", dependencies=[scope("budget:write")])
+async def update_spend_request(
+    id: UUID, patch: SpendRequestPatch, if_match: IfMatch, session: Session
+) -> SpendRequestRead:
+    """Changes what is sent of a draft and leaves the rest. 409 `not_a_draft` later."""
+    request = await held(session, SpendRequest, id, if_match)
+    if request.state is not RequestState.DRAFT:
+        raise Conflict(f"the request is {request.state}", code="not_a_draft")
+    wanted = edited(SpendRequestCreate, await _read(session, request), patch)
+    request.sqlmodel_update({**wanted.columns(), "department": await _lines(session, wanted)})
+    await session.flush()
+    await store.keep_items(session, request, wanted.parts())
+    return await _read(session, request)
+
+
+@router.post("/v1/requests/{id}/submit", dependencies=[scope("budget:write")])
+async def submit_spend_request(
+    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> SpendRequestRead:
+    """Asks for it. From now on it waits for the layers of approval that it falls into, at today's rate."""
+    request = await held(session, SpendRequest, id, if_match)
+    assert_can_become(request.state, RequestState.SUBMITTED)
+    reporting = (await session.info["database"].workspace(session)).currency
+    rate = await rates.rate_of(session, request.currency, reporting, await ledger.today_of(session, now))
+    request.state, request.worth = RequestState.SUBMITTED, rate.of(request.amount)
+    request.submitted_at = request.waiting_since = now
+    request.submitted_by = who.subject
+    await session.flush()
+    told = RequestSubmitted(
+        request_id=id, line_id=request.line_id, campaign_id=request.campaign_id,
+        amount=Money.of_minor(request.amount, request.currency),
+    )  # fmt: skip
+    await record(session, told, id, now)
+    return await _read(session, request)
+
+
+@router.post("/v1/requests/{id}/approve", dependencies=[scope("budget:approve")])
+async def approve_spend_request(
+    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> SpendRequestRead:
+    """Passes one layer of approval; the last one reserves the money. 403 `four_eyes` on one's own; 409 `does_not_fit`,
+    with `available`, `asked`, `missing` and `currency`, when a line doesn't have it: then nothing was decided."""
+    request = await held(session, SpendRequest, id, if_match)
+    await decide(session, request, RequestVerdict.APPROVED, who.subject, now)
+    return await _read(session, request)
+
+
+@router.post("/v1/requests/{id}/reject", dependencies=[scope("budget:approve")])
+async def reject_spend_request(
+    id: UUID, create: RejectionCreate, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> SpendRequestRead:
+    """Says no, whatever layers have said yes."""
+    request = await held(session, SpendRequest, id, if_match)
+    await decide(session, request, RequestVerdict.REJECTED, who.subject, now, create.reason)
+    return await _read(session, request)
+
+
+@router.post("/v1/requests/{id}/commit", dependencies=[scope("budget:write")])
+async def commit_spend_request(
+    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now, order: OrderCreate | None = None
+) -> SpendRequestRead:
+    """Says that it is ordered: what was reserved is committed, under a purchase order number."""
+    request = await held(session, SpendRequest, id, if_match)
+    assert_can_become(request.state, RequestState.COMMITTED)
+    given = order.po_number if order else None
+    request.po_number = given or f"PO-{await store.next_number(session, 'purchase order'):06}"
+    request.state, request.committed_at, request.expires_at = RequestState.COMMITTED, now, None
+    await session.flush()
+    for hold in await ledger_store.holds_of(session, id):
+        await ledger.commit(session, hold, who=who.subject, now=now, reason=request.po_number)
+    return await _read(session, request)
+
+
+@router.post("/v1/requests/{id}/receive", dependencies=[scope("budget:write")])
+async def receive_goods(id: UUID, create: ReceiptCreate, if_match: IfMatch, session: Session) -> SpendRequestRead:
+    """Says what of an order has arrived; where matching is three-way, no more than that may be invoiced."""
+    request = await held(session, SpendRequest, id, if_match)
+    if request.state not in ORDERED:
+        raise Conflict(f"the request is {request.state}; nothing of it is ordered", code="not_ordered")
+    if create.amount.currency != request.currency:
+        raise Invalid.field("amount.currency", f"the request is in {request.currency}", "not_the_requests")
+    if create.amount.minor <= 0:
+        raise Invalid.field("amount.amount", "must be more than zero", "not_positive")
+    request.received += create.amount.minor
+    await session.flush()
+    return await _read(session, request)
+
+
+@router.post("/v1/requests/{id}/close", dependencies=[scope("budget:approve")])
+async def close_spend_request(
+    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> SpendRequestRead:
+    """Says that no more invoices come: what is still committed is available again."""
+    request = await held(session, SpendRequest, id, if_match)
+    await end(session, request, RequestState.CLOSED, who.subject, now)
+    return await _read(session, request)
+
+
+@router.post("/v1/requests/{id}/void", dependencies=[scope("budget:approve")])
+async def void_spend_request(
+    id: UUID, create: RejectionCreate, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+) -> SpendRequestRead:
+    """Takes it back before anything was invoiced: what is held for it is available again."""
+    request = await held(session, SpendRequest, id, if_match)
+    await end(session, request, RequestState.VOIDED, who.subject, now, create.reason)
+    return await _read(session, request)
+
+
+@router.get("/v1/decisions", dependencies=[scope("budget:read")])
+async def list_decisions(
+    reading: Reading,
+    asked: Listing[DecisionRead] = listing(
+        Decision, DecisionRead, sort=("decided_at",), by=("decided_by", "decided_at"),
+        parents={"request_id": Parent(Decision.request_id)},
+    ),
+) -> Page[DecisionRead] | Groups[DecisionRead]:  # fmt: skip
+    """Every decision on a layer of a request, the oldest first unless sorted otherwise."""
+    return await listed(reading, asked)
+
+
+Since = Annotated[UtcDatetime, Query(alias="from", description="Decided from then on.")]
+Until = Annotated[UtcDatetime, Query(alias="to", description="And before.")]
+
+
+@router.get("/v1/decision-delays", dependencies=[scope("budget:read")])
+async def list_decision_delays(
+    reading: Reading, since: Since, until: Until, fields: Fields = fields_of(DecisionDelay)
+) -> Page[DecisionDelay]:
+    """How long requests waited in each layer of approval: what each layer costs."""
+    found: list[Any] = await store.delays(reading, since, until)
+    return page_of(DecisionDelay, [DecisionDelay.of(each, only=fields) for each in found])

@@ -1,0 +1,165 @@
+"""Decides how requests, their items and decisions are read and written."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.db import workspace_of
+from chassis.fields import Interval, Money, new_id
+from chassis.reading import Source
+from services.budget.request.models import Alternative, DecisionDelay, RequestItem, RequestPart, SpendRequest
+
+
+async def keep_items(session: AsyncSession, request: SpendRequest, parts: Sequence[RequestPart]) -> None:
+    """Puts these in place of what there was."""
+    await session.execute(
+        text("DELETE FROM request_item WHERE workspace_id = :workspace AND request_id = :request"),
+        {"workspace": request.workspace_id, "request": request.id},
+    )
+    for part in parts:
+        period = part.period
+        session.add(
+            RequestItem(
+                workspace_id=request.workspace_id, request_id=request.id, line_id=part.line_id,
+                amount=part.amount.minor, description=part.description, start=period.start if period else None,
+                finish=period.end if period else None,
+            )
+        )  # fmt: skip
+    await session.flush()
+
+
+async def items_of(source: Source, request_ids: Sequence[UUID]) -> list[Any]:
+    """Items of requests with their line's currency, in the order in which lines are locked."""
+    return list((await source.execute(_ITEMS, {"workspace": workspace_of(source), "ids": list(request_ids)})).all())
+
+
+async def parts_of(source: Source, requests: Sequence[Any]) -> Mapping[UUID, list[RequestPart]]:
+    """What of each request is for which line, where it is split."""
+    found: dict[UUID, list[RequestPart]] = {request.id: [] for request in requests}
+    split = {request.id: request.currency for request in requests if request.itemised}
+    for row in sorted(await items_of(source, list(split)), key=lambda row: row.id) if split else ():
+        period = Interval.of(row.start, row.finish) if row.start else None
+        money = Money.of_minor(row.amount, split[row.request_id])
+        part = RequestPart.model_construct(
+            line_id=row.line_id, amount=money, description=row.description, period=period
+        )
+        found[row.request_id].append(part)
+    return found
+
+
+async def deciders_of(session: AsyncSession, request_id: UUID) -> set[str]:
+    """Who has decided on a layer, themselves or through who stood in for them."""
+    rows = await session.execute(
+        text("SELECT decided_by, in_place_of FROM decision WHERE workspace_id = :workspace AND request_id = :request"),
+        {"workspace": workspace_of(session), "request": request_id},
+    )
+    return {name for row in rows.all() for name in row if name}
+
+
+async def next_number(session: AsyncSession, name: str) -> int:
+    """The next of a workspace's numbers; whoever asks meanwhile waits, so that none is left out."""
+    number: int = await session.scalar(
+        text("""INSERT INTO counter (workspace_id, id, name, value) VALUES (:workspace, :id, :name, 1)
+                ON CONFLICT (workspace_id, name) DO UPDATE SET value = counter.value + 1 RETURNING value"""),
+        {"workspace": workspace_of(session), "id": new_id(), "name": name},
+    )
+    return number
+
+
+async def rooms(
+    source: Source, *, currency: str, needed: int, but: UUID, department: str, campaign_id: UUID | None,
+    from_day: date | None = None,
+) -> list[Alternative]:  # fmt: skip
+    """Lines with at least so much available; of the department alone, and from a day on, where one is given."""
+    rows = await source.execute(
+        _ROOMS,
+        {
+            "workspace": workspace_of(source), "currency": currency, "needed": needed, "but": but,
+            "department": department, "campaign": campaign_id, "from_day": from_day,
+        },
+    )  # fmt: skip
+    return [
+        Alternative(
+            line_id=row.id, name=row.name, period=Interval.of(row.period_start, row.period_end),
+            available=Money.of_minor(int(row.available), currency),
+        )
+        for row in rows.all()
+    ]  # fmt: skip
+
+
+async def delays(source: Source, first: datetime, last: datetime) -> list[DecisionDelay]:
+    """How long requests waited in each layer, of what was decided between two instants."""
+    asked = {"workspace": workspace_of(source), "first": first, "last": last}
+    return [DecisionDelay.of(row) for row in (await source.execute(_DELAYS, asked)).all()]
+
+
+async def due_requests(session: AsyncSession, now: datetime, most: int) -> list[tuple[UUID, UUID]]:
+    """Workspace and id of approved requests that nobody has committed in time (worker transaction)."""
+    rows = await session.execute(
+        text("SELECT workspace_id, id FROM request WHERE state = 'approved' AND expires_at <= :now LIMIT :most"),
+        {"now": now, "most": most},
+    )
+    return [(row.workspace_id, row.id) for row in rows.all()]
+
+
+async def unordered_of(session: AsyncSession, campaign_id: UUID) -> list[UUID]:
+    """Requests for a campaign, or for a line of it, that no order was placed for."""
+    rows = await session.scalars(
+        text("""
+            SELECT id FROM request WHERE workspace_id = :workspace AND campaign_id = :campaign
+                AND state IN ('draft', 'submitted', 'approved')
+            UNION
+            SELECT r.id FROM line l JOIN request_item i ON i.workspace_id = l.workspace_id AND i.line_id = l.id
+            JOIN request r ON r.workspace_id = l.workspace_id AND r.id = i.request_id
+            WHERE l.workspace_id = :workspace AND l.campaign_id = :campaign
+                AND r.state IN ('draft', 'submitted', 'approved')
+            ORDER BY id
+        """),
+        {"workspace": workspace_of(session), "campaign": campaign_id},
+    )
+    return list(rows.all())
+
+
+async def orders_of(session: AsyncSession, line_id: UUID, vendor: str) -> list[UUID]:
+    """Orders placed with a vendor on a line that aren't closed, of which an invoice may be."""
+    rows = await session.scalars(
+        text("""
+            SELECT DISTINCT r.id FROM request_item i JOIN request r ON r.workspace_id = i.workspace_id
+                AND r.id = i.request_id
+            WHERE i.workspace_id = :workspace AND i.line_id = :line AND r.vendor = :vendor
+                AND r.state IN ('committed', 'part_invoiced')
+            LIMIT 2
+        """),
+        {"workspace": workspace_of(session), "line": line_id, "vendor": vendor},
+    )
+    return list(rows.all())
+
+
+_ITEMS = text("""
+    SELECT i.id, i.request_id, i.line_id, i.amount, i.description, i.start, i.finish, l.currency AS line_currency
+    FROM request_item i JOIN line l ON l.workspace_id = i.workspace_id AND l.id = i.line_id
+    WHERE i.workspace_id = :workspace AND i.request_id = ANY(:ids) ORDER BY i.line_id, i.id
+""")
+_ROOMS = text("""
+    SELECT l.id, l.name, l.period_start, l.period_end,
+        b.allotted + b.transferred - b.reserved - b.committed - b.actual AS available
+    FROM line l JOIN balance b ON b.workspace_id = l.workspace_id AND b.id = l.id
+    WHERE l.workspace_id = :workspace AND l.currency = :currency AND l.id <> :but
+        AND b.allotted + b.transferred - b.reserved - b.committed - b.actual >= :needed
+        AND (cast(:from_day AS date) IS NULL OR l.department = :department AND l.period_start >= :from_day)
+    ORDER BY l.campaign_id IS NOT DISTINCT FROM cast(:campaign AS uuid) DESC, l.department = :department DESC,
+        l.period_start, l.id
+    LIMIT 5
+""")
+_DELAYS = text("""
+    SELECT layer, band_name, count(*) AS decisions, count(*) FILTER (WHERE verdict = 'rejected') AS rejected,
+        cast(avg(seconds) AS bigint) AS mean_seconds,
+        cast(percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS bigint) AS median_seconds,
+        cast(percentile_cont(0.9) WITHIN GROUP (ORDER BY seconds) AS bigint) AS p90_seconds
+    FROM decision WHERE workspace_id = :workspace AND decided_at >= :first AND decided_at < :last
+    GROUP BY layer, band_name ORDER BY layer, band_name
+""")
