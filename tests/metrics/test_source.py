@@ -62,8 +62,17 @@ async def test_no_secret_of_a_source_ever_prints(metrics_app: FastAPI, standard:
         {"platform": "standard", "name": "x", "credentials": {"signing_secret": SECRET}}
     )
     created = SourceCreated(
-        id=known.id, platform=known.platform, name="x", state=known.state, campaign_by=["tags"], created_at=START,
-        received_at=None, old_token_ends_at=None, old_credentials_end_at=None, version=1, webhook_url=SECRET,
+        id=known.id,
+        platform=known.platform,
+        name="x",
+        state=known.state,
+        campaign_by=["tags"],
+        created_at=START,
+        received_at=None,
+        old_token_ends_at=None,
+        old_credentials_end_at=None,
+        version=1,
+        webhook_url=SECRET,
     )
     for each in (known, create, create.credentials, created):
         assert SECRET not in repr(each)

@@ -80,7 +80,7 @@ def _event(item: Fields, labels: Labels, now: datetime) -> ReadEvent:
         recipient=about.text("Recipient Email Address") or next((each.text("email") for each in people), None),
         message_id=about.text("$message", "Message Name"),
         url=about.text("URL"),
-        tags=[*about.texts("Campaign Name"), *about.texts("$message")],
+        tags=about.texts("Campaign Name"),
         data=told.data("event_properties"),
         key=(item.need("external_id"),),
     )  # fmt: skip
