@@ -3,10 +3,8 @@
 import base64
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,15 +12,13 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from chassis.outside import Outside, UnreachableError
 from chassis.testing import START, Clock
 from services.metrics.event.rules import EventType, ReadEvent, Reading
-from services.metrics.source.certificates import Certificates
 from services.metrics.source.platforms import PLATFORMS
 from services.metrics.source.rules import Labels, PlatformName
 from services.metrics.source.store import forget
-from tests.conftest import Connect, Workspace
-from tests.metrics.conftest import Campaigns, Read
+from tests.conftest import Workspace
+from tests.metrics.conftest import Account, Campaigns, Play, Read, Shelf, rows
 from tests.metrics.playing import (
     JUNE,
     JUNE_ISO,
@@ -32,7 +28,6 @@ from tests.metrics.playing import (
     Json,
     MailgunPlayer,
     MandrillPlayer,
-    Player,
     Sent,
     SesPlayer,
 )
@@ -496,79 +491,9 @@ def test_whatever_is_authentic_and_makes_no_sense_is_kept_and_raises_nothing(nam
     assert reading.quarantined == 1 or name == "ses"
 
 
-@dataclass
-class Shelf:
-    """What stands at places outside, and who was there."""
-
-    places: dict[str, bytes] = field(default_factory=dict)
-    visits: list[str] = field(default_factory=list)
-
-    async def get(self, url: str) -> bytes:
-        self.visits.append(url)
-        if url not in self.places:
-            raise UnreachableError
-        return self.places[url]
-
-
-@pytest.fixture
-async def outside(metrics_app: FastAPI) -> AsyncIterator[Shelf]:
-    """The internet as far as these tests go."""
-    shelf, state = Shelf(), metrics_app.state
-    before = state.outside, state.certificates
-    state.outside, state.certificates = shelf, Certificates(cast(Outside, shelf))
-    for number in range(2):
-        url = f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{number:032x}.pem"
-        shelf.places[url] = SesPlayer(number).certificate
-    yield shelf
-    state.outside, state.certificates = before
-
-
-@dataclass
-class Account:
-    """A platform with one source."""
-
-    player: Player
-    source: Json
-    http: httpx.AsyncClient
-    clock: Clock
-
-    @property
-    def url(self) -> str:
-        return str(self.source["webhook_url"])
-
-    async def send(self, sent: Sent, url: str | None = None) -> httpx.Response:
-        return await self.http.post(urlsplit(url or self.url).path, content=sent.body, headers=dict(sent.headers))
-
-    async def say(self, payload: Json, nonce: int = 0) -> httpx.Response:
-        return await self.send(self.player.pack(payload, self.url, self.clock.now, nonce))
-
-
-Open = Callable[..., Awaitable[Account]]
-
-
-@pytest.fixture
-async def account(connect: Connect, workspace: Workspace, clock: Clock, outside: Shelf) -> Open:
-    """`await account("brevo")`: a source of the workspace, and its platform."""
-
-    async def make(name: str, number: int = 0, **fields: Any) -> Account:
-        player = PLAYERS[name](number)
-        create = {"platform": name, "name": name, "credentials": player.credentials(), **fields}
-        answer = await connect("metrics", workspace).post("/v1/sources", json=create)
-        assert answer.status_code == 201, answer.text
-        return Account(player, answer.json(), connect("metrics"), clock)
-
-    return make
-
-
-async def rows(app: FastAPI, workspace: Workspace) -> int:
-    async with app.state.database.tenant(workspace.id) as session:
-        counts = "+".join(f"(SELECT count(*) FROM {each})" for each in ("event", "quarantine", "recipient", "intake"))
-        return int(await session.scalar(text(f"SELECT {counts}")) or 0)
-
-
 @pytest.mark.parametrize("name", EVERY)
 async def test_any_replay_or_shuffle_changes_no_number(
-    metrics: httpx.AsyncClient, account: Open, name: str, campaign: Campaigns, points: Read
+    metrics: httpx.AsyncClient, account: Play, name: str, campaign: Campaigns, points: Read
 ) -> None:
     at = await account(name)
     spring = await campaign("spring")
@@ -616,7 +541,7 @@ def forgeries(account: Account, payload: Json) -> list[tuple[str, Sent]]:
 
 @pytest.mark.parametrize("name", [each for each in EVERY if each != "mailchimp"])
 async def test_a_forgery_of_any_part_is_refused_and_leaves_nothing(
-    account: Open, name: str, metrics_app: FastAPI, workspace: Workspace
+    account: Play, name: str, metrics_app: FastAPI, workspace: Workspace
 ) -> None:
     at = await account(name)
     status = 401 if isinstance(at.player, BasicPlayer) else 403
@@ -631,7 +556,7 @@ async def test_a_forgery_of_any_part_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", ["resend", "standard", "hubspot"])
-async def test_an_old_post_is_refused_where_signatures_age(account: Open, name: str, clock: Clock) -> None:
+async def test_an_old_post_is_refused_where_signatures_age(account: Play, name: str, clock: Clock) -> None:
     at = await account(name)
     (payload,) = at.player.many([at.player.one("ann@example.com", JUNE, "m-1", "spring")])
     for minutes, status in ((-6, 403), (-4, 200), (4, 200), (6, 403)):
@@ -639,7 +564,7 @@ async def test_an_old_post_is_refused_where_signatures_age(account: Open, name: 
         assert (await at.send(sent)).status_code == status
 
 
-async def test_a_mailgun_token_is_good_for_one_body(account: Open, clock: Clock, metrics: httpx.AsyncClient) -> None:
+async def test_a_mailgun_token_is_good_for_one_body(account: Play, clock: Clock, metrics: httpx.AsyncClient) -> None:
     at = await account("mailgun")
     assert isinstance(at.player, MailgunPlayer)
     one = at.player.pack(at.player.one("ann@example.com", JUNE, "m-1", "x"), at.url, clock.now)
@@ -655,7 +580,7 @@ async def test_a_mailgun_token_is_good_for_one_body(account: Open, clock: Clock,
 
 
 async def test_a_mailgun_token_is_remembered_after_a_restart_and_no_longer_than_it_is_taken(
-    account: Open, clock: Clock, metrics_app: FastAPI
+    account: Play, clock: Clock, metrics_app: FastAPI
 ) -> None:
     at = await account("mailgun")
     one = at.player.pack(at.player.one("ann@example.com", JUNE, "m-1", "x"), at.url, clock.now)
@@ -675,7 +600,7 @@ async def test_a_mailgun_token_is_remembered_after_a_restart_and_no_longer_than_
     assert await kept() == 0
 
 
-async def test_a_digit_can_not_move_between_a_mailgun_time_and_its_token(account: Open, clock: Clock) -> None:
+async def test_a_digit_can_not_move_between_a_mailgun_time_and_its_token(account: Play, clock: Clock) -> None:
     at = await account("mailgun")
     payload = at.player.one("ann@example.com", JUNE, "m-1", "x")
     right = json.loads(at.player.pack(payload, at.url, clock.now).body)
@@ -686,7 +611,7 @@ async def test_a_digit_can_not_move_between_a_mailgun_time_and_its_token(account
         assert (await at.send(sent)).status_code == 403
 
 
-async def test_mandrill_signs_the_url_that_was_pasted(account: Open, clock: Clock) -> None:
+async def test_mandrill_signs_the_url_that_was_pasted(account: Play, clock: Clock) -> None:
     at = await account("mandrill")
     payload = [at.player.one("ann@example.com", JUNE, "m-1", "x")]
     assert (await at.send(at.player.pack(payload, "http://proxy.internal/v1/webhooks/x", clock.now))).status_code == 403
@@ -695,7 +620,7 @@ async def test_mandrill_signs_the_url_that_was_pasted(account: Open, clock: Cloc
     assert answer.status_code == 200, answer.text
 
 
-async def test_of_a_mandrill_form_only_its_one_field_is_believed(account: Open, clock: Clock) -> None:
+async def test_of_a_mandrill_form_only_its_one_field_is_believed(account: Play, clock: Clock) -> None:
     at = await account("mandrill")
     assert isinstance(at.player, MandrillPlayer)
     whole = json.dumps([at.player.one("ann@example.com", JUNE, "m-1", "x")])
@@ -710,7 +635,7 @@ async def test_of_a_mandrill_form_only_its_one_field_is_believed(account: Open, 
 
 
 @pytest.mark.parametrize("name", EVERY)
-async def test_a_platform_is_greeted_as_it_asks(account: Open, name: str) -> None:
+async def test_a_platform_is_greeted_as_it_asks(account: Play, name: str) -> None:
     at = await account(name)
     path = urlsplit(at.url).path
     allowed = {"mailchimp": {"GET", "HEAD"}, "mandrill": {"HEAD"}}.get(name, set())
@@ -722,7 +647,7 @@ async def test_a_platform_is_greeted_as_it_asks(account: Open, name: str) -> Non
 
 @pytest.mark.parametrize("version", ["1", "2"])
 async def test_sns_is_believed_by_either_version_of_its_signature(
-    account: Open, clock: Clock, version: str, metrics: httpx.AsyncClient
+    account: Play, clock: Clock, version: str, metrics: httpx.AsyncClient
 ) -> None:
     at = await account("ses")
     assert isinstance(at.player, SesPlayer)
@@ -737,7 +662,7 @@ def changed(sent: Sent, **fields: Any) -> Sent:
 
 
 async def test_sns_is_believed_by_its_own_certificate_for_named_topics_alone(
-    account: Open, clock: Clock, outside: Shelf, metrics_app: FastAPI, workspace: Workspace
+    account: Play, clock: Clock, outside: Shelf, metrics_app: FastAPI, workspace: Workspace
 ) -> None:
     at = await account("ses")
     assert isinstance(at.player, SesPlayer)
@@ -770,7 +695,7 @@ async def test_sns_is_believed_by_its_own_certificate_for_named_topics_alone(
     assert len(outside.visits) == 2  # each certificate once
 
 
-async def test_a_subscription_is_confirmed_for_a_named_topic_alone(account: Open, clock: Clock, outside: Shelf) -> None:
+async def test_a_subscription_is_confirmed_for_a_named_topic_alone(account: Play, clock: Clock, outside: Shelf) -> None:
     at = await account("ses")
     player = at.player
     assert isinstance(player, SesPlayer)
@@ -798,7 +723,7 @@ async def test_a_subscription_is_confirmed_for_a_named_topic_alone(account: Open
 
 
 async def test_a_certificate_that_can_not_be_had_is_asked_for_a_few_times_alone(
-    account: Open, clock: Clock, outside: Shelf
+    account: Play, clock: Clock, outside: Shelf
 ) -> None:
     at = await account("ses")
     right = at.player.pack(at.player.one("ann@example.com", JUNE, "m-1", "x"), at.url, clock.now)
@@ -816,7 +741,7 @@ STOP = {"mailgun": 406, "postmark": 403}
 
 @pytest.mark.parametrize("name", EVERY)
 async def test_each_platform_is_answered_in_the_status_that_it_understands(
-    account: Open, name: str, metrics: httpx.AsyncClient, metrics_app: FastAPI
+    account: Play, name: str, metrics: httpx.AsyncClient, metrics_app: FastAPI
 ) -> None:
     at = await account(name)
     (payload,) = at.player.many([at.player.one("ann@example.com", JUNE, "m-1", "spring")])
@@ -842,7 +767,7 @@ class Away:
 
 
 async def test_without_a_database_each_platform_still_sends_again(
-    account: Open, metrics_app: FastAPI, monkeypatch: pytest.MonkeyPatch
+    account: Play, metrics_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brevo, postmark_ = await account("brevo"), await account("postmark")
     payload = [brevo.player.one("ann@example.com", JUNE, "m-1", "spring")]

@@ -212,8 +212,8 @@ class SourceHealth(BaseModel):
     received: int = Described(description="Events that could be read, repeated ones among them.")
     duplicates: int = Described(description="Of these, how many were known already: platforms send again.")
     unmapped: int = Described(
-        description="Of the new ones, how many were of no campaign when they came: nothing that `campaign_by` names was "
-        "a campaign's slug. A campaign that is made later takes them over all the same."
+        description="Of the new ones, how many were of no campaign when they came: nothing that `campaign_by` "
+        "names was a campaign's slug. A campaign that is made later takes them over all the same."
     )
     quarantined: int = Described(description="Parts of authentic posts that couldn't be read; see `/v1/quarantine`.")
     refused: int = Described(
