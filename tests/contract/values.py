@@ -20,6 +20,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "update_goal": {"target": {"value": 1000}},
     "revise_goal": {"target": {"value": 2000}},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
+    "rotate_source": {"credentials": {"signing_secret": SIGNING_SECRET}},
 }
 
 # Reference -> what it names, where its name doesn't say so and no edge of the graph does.

@@ -452,7 +452,12 @@ def test_own_events_come_as_cloudevents_or_lines_too() -> None:
     plain = {"type": "opened", "occurred_at": JUNE_ISO, **INNER}
     wanted = only(read("standard", plain))
     structured = {**CLOUD, "data": INNER}
-    for payload in (structured, [structured], {**CLOUD, "type": "x", "data": plain}):
+    for payload in (
+        {**plain, "time": 5, "data": "x", "data_base64": [], "metadata": "x"},
+        structured,
+        [structured],
+        {**CLOUD, "type": "x", "data": plain},
+    ):
         assert only(read("standard", payload)) == wanted
     player = PLAYERS["standard"]()
     encoded = {**CLOUD, "data_base64": base64.b64encode(json.dumps(INNER).encode()).decode()}
@@ -757,6 +762,17 @@ async def test_each_platform_is_answered_in_the_status_that_it_understands(
     assert (await at.say(payload)).status_code == 200
     assert (await metrics.post(f"{where}/revoke")).json()["state"] == "revoked"
     assert (await at.say(payload)).status_code == STOP.get(name, 410)
+
+
+async def test_a_failure_that_nobody_thought_of_is_told_in_the_platforms_own_word(
+    account: Play, monkeypatch: pytest.MonkeyPatch, metrics: httpx.AsyncClient
+) -> None:
+    at = await account("brevo")
+    payload = [at.player.one("ann@example.com", JUNE, "m-1", "spring")]
+    with monkeypatch.context() as patch:
+        patch.setattr(type(PLATFORMS[PlatformName.BREVO]), "read", lambda *_: 1 / 0)
+        assert (await at.say(payload)).status_code == 429
+    assert (await at.say(payload)).status_code == 200
 
 
 class Away:

@@ -9,9 +9,10 @@ from datetime import datetime
 from asyncpg import InterfaceError, PostgresError
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 
 from chassis.db import Database, Now
-from chassis.errors import Unavailable
+from chassis.errors import MopsError, Unavailable
 from chassis.outside import Outside, RefusedError, UnreachableError
 from chassis.problems import answer, kind_of
 from chassis.settings import Settings
@@ -106,6 +107,11 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
         return answer(platform.refuse_status, "signature_invalid", words, headers=asking)
     except Unavailable as problem:
         return _later(platform.retry_status, problem.code, problem.detail, problem.retry_after)
+    except (HTTPException, MopsError):
+        raise
+    except Exception:  # whatever it is, some platforms would take a 500 for the end of the event
+        log.exception("webhook_failed", extra={"platform": source.platform.value})
+        return _later(platform.retry_status, "internal", "something went wrong here; send it again")
 
 
 async def _take(source: KnownSource, token: str, request: Request, now: datetime) -> WebhookReceipt:

@@ -1,6 +1,5 @@
 """Decides what a sender of one's own may send: events of ours, as JSON, JSON lines or CloudEvents."""
 
-import binascii
 from base64 import b64decode
 from datetime import datetime
 from typing import Any
@@ -18,7 +17,7 @@ from services.metrics.event.rules import (
     UnreadableError,
 )
 from services.metrics.source.platforms.decoding import DECODING, items_of, members_of, read_each, reason
-from services.metrics.source.platforms.fields import texts_of
+from services.metrics.source.platforms.fields import Fields, texts_of
 from services.metrics.source.platforms.platform import Delivery
 from services.metrics.source.platforms.standardwebhooks import StandardWebhooks
 from services.metrics.source.platforms.telling import tell
@@ -36,11 +35,12 @@ class Sent(msgspec.Struct):
     url: str | None = None
     tags: str | list[str] | None = None
     machine: bool | None = None
-    metadata: dict[str, Any] | None = None
-    specversion: str | None = None
-    time: datetime | None = None
+    metadata: Any = None
+    # A CloudEvent has these. In an event of ours they may be anything, as what isn't known is passed over.
+    specversion: Any = None
+    time: Any = None
     data: msgspec.Raw = msgspec.Raw()
-    data_base64: str | None = None
+    data_base64: Any = None
 
 
 class Posted(msgspec.Struct):
@@ -93,18 +93,19 @@ def _lines(body: bytes) -> list[msgspec.Raw]:
 
 def _inner(sent: Sent) -> Sent:
     """The event within a CloudEvent. What it doesn't say itself, its envelope does."""
+    packed = Fields({"data_base64": sent.data_base64}).text("data_base64")
     try:
-        data = b64decode(sent.data_base64, validate=True) if sent.data_base64 else bytes(sent.data)
-    except binascii.Error:
+        data = b64decode(packed, validate=True) if packed else bytes(sent.data)
+    except ValueError:
         raise UnreadableError("data_base64: is no base64") from None
     inner = msgspec.json.decode(data, type=Sent)
     inner.type = inner.type or (sent.type or "").rpartition(".")[2]
-    inner.occurred_at = inner.occurred_at or sent.time
+    inner.occurred_at = inner.occurred_at or Fields({"time": sent.time}).time("time")
     return inner
 
 
 def _read(sent: Sent, labels: Labels, now: datetime) -> ReadEvent:
-    if sent.specversion is not None:
+    if isinstance(sent.specversion, str):
         sent = _inner(sent)
     if not sent.type or sent.occurred_at is None:
         raise UnreadableError(f"{'occurred_at' if sent.type else 'type'}: is missing")
@@ -118,6 +119,6 @@ def _read(sent: Sent, labels: Labels, now: datetime) -> ReadEvent:
         labels, now, kind, sent.occurred_at, sent.recipient, sent.message_id,
         url=sent.url,
         tags=[tags] if isinstance(tags, str) else tags,
-        data=texts_of(sent.metadata or {}),
+        data=texts_of(sent.metadata) if isinstance(sent.metadata, dict) else None,
         machine=machine if sent.machine else None,
     )  # fmt: skip
