@@ -1,6 +1,7 @@
 """Decides what of the outside a part may reach by itself: https at public addresses, nothing of its own network."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -9,6 +10,7 @@ import httpx
 
 MOST_BYTES = 64_000
 SECONDS = 8.0
+HOST = re.compile(rb"[A-Za-z0-9_.:-]{1,253}")
 # Not private by ipaddress's tables of every version, and yet no place of somebody else's: relays into other networks,
 # examples, what is for protocols alone.
 _KEPT_BACK = tuple(
@@ -58,7 +60,7 @@ class Outside:
             place = httpx.URL(url)
         except httpx.InvalidURL:
             raise RefusedError("this is no URL") from None
-        if place.scheme != "https" or not place.host or place.userinfo:
+        if place.scheme != "https" or place.userinfo or not HOST.fullmatch(place.raw_host):
             raise RefusedError("only https is fetched")
         try:
             async with asyncio.timeout(SECONDS):

@@ -48,7 +48,7 @@ class Player(ABC):
 
     name: ClassVar[str]
     # Headers whose change in any character makes a forgery.
-    signed: ClassVar[tuple[str, ...]] = ()
+    signed: tuple[str, ...] = ()
     # Whether every character of the body is covered by a signature.
     covers_body: ClassVar[bool] = True
     certificate: bytes = b""
