@@ -32,8 +32,8 @@ SIGNED = {
 }
 # Version 1 is SNS's own default: nobody can sign anew with SHA-1 what Amazon hasn't signed.
 DIGESTS = {"1": SHA1(), "2": SHA256()}  # noqa: S303
-# What SES writes to a topic when it is told of it.
-GREETING = "Successfully validated SNS topic"
+# What SES writes to a topic when it is told of it, by one of its ways or the other.
+GREETING, SUBSCRIBED = "Successfully validated SNS topic", "AmazonSnsSubscriptionSucceeded"
 # What happened; under which name it is told, and where of whom.
 KINDS = {
     "Send": (EventType.SENT, "send", ""),
@@ -170,6 +170,8 @@ def _confirms(envelope: Envelope) -> bool:
 
 def _events(event: Fields, post_id: str, labels: Labels, now: datetime) -> Iterable[ReadEvent]:
     word, mail = event.text("eventType", "notificationType") or "", event.part("mail")
+    if word == SUBSCRIBED:
+        return
     kind, name, whom = KINDS.get(word, (EventType.UNKNOWN, "", ""))
     told = event.part(name)
     if word == "Subscription" and told.part("newTopicPreferences").flag("unsubscribeAll"):
