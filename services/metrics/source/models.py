@@ -78,7 +78,8 @@ claim = CoreTable(
 
 
 def _secret(what: str) -> Any:
-    return Field(None, min_length=1, max_length=LONGEST, description=what)
+    # An empty one is refused by its platform, by name.
+    return Field(None, max_length=LONGEST, description=what)
 
 
 class SourceCredentials(Input):
@@ -89,7 +90,6 @@ class SourceCredentials(Input):
     )
     signing_secret: SecretStr | None = Field(
         None,
-        min_length=1,
         max_length=LONGEST,
         description="resend, standard: `whsec_` and then base64 of 16 to 64 random bytes, as Standard Webhooks has it. "
         "klaviyo: the secret that the webhook was made with.",
