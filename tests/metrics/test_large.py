@@ -19,7 +19,8 @@ from services.metrics.source.platforms.platform import Delivery
 from services.metrics.source.platforms.sendgrid import Sendgrid
 from services.metrics.source.platforms.standard import Standard
 from services.metrics.source.rules import Labels
-from services.metrics.webhook.api import LARGE, read_post
+from services.metrics.webhook.api import read_post
+from services.metrics.webhook.rules import LARGE
 from tests.conftest import Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
 from tests.metrics.test_event import JUNE, sent

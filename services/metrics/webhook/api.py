@@ -17,7 +17,6 @@ from chassis.outside import Outside, RefusedError, UnreachableError
 from chassis.problems import answer, kind_of
 from chassis.settings import Settings
 from services.metrics.event.flush import Flusher, Post
-from services.metrics.event.models import WebhookReceipt
 from services.metrics.event.rules import Reading as Read
 from services.metrics.source.certificates import Certificates
 from services.metrics.source.intake import Intake
@@ -26,19 +25,11 @@ from services.metrics.source.platforms.platform import Delivery
 from services.metrics.source.rules import SourceState
 from services.metrics.source.store import KnownSource, SourceBook, claimed
 from services.metrics.webhook.examples import WEBHOOK
+from services.metrics.webhook.models import WebhookReceipt
+from services.metrics.webhook.rules import ANYBODYS_RETRY, LARGE, PAUSED_SECONDS, NotBelievedError
 
 router = APIRouter(tags=["events"])
 log = logging.getLogger("mops.webhooks")
-
-# Bytes of a body from which on it is read in a thread.
-LARGE = 256_000
-PAUSED_SECONDS = 300
-# The one status on which every platform sends again, for when it isn't known which one it is.
-ANYBODYS_RETRY = 429
-
-
-class NotBelievedError(Exception):
-    """The platform didn't send this."""
 
 
 def _expected(request: Request) -> int:
