@@ -72,6 +72,7 @@ EDGES: tuple[Edge, ...] = (
     # Events come from sources; what they add up to is asked for by campaign, by goal, or for the whole workspace.
     Ref("Event.source", "list_sources", id="source_id"),
     Many("Source.events", "list_events", by="source_id"),
+    Attached("Source.health", "list_source_health", key="source_id"),
     Asked("Campaign.series", "query_series", bind={"campaign_ids": "id"}),
     Asked("Goal.series", "query_series", bind={"campaign_ids": "campaign_ids", "metric": "metric.key"}),
     Asked("Query.series", "query_series"),

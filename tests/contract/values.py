@@ -22,6 +22,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     # One that stops has nothing before money is allotted to those above it.
     "create_line": {"policy": "warn"},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
+    "rotate_source": {"credentials": {"signing_secret": SIGNING_SECRET}},
 }
 
 # Reference -> what it names, where its name doesn't say so and no edge of the graph does.

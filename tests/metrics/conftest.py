@@ -2,10 +2,10 @@
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -15,12 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI
+from sqlalchemy import text
 from standardwebhooks import Webhook
 
 from chassis.fields import new_id
+from chassis.outside import Outside, UnreachableError
 from chassis.testing import Clock
+from services.metrics.source.certificates import Certificates
 from services.metrics.source.platforms.sendgrid import SIGNATURE, TIMESTAMP
 from tests.conftest import Connect, Deliver, Workspace
+from tests.metrics.playing import PLAYERS, Json, Player, Sent, SesPlayer
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -152,3 +156,73 @@ async def points(metrics: httpx.AsyncClient) -> Read:
 @pytest.fixture
 def metrics_app(apps: dict[str, FastAPI]) -> FastAPI:
     return apps["metrics"]
+
+
+@dataclass
+class Shelf:
+    """What stands at places outside, and who was there."""
+
+    places: dict[str, bytes] = field(default_factory=dict)
+    visits: list[str] = field(default_factory=list)
+
+    async def get(self, url: str) -> bytes:
+        self.visits.append(url)
+        if url not in self.places:
+            raise UnreachableError
+        return self.places[url]
+
+
+@pytest.fixture
+async def outside(metrics_app: FastAPI) -> AsyncIterator[Shelf]:
+    """The internet as far as these tests go."""
+    shelf, state = Shelf(), metrics_app.state
+    before = state.outside, state.certificates
+    state.outside, state.certificates = shelf, Certificates(cast(Outside, shelf))
+    for number in range(2):
+        url = f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{number:032x}.pem"
+        shelf.places[url] = SesPlayer(number).certificate
+    yield shelf
+    state.outside, state.certificates = before
+
+
+@dataclass
+class Account:
+    """A platform with one source."""
+
+    player: Player
+    source: Json
+    http: httpx.AsyncClient
+    clock: Clock
+
+    @property
+    def url(self) -> str:
+        return str(self.source["webhook_url"])
+
+    async def send(self, sent: Sent, url: str | None = None) -> httpx.Response:
+        return await self.http.post(urlsplit(url or self.url).path, content=sent.body, headers=dict(sent.headers))
+
+    async def say(self, payload: Json, nonce: int = 0) -> httpx.Response:
+        return await self.send(self.player.pack(payload, self.url, self.clock.now, nonce))
+
+
+Play = Callable[..., Awaitable[Account]]
+
+
+@pytest.fixture
+async def account(connect: Connect, workspace: Workspace, clock: Clock, outside: Shelf) -> Play:
+    """`await account("brevo")`: a source of the workspace, and its platform."""
+
+    async def make(name: str, number: int = 0, **fields: Any) -> Account:
+        player = PLAYERS[name](number)
+        create = {"platform": name, "name": name, "credentials": player.credentials(), **fields}
+        answer = await connect("metrics", workspace).post("/v1/sources", json=create)
+        assert answer.status_code == 201, answer.text
+        return Account(player, answer.json(), connect("metrics"), clock)
+
+    return make
+
+
+async def rows(app: FastAPI, workspace: Workspace) -> int:
+    async with app.state.database.tenant(workspace.id) as session:
+        counts = "+".join(f"(SELECT count(*) FROM {each})" for each in ("event", "quarantine", "recipient", "intake"))
+        return int(await session.scalar(text(f"SELECT {counts}")) or 0)

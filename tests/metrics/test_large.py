@@ -13,11 +13,14 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis.reading import Prepared, Reader
 from chassis.testing import Clock, TestStack
-from services.metrics.event.api import LARGE, read_post
 from services.metrics.event.rules import MOST_ITEMS
 from services.metrics.source.platforms.decoding import MOST_SINGLE
+from services.metrics.source.platforms.platform import Delivery
 from services.metrics.source.platforms.sendgrid import Sendgrid
 from services.metrics.source.platforms.standard import Standard
+from services.metrics.source.rules import Labels
+from services.metrics.webhook.api import read_post
+from services.metrics.webhook.rules import LARGE
 from tests.conftest import Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
 from tests.metrics.test_event import JUNE, sent
@@ -62,7 +65,8 @@ def test_any_plausible_body_within_the_limit_is_read(stack: TestStack, clock: Cl
     item = {"type": "opened", "occurred_at": "2026-06-01T12:00:00Z", "recipient": "ann@example.com", "tags": ["a"]}
     events = [json.dumps(item)] * (stack.settings("metrics").webhook_limit // len(json.dumps(item)) - 1)
     assert len(events) > 100_000
-    assert Standard().read(f"[{','.join(events)}]".encode(), clock.now).quarantined == 0
+    delivery = Delivery("POST", "", {}, f"[{','.join(events)}]".encode(), clock.now)
+    assert Standard().read(delivery, Labels()).quarantined == 0
 
 
 async def test_of_many_parts_that_can_not_be_read_the_first_are_kept_alone_and_the_rest_together(
@@ -83,8 +87,8 @@ async def test_others_are_answered_while_a_large_post_is_read(
 ) -> None:
     body = json.dumps([sent(timestamp=JUNE + n) for n in range(20_000)]).encode()
     assert len(body) > LARGE
-    source = await metrics_app.state.sources.find(sendgrid.path.rpartition("/")[2])
-    reading = asyncio.create_task(read_post(source, sendgrid.sign(body), body, clock.now))
+    source = await metrics_app.state.sources.find(sendgrid.path.rpartition("/")[2], clock.now)
+    reading = asyncio.create_task(read_post(source, Delivery("POST", "", sendgrid.sign(body), body, clock.now)))
     turns = 0
     while not reading.done():
         await asyncio.sleep(0)

@@ -56,13 +56,23 @@ async def test_a_token_and_credentials_are_not_in_the_database_as_they_are(
 
 
 async def test_no_secret_of_a_source_ever_prints(metrics_app: FastAPI, standard: Sender) -> None:
-    known = await metrics_app.state.sources.find(standard.path.rpartition("/")[2])
+    known = await metrics_app.state.sources.find(standard.path.rpartition("/")[2], START)
     assert known.credentials == {"signing_secret": SECRET}
     create = SourceCreate.model_validate(
         {"platform": "standard", "name": "x", "credentials": {"signing_secret": SECRET}}
     )
     created = SourceCreated(
-        id=known.id, platform=known.platform, name="x", created_at=START, received_at=None, webhook_url=SECRET
+        id=known.id,
+        platform=known.platform,
+        name="x",
+        state=known.state,
+        campaign_by=["tags"],
+        created_at=START,
+        received_at=None,
+        old_token_ends_at=None,
+        old_credentials_end_at=None,
+        version=1,
+        webhook_url=SECRET,
     )
     for each in (known, create, create.credentials, created):
         assert SECRET not in repr(each)
@@ -81,7 +91,8 @@ async def test_no_secret_of_a_source_ever_prints(metrics_app: FastAPI, standard:
         ("standard", {"signing_secret": SECRET.removeprefix("whsec_")}, "credentials.signing_secret"),
         ("standard", {"signing_secret": "whsec_c2hvcnQ="}, "credentials.signing_secret"),
         ("standard", {"signing_secret": SECRET, "other": "x"}, "credentials.other"),
-        ("postmark", {}, "platform"),
+        ("postmark", {}, "credentials.username"),
+        ("pigeon", {}, "platform"),
     ],
 )
 async def test_credentials_that_can_not_be_any_are_refused_by_name(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sqlalchemy import ARRAY, Column, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field as Kept
 
@@ -68,10 +68,3 @@ class EventRead(Readable):
     )
     verdict: EventVerdict = Field(description="Who acted. Raw numbers are human + bot + unknown.")
     reasons: list[str] = Field(description="Why the verdict is what it is.", examples=[["machine_open"]])
-
-
-class WebhookReceipt(BaseModel):
-    """What is durable now. Events known from before are among those received, and count once."""
-
-    received: int = Field(description="Events that could be read.")
-    quarantined: int = Field(description="Parts that couldn't; see `/v1/quarantine`.")

@@ -21,6 +21,7 @@ from services.metrics.event.rules import ReadEvent
 from services.metrics.quarantine.store import quarantine
 from services.metrics.recipient.store import address_key, recipient_ids
 from services.metrics.rollup.store import FOLD, share_numbers
+from services.metrics.source.intake import Intake
 from services.metrics.source.store import heard_from
 
 # Below, one statement with arrays is faster; above, COPY is, even by way of a temporary table.
@@ -46,7 +47,7 @@ _STORE = """
         RETURNING workspace_id, source_id, campaign_id, local_day(occurred_at, :zone) AS day, type, verdict,
             recipient_id, message_id
     ), {FOLD}
-    SELECT DISTINCT campaign_id, day FROM fresh
+    SELECT campaign_id, day, source_id, count(*) FROM fresh GROUP BY 1, 2, 3
 """
 _ARRAYS = (
     "unnest(" + ", ".join(f"cast(:{name} AS {kind}[])" for name, kind in COLUMNS.items()) + ") AS incoming("
@@ -61,18 +62,21 @@ _INCOMING = text(
 )
 
 
-def commit_to(database: Database, secret_key: SecretStr) -> Commit:
+def commit_to(database: Database, secret_key: SecretStr, intake: Intake) -> Commit:
     """What the flusher commits posts with: one transaction of one workspace."""
 
     async def commit(workspace_id: UUID, posts: Sequence[Post]) -> None:
         async with database.tenant(workspace_id) as session:
-            await store_posts(session, address_key(secret_key, workspace_id), posts)
+            cells = await store_posts(session, address_key(secret_key, workspace_id), posts)
+        for campaign_id, _, source_id, new in cells:
+            intake.note(workspace_id, source_id, posts[0].received_at, stored=new, unmapped=0 if campaign_id else new)
 
     return commit
 
 
-async def store_posts(session: AsyncSession, key: bytes, posts: Sequence[Post]) -> None:
-    """Stores what the posts hold and adds what is new to the numbers; `key` hashes addresses.
+async def store_posts(session: AsyncSession, key: bytes, posts: Sequence[Post]) -> Sequence[Any]:
+    """Stores what the posts hold and adds what is new to the numbers; `key` hashes addresses. How many are new, by
+    campaign, day and source.
 
     Every step writes its rows in one order, so that concurrent flushes wait for each other but never in a circle.
     """
@@ -93,15 +97,17 @@ async def store_posts(session: AsyncSession, key: bytes, posts: Sequence[Post]) 
         )
         for (source_id, _), (event, received_at) in found.items()
     ]  # fmt: skip
-    changed = await _insert(session, rows, zone) if rows else None
+    cells = await _insert(session, rows, zone) if rows else []
     await quarantine(
         session, [(post.source_id, post.received_at, each) for post in posts for each in post.reading.unreadable]
     )
     await heard_from(session, sorted((post.source_id, post.received_at) for post in posts))
+    changed = Change.over((campaign_id, day) for campaign_id, day, _, _ in cells)
     await note_change(session, changed, max(post.received_at for post in posts))
+    return cells
 
 
-async def _insert(session: AsyncSession, rows: list[Row], zone: str) -> Change | None:
+async def _insert(session: AsyncSession, rows: list[Row], zone: str) -> Sequence[Any]:
     bound: dict[str, Any] = {"workspace": workspace_of(session), "zone": zone}
     if len(rows) < COPY_FROM:
         bound |= dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
@@ -113,8 +119,7 @@ async def _insert(session: AsyncSession, rows: list[Row], zone: str) -> Change |
         driver: Any = connection.driver_connection
         await driver.copy_records_to_table("incoming", records=rows, columns=list(COLUMNS))
         statement = _STORE_COPIED
-    cells = (await session.execute(statement, bound)).all()
-    return Change.over((campaign_id, day) for campaign_id, day in cells)
+    return (await session.execute(statement, bound)).all()
 
 
 _ADDRESSES_OF = text("""

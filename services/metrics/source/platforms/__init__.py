@@ -1,35 +1,37 @@
-"""Decides what every platform's module answers, and which there are."""
+"""Decides which platforms there are."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Protocol
 
-from services.metrics.event.rules import Reading
+from services.metrics.source.platforms.brevo import Brevo
+from services.metrics.source.platforms.customerio import Customerio
+from services.metrics.source.platforms.hubspot import Hubspot
+from services.metrics.source.platforms.klaviyo import Klaviyo
+from services.metrics.source.platforms.mailchimp import Mailchimp
+from services.metrics.source.platforms.mailgun import Mailgun
+from services.metrics.source.platforms.mailjet import Mailjet
+from services.metrics.source.platforms.mandrill import Mandrill
+from services.metrics.source.platforms.platform import Platform
+from services.metrics.source.platforms.postmark import Postmark
+from services.metrics.source.platforms.resend import Resend
 from services.metrics.source.platforms.sendgrid import Sendgrid
+from services.metrics.source.platforms.ses import Ses
+from services.metrics.source.platforms.sparkpost import Sparkpost
 from services.metrics.source.platforms.standard import Standard
 from services.metrics.source.rules import PlatformName
 
-
-class Platform(Protocol):
-    """One e-mail platform: what it signs, what it sends, and on which answer it tries again."""
-
-    needs: tuple[str, ...]
-    """The credentials that a source of it is made with."""
-
-    retry_status: int
-    """The status on which it sends a post again."""
-
-    def check(self, credentials: Mapping[str, str]) -> None:
-        """Invalid, naming the field, when a credential can't be one."""
-
-    def verify(self, credentials: Mapping[str, str], headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
-        """Whether the post's exact bytes were signed with these credentials."""
-
-    def read(self, body: bytes, now: datetime) -> Reading:
-        """What an authentic post says. Never raises: what can't be read is part of the reading."""
-
-
 PLATFORMS: Mapping[PlatformName, Platform] = {
     PlatformName.SENDGRID: Sendgrid(),
+    PlatformName.MAILGUN: Mailgun(),
+    PlatformName.MAILCHIMP: Mailchimp(),
+    PlatformName.MANDRILL: Mandrill(),
+    PlatformName.POSTMARK: Postmark(),
+    PlatformName.SES: Ses(),
+    PlatformName.BREVO: Brevo(),
+    PlatformName.MAILJET: Mailjet(),
+    PlatformName.SPARKPOST: Sparkpost(),
+    PlatformName.RESEND: Resend(),
     PlatformName.STANDARD: Standard(),
+    PlatformName.HUBSPOT: Hubspot(),
+    PlatformName.KLAVIYO: Klaviyo(),
+    PlatformName.CUSTOMERIO: Customerio(),
 }

@@ -13,22 +13,19 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from chassis.errors import Invalid
 from services.metrics.event.rules import (
     MACHINE_OPEN,
-    MOST_MESSAGE_ID,
-    MOST_URL,
     EventType,
     ReadEvent,
     Reading,
     Unreadable,
     UnreadableError,
-    clean,
-    clean_recipient,
-    clean_tags,
-    identity,
-    judge,
     moment,
-    plausible,
 )
-from services.metrics.source.platforms.decoding import DECODING, items_of, read_each, reason, strict_base64
+from services.metrics.source.platforms.decoding import DECODING, read_each, reason, strict_base64
+from services.metrics.source.platforms.fields import Fields, texts_of
+from services.metrics.source.platforms.platform import Credentials, Delivery, Platform
+from services.metrics.source.platforms.signing import digits
+from services.metrics.source.platforms.telling import OBJECT, one_or_many, tell
+from services.metrics.source.rules import Labels
 
 SIGNATURE = "x-twilio-email-event-webhook-signature"
 TIMESTAMP = "x-twilio-email-event-webhook-timestamp"
@@ -53,7 +50,7 @@ class Sent(msgspec.Struct):
 
     event: str
     email: str
-    timestamp: int | float
+    timestamp: int | float | str
     sg_message_id: str | None = None
     url: str | None = None
     useragent: str | None = None
@@ -72,26 +69,25 @@ def _public_key(text: str) -> EllipticCurvePublicKey | None:
     return key if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1) else None
 
 
-class Sendgrid:
+class Sendgrid(Platform):
     """ECDSA P-256 over the timestamp header and the body. No age limit: a retry after a day keeps its signature."""
 
-    needs: tuple[str, ...] = ("public_key",)
-    retry_status = 503
+    needs = ("public_key",)
 
-    def check(self, credentials: Mapping[str, str]) -> None:
+    def check(self, credentials: Credentials) -> None:
         if _public_key(credentials["public_key"]) is None:
             raise Invalid.field(
                 "credentials.public_key",
                 "not the verification key that SendGrid shows: base64 of a DER public key on the curve P-256",
             )
 
-    def verify(self, credentials: Mapping[str, str], headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
-        timestamp = headers.get(TIMESTAMP, "")
-        signature = strict_base64(headers.get(SIGNATURE, ""))
+    def verify(self, credentials: Credentials, delivery: Delivery) -> bool:
+        timestamp, body = delivery.headers.get(TIMESTAMP, ""), delivery.body
+        signature = strict_base64(delivery.headers.get(SIGNATURE, ""))
         key = _public_key(credentials["public_key"])
         # What is signed has no mark between timestamp and body. A digit moved from one to the other would leave the
         # signature valid, so the timestamp is digits alone and the body begins with none.
-        if not signature or key is None or not _digits(timestamp) or body[:1].isdigit():
+        if not signature or key is None or not digits(timestamp) or body[:1].isdigit():
             return False
         try:
             key.verify(signature, timestamp.encode() + body, ECDSA(SHA256()))
@@ -99,39 +95,37 @@ class Sendgrid:
             return False
         return True
 
-    def read(self, body: bytes, now: datetime) -> Reading:
+    def read(self, delivery: Delivery, labels: Labels) -> Reading:
+        now = delivery.at
         try:
-            items = items_of(body)
+            items = one_or_many(delivery.body)
         except (UnreadableError, *DECODING) as problem:
-            return Reading([], [Unreadable(body, reason(problem))])
-        return read_each(items, Sent, lambda sent: _read(sent, now))
+            return Reading([], [Unreadable(delivery.body, reason(problem))])
+        if labels.wants_data:
+            # Custom arguments stand beside its own fields, and cost something to be looked at.
+            return read_each(
+                items, OBJECT, lambda sent: _read(msgspec.convert(sent, Sent), texts_of(sent), labels, now)
+            )
+        return read_each(items, Sent, lambda sent: _read(sent, {}, labels, now))
 
 
-def _digits(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+def _time(timestamp: float | str) -> datetime:
+    if isinstance(timestamp, str):
+        return Fields({"timestamp": timestamp}).epoch("timestamp")
+    return moment(timestamp)
 
 
-def _read(sent: Sent, now: datetime) -> ReadEvent:
-    recipient = clean_recipient(sent.email)
-    if recipient is None:
+def _read(sent: Sent, data: Mapping[str, str], labels: Labels, now: datetime) -> ReadEvent:
+    if not sent.email.strip():
         raise UnreadableError("email: is empty")
-    message_id = clean("sg_message_id", sent.sg_message_id, MOST_MESSAGE_ID)
-    url = clean("url", sent.url, MOST_URL)
-    occurred_at = plausible(moment(sent.timestamp), now)
     kind = TYPES.get(sent.event, EventType.UNKNOWN)
-    verdict, reasons = judge(kind, MACHINE_OPEN if sent.sg_machine_open else None)
     category = sent.category or []
-    return ReadEvent(
+    return tell(
+        labels, now, kind, _time(sent.timestamp), sent.email, sent.sg_message_id,
+        url=sent.url,
+        tags=[category] if isinstance(category, str) else category,
+        data=data,
+        machine=MACHINE_OPEN if sent.sg_machine_open else None,
         # Not sg_event_id: it is another one on each retry.
-        key=identity(
-            sent.event, message_id, recipient, occurred_at.isoformat(), url, sent.useragent or None, sent.ip or None
-        ),
-        type=kind,
-        recipient=recipient,
-        message_id=message_id,
-        url=url,
-        tags=clean_tags([category] if isinstance(category, str) else category),
-        occurred_at=occurred_at,
-        verdict=verdict,
-        reasons=reasons,
-    )
+        stable=(sent.event, sent.useragent, sent.ip),
+    )  # fmt: skip

@@ -1,50 +1,46 @@
-"""Decides how a sender that follows Standard Webhooks is trusted, and what it may send."""
+"""Decides what a sender of one's own may send: events of ours, as JSON, JSON lines or CloudEvents."""
 
-import base64
-import hashlib
-import hmac
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from base64 import b64decode
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from chassis.errors import Invalid
 from services.metrics.event.rules import (
     MACHINE,
     MACHINE_OPEN,
-    MOST_MESSAGE_ID,
-    MOST_URL,
+    MOST_ITEMS,
     EventType,
     ReadEvent,
     Reading,
     Unreadable,
     UnreadableError,
-    clean,
-    clean_recipient,
-    clean_tags,
-    identity,
-    judge,
-    plausible,
 )
-from services.metrics.source.platforms.decoding import DECODING, items_of, members_of, read_each, reason, strict_base64
-
-PREFIX = "whsec_"
-KEY_BYTES = range(16, 65)
-TOLERANCE = timedelta(minutes=5)
-# Svix signs in the same way under its own names.
-NAMES = ("webhook", "svix")
+from services.metrics.source.platforms.decoding import DECODING, items_of, members_of, read_each, reason
+from services.metrics.source.platforms.fields import Fields, texts_of
+from services.metrics.source.platforms.platform import Delivery
+from services.metrics.source.platforms.standardwebhooks import StandardWebhooks
+from services.metrics.source.platforms.telling import tell
+from services.metrics.source.rules import Labels
 
 
 class Sent(msgspec.Struct):
-    """One event. `id` isn't listed: senders change it on retries, so it says nothing."""
+    """One event, or the CloudEvent that holds it in `data`. `id` isn't listed: senders change it on retries, so it says
+    nothing."""
 
-    type: str
-    occurred_at: datetime
+    type: str | None = None
+    occurred_at: datetime | None = None
     recipient: str | None = None
     message_id: str | None = None
     url: str | None = None
-    tags: list[str] | None = None
+    tags: str | list[str] | None = None
     machine: bool | None = None
+    metadata: Any = None
+    # A CloudEvent has these. In an event of ours they may be anything, as what isn't known is passed over.
+    specversion: Any = None
+    time: Any = None
+    data: msgspec.Raw = msgspec.Raw()
+    data_base64: Any = None
 
 
 class Posted(msgspec.Struct):
@@ -54,49 +50,25 @@ class Posted(msgspec.Struct):
     events: msgspec.Raw = msgspec.Raw()
 
 
-class Standard:
-    """HMAC-SHA256 over `id.timestamp.body`, not older or newer than five minutes (standardwebhooks.com)."""
+class Standard(StandardWebhooks):
+    """The body alone says what happened. Of a CloudEvent in binary mode it is the data, and its attributes are headers:
+    those aren't signed, so they decide nothing."""
 
-    needs: tuple[str, ...] = ("signing_secret",)
-    retry_status = 503
-
-    def check(self, credentials: Mapping[str, str]) -> None:
-        if _key(credentials["signing_secret"]) is None:
-            raise Invalid.field("credentials.signing_secret", "not whsec_ and then base64 of 16 to 64 bytes")
-
-    def verify(self, credentials: Mapping[str, str], headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
-        key = _key(credentials["signing_secret"])
-        name = next((name for name in NAMES if f"{name}-signature" in headers), None)
-        if key is None or name is None:
-            return False
-        message_id, timestamp = headers.get(f"{name}-id", ""), headers.get(f"{name}-timestamp", "")
-        # A full stop inside would let text move between the id, the time and the body under one signature.
-        if not message_id or "." in message_id or not (message_id + timestamp).isascii() or not timestamp.isdigit():
-            return False
-        if len(timestamp) > 12 or abs(now.timestamp() - int(timestamp)) > TOLERANCE.total_seconds():
-            return False
-        signed = b".".join((message_id.encode(), timestamp.encode(), body))
-        right = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-        given = headers[f"{name}-signature"].split(" ")
-        return any(hmac.compare_digest(each.encode(), right.encode()) for each in given)
-
-    def read(self, body: bytes, now: datetime) -> Reading:
+    def read(self, delivery: Delivery, labels: Labels) -> Reading:
         try:
-            items = _items(body)
+            items = _items(delivery.body)
         except (UnreadableError, *DECODING) as problem:
-            return Reading([], [Unreadable(body, reason(problem))])
-        return read_each(items, Sent, lambda sent: _read(sent, now))
-
-
-def _key(secret: str) -> bytes | None:
-    key = strict_base64(secret.removeprefix(PREFIX)) if secret.startswith(PREFIX) else None
-    return key if key is not None and len(key) in KEY_BYTES else None
+            return Reading([], [Unreadable(delivery.body, reason(problem))])
+        return read_each(items, Sent, lambda sent: _read(sent, labels, delivery.at))
 
 
 def _items(body: bytes) -> list[msgspec.Raw]:
-    """A bare array, `{"events": [...]}`, or one event."""
+    """An array, `{"events": [...]}`, JSON lines, or one event."""
     if body.lstrip()[:1] == b"[":
         return items_of(body)
+    lines = _lines(body)
+    if lines:
+        return lines
     try:
         posted = msgspec.json.decode(body, type=Posted)
         events, kind = bytes(posted.events), bytes(posted.type)
@@ -109,25 +81,44 @@ def _items(body: bytes) -> list[msgspec.Raw]:
     return items_of(events) if events and not kind else [msgspec.Raw(body)]
 
 
-def _read(sent: Sent, now: datetime) -> ReadEvent:
+def _lines(body: bytes) -> list[msgspec.Raw]:
+    """The lines of JSON lines; none if the first isn't a whole object, or is all there is."""
+    first, _, rest = body.lstrip().partition(b"\n")
+    if not (first.startswith(b"{") and first.rstrip().endswith(b"}") and rest.strip()) or members_of(first) is None:
+        return []
+    if rest.count(b"\n") >= MOST_ITEMS:
+        raise UnreadableError(f"more than {MOST_ITEMS} events in one post: send them in several")
+    return [msgspec.Raw(line) for each in body.split(b"\n") if (line := each.strip())]
+
+
+def _inner(sent: Sent) -> Sent:
+    """The event within a CloudEvent. What it doesn't say itself, its envelope does."""
+    packed = Fields({"data_base64": sent.data_base64}).text("data_base64")
+    try:
+        data = b64decode(packed, validate=True) if packed else bytes(sent.data)
+    except ValueError:
+        raise UnreadableError("data_base64: is no base64") from None
+    inner = msgspec.json.decode(data, type=Sent)
+    inner.type = inner.type or (sent.type or "").rpartition(".")[2]
+    inner.occurred_at = inner.occurred_at or Fields({"time": sent.time}).time("time")
+    return inner
+
+
+def _read(sent: Sent, labels: Labels, now: datetime) -> ReadEvent:
+    if isinstance(sent.specversion, str):
+        sent = _inner(sent)
+    if not sent.type or sent.occurred_at is None:
+        raise UnreadableError(f"{'occurred_at' if sent.type else 'type'}: is missing")
     try:
         kind = EventType(sent.type)
     except ValueError:
         raise UnreadableError(f"type: {sent.type[:40]!r} is none of {', '.join(EventType)}") from None
-    recipient = clean_recipient(sent.recipient)
-    message_id = clean("message_id", sent.message_id, MOST_MESSAGE_ID)
-    url = clean("url", sent.url, MOST_URL)
-    occurred_at = plausible(sent.occurred_at, now)
     machine = MACHINE_OPEN if kind is EventType.OPENED else MACHINE
-    verdict, reasons = judge(kind, machine if sent.machine else None)
-    return ReadEvent(
-        key=identity(kind.value, recipient, message_id, occurred_at.isoformat(), url),
-        type=kind,
-        recipient=recipient,
-        message_id=message_id,
-        url=url,
-        tags=clean_tags(sent.tags or []),
-        occurred_at=occurred_at,
-        verdict=verdict,
-        reasons=reasons,
-    )
+    tags = sent.tags or []
+    return tell(
+        labels, now, kind, sent.occurred_at, sent.recipient, sent.message_id,
+        url=sent.url,
+        tags=[tags] if isinstance(tags, str) else tags,
+        data=texts_of(sent.metadata) if isinstance(sent.metadata, dict) else None,
+        machine=machine if sent.machine else None,
+    )  # fmt: skip

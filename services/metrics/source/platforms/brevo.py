@@ -1,0 +1,73 @@
+"""Decides how Brevo's webhooks are read, single events and batches."""
+
+from contextlib import suppress
+from datetime import datetime
+
+import msgspec
+
+from services.metrics.event.rules import MACHINE_OPEN, EventType, ReadEvent, Reading
+from services.metrics.source.platforms.decoding import DECODING
+from services.metrics.source.platforms.fields import Fields, texts_of
+from services.metrics.source.platforms.platform import Delivery
+from services.metrics.source.platforms.signing import BasicAuth
+from services.metrics.source.platforms.telling import OBJECT, one_or_many, read_many, tell
+from services.metrics.source.rules import Labels
+
+TYPES = {
+    "request": EventType.QUEUED,
+    "sent": EventType.QUEUED,
+    "delivered": EventType.DELIVERED,
+    "deferred": EventType.DEFERRED,
+    "soft_bounce": EventType.BOUNCED,
+    "hard_bounce": EventType.BOUNCED,
+    "invalid_email": EventType.BOUNCED,
+    "blocked": EventType.REJECTED,
+    "spam": EventType.COMPLAINED,
+    "opened": EventType.OPENED,
+    "unique_opened": EventType.OPENED,
+    "proxy_open": EventType.OPENED,
+    "unique_proxy_open": EventType.OPENED,
+    "click": EventType.CLICKED,
+    "unsubscribe": EventType.UNSUBSCRIBED,
+    "unsubscribed": EventType.UNSUBSCRIBED,
+    "list_addition": EventType.SUBSCRIBED,
+    "error": EventType.FAILED,
+}
+# Of its events about marketing mails.
+SPELLINGS = {"hardBounce": "hard_bounce", "softBounce": "soft_bounce", "uniqueOpened": "unique_opened"}
+BY_PROXY = frozenset({"proxy_open", "unique_proxy_open"})
+
+
+class Brevo(BasicAuth):
+    """**Any 4xx or 5xx makes it forget the event**, 429 alone makes it come again."""
+
+    retry_status = 429
+
+    def read(self, delivery: Delivery, labels: Labels) -> Reading:
+        return read_many(delivery.body, lambda event: _event(event, labels, delivery.at), one_or_many)
+
+
+def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
+    word = event.need("event")
+    word = SPELLINGS.get(word, word)
+    # The other times are in the account's zone, which isn't told; of these two the second is what marketing mails have.
+    occurred_at = event.epoch("ts_epoch", 1000) if event.text("ts_epoch") else event.epoch("ts_event")
+    return tell(
+        labels, now, TYPES.get(word, EventType.UNKNOWN), occurred_at,
+        recipient=event.text("email"),
+        message_id=event.text("message-id"),
+        url=event.text("link", "URL"),
+        tags=event.texts("tags") or event.texts("tag"),
+        data=_custom(event),
+        machine=MACHINE_OPEN if word in BY_PROXY else None,
+        # A first open is told twice, as "opened" and as "unique_opened": by their time these are one.
+        stable=(event.text("reason"), event.text("camp_id")),
+    )  # fmt: skip
+
+
+def _custom(event: Fields) -> dict[str, str]:
+    """The sender's own header: JSON from some, any text from others."""
+    text = event.text("X-Mailin-custom") or ""
+    with suppress(*DECODING):
+        return texts_of(msgspec.json.decode(text, type=OBJECT))
+    return {"X-Mailin-custom": text}

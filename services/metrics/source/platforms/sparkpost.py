@@ -1,0 +1,78 @@
+"""Decides how SparkPost's webhooks are read."""
+
+from datetime import datetime
+
+import msgspec
+
+from services.metrics.event.rules import MACHINE_OPEN, EventType, ReadEvent, Reading, UnreadableError
+from services.metrics.source.platforms.decoding import DECODING
+from services.metrics.source.platforms.fields import Fields
+from services.metrics.source.platforms.platform import Delivery
+from services.metrics.source.platforms.signing import BasicAuth
+from services.metrics.source.platforms.telling import OBJECT, one_or_many, read_many, tell
+from services.metrics.source.rules import Labels
+
+TYPES = {
+    "injection": EventType.QUEUED,
+    "delivery": EventType.DELIVERED,
+    "delay": EventType.DEFERRED,
+    "bounce": EventType.BOUNCED,
+    "out_of_band": EventType.BOUNCED,
+    "policy_rejection": EventType.REJECTED,
+    "generation_rejection": EventType.REJECTED,
+    "generation_failure": EventType.FAILED,
+    "open": EventType.OPENED,
+    "initial_open": EventType.OPENED,
+    "amp_open": EventType.OPENED,
+    "amp_initial_open": EventType.OPENED,
+    "click": EventType.CLICKED,
+    "amp_click": EventType.CLICKED,
+    "spam_complaint": EventType.COMPLAINED,
+    "list_unsubscribe": EventType.UNSUBSCRIBED,
+    "link_unsubscribe": EventType.UNSUBSCRIBED,
+}
+
+
+class Sparkpost(BasicAuth):
+    """An array of events, each within `msys` and the name of its class; an empty one asks whether anybody is there."""
+
+    def read(self, delivery: Delivery, labels: Labels) -> Reading:
+        return read_many(delivery.body, lambda item: _event(item, labels, delivery.at), _items)
+
+
+def _items(body: bytes) -> list[msgspec.Raw]:
+    return [item for item in one_or_many(body) if not _is_ping(item)]
+
+
+def _is_ping(item: msgspec.Raw) -> bool:
+    if len(item) > 40:  # nothing that says something is so short
+        return False
+    try:
+        return msgspec.json.decode(item, type=OBJECT) == {"msys": {}}
+    except DECODING:
+        return False
+
+
+def _event(item: Fields, labels: Labels, now: datetime) -> ReadEvent:
+    classes = item.parts("msys")
+    if len(classes) != 1 or len(classes[0].values) != 1:
+        raise UnreadableError("msys: isn't one event")
+    event = classes[0].part(next(iter(classes[0].values)))
+    word = event.need("type")
+    kind = TYPES.get(word, EventType.UNKNOWN)
+    event_id = event.text("event_id")
+    # One look at a mail loads the picture at its top and the one at its end, each an event with an id of its own. In
+    # the same second they are one.
+    by_id = event_id and kind is not EventType.OPENED
+    fetched = event.flag("is_prefetched") or event.part("user_agent_parsed").flag("is_prefetched")
+    return tell(
+        labels, now, kind, event.epoch("timestamp"),
+        recipient=event.text("rcpt_to", "raw_rcpt_to"),
+        message_id=event.text("message_id", "transmission_id"),
+        url=event.text("target_link_url"),
+        tags=[*event.texts("campaign_id"), *event.texts("rcpt_tags")],
+        data=event.data("rcpt_meta"),
+        machine=MACHINE_OPEN if kind is EventType.OPENED and fetched else None,
+        key=(event_id,) if by_id else (),
+        stable=() if kind is EventType.OPENED else (word,),
+    )  # fmt: skip
