@@ -57,6 +57,13 @@ EDGES: tuple[Edge, ...] = (
     # Events come from sources; what they add up to is asked for by campaign, by goal, or for the whole workspace.
     Ref("Event.source", "list_sources", id="source_id"),
     Many("Source.events", "list_events", by="source_id"),
+    Many("Campaign.observations", "list_observations", by="campaign_id"),
+    Ref("Observation.campaign", "list_campaigns", id="campaign_id"),
+    Ref("Observation.definition", "list_metrics", id="metric", by="key", match="key"),
+    Ref("Alert.definition", "list_metrics", id="metric", by="key", match="key"),
+    Refs("Alert.campaigns", "list_campaigns", ids="campaign_ids"),
+    Many("Alert.findings", "list_findings", by="alert_id"),
+    Ref("Finding.alert", "list_alerts", id="alert_id"),
     Asked("Campaign.series", "query_series", bind={"campaign_ids": "id"}),
     Asked("Goal.series", "query_series", bind={"campaign_ids": "campaign_ids", "metric": "metric.key"}),
     Asked("Query.series", "query_series"),

@@ -1,11 +1,14 @@
 """Decides which slices make up the metrics service."""
 
 from chassis.service import create_service
+from services.metrics.alert import api as alert
+from services.metrics.alert.actions import WATCH
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.db import METADATA
 from services.metrics.event import api as event
 from services.metrics.events import CONSUMES
 from services.metrics.metric import api as metric
+from services.metrics.observation import api as observation
 from services.metrics.quarantine import api as quarantine
 from services.metrics.series import api as series
 from services.metrics.source import api as source
@@ -17,10 +20,12 @@ app = create_service(
     quarantine.router,
     metric.router,
     series.router,
+    observation.router,
+    alert.router,
     metadata=METADATA,
     description="What e-mail platforms tell by webhook, and the numbers that follow from it.",
     consumes=CONSUMES,
-    jobs=(TELL_CHANGES,),
+    jobs=(TELL_CHANGES, WATCH),
     resources=(source.sealing, event.flushing, series.computing),
     body_limits={"/v1/webhooks/.*": "webhook_limit"},
 )

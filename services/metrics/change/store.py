@@ -57,6 +57,11 @@ async def tell_change(session: AsyncSession, now: datetime) -> None:
             campaign_ids=sorted(row.campaign_ids), unmapped=row.unmapped, since=row.since, until=row.until
         )
         await record(session, event, workspace_of(session), now)
+        # Only where there is anybody to look.
+        await session.execute(
+            text("UPDATE watch SET changed_at = greatest(changed_at, :now) WHERE workspace_id = :workspace"),
+            {"workspace": workspace_of(session), "now": now},
+        )
 
 
 async def untold_workspaces(session: AsyncSession) -> Sequence[UUID]:

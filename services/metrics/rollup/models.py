@@ -21,8 +21,8 @@ tally = Table(
           unique=True, postgresql_nulls_not_distinct=True),
 )  # fmt: skip
 
-# One row says that a recipient opened a message: exact sets, so that a union of days or campaigns counts each pair
-# once. `message` is half of the SHA-256 of the platform's message id, which may be long.
+# One row says that a recipient opened a message, or clicked in it: exact sets, so that a union of days or campaigns
+# counts each pair once. `message` is half of the SHA-256 of the platform's message id, which may be long.
 impression = Table(
     "impression", METADATA,
     Column("workspace_id", Uuid, nullable=False),
@@ -32,6 +32,7 @@ impression = Table(
     Column("verdict", String(40), nullable=False),
     Column("recipient_id", Uuid, nullable=False),
     Column("message", Uuid, nullable=False),
-    Index("impression_cell_idx", "workspace_id", "campaign_id", "day", "source_id", "verdict", "recipient_id",
+    Column("type", String(40), nullable=False, server_default="opened"),
+    Index("impression_cell_idx", "workspace_id", "campaign_id", "day", "type", "source_id", "verdict", "recipient_id",
           "message", unique=True, postgresql_nulls_not_distinct=True),
 )  # fmt: skip

@@ -22,10 +22,10 @@ FOLD = """
         ON CONFLICT (workspace_id, campaign_id, day, source_id, type, verdict)
         DO UPDATE SET count = tally.count + excluded.count
     ), shown AS (
-        INSERT INTO impression (workspace_id, source_id, campaign_id, day, verdict, recipient_id, message)
-        SELECT DISTINCT workspace_id, source_id, campaign_id, day, verdict, recipient_id, message_hash(message_id)
-        FROM fresh WHERE type = 'opened' AND recipient_id IS NOT NULL
-        ORDER BY 3, 4, 2, 5, 6, 7
+        INSERT INTO impression (workspace_id, source_id, campaign_id, day, verdict, recipient_id, message, type)
+        SELECT DISTINCT workspace_id, source_id, campaign_id, day, verdict, recipient_id, message_hash(message_id), type
+        FROM fresh WHERE type IN ('opened', 'clicked') AND recipient_id IS NOT NULL
+        ORDER BY 3, 4, 8, 2, 5, 6, 7
         ON CONFLICT DO NOTHING
     )
 """

@@ -1,0 +1,60 @@
+"""Decides what a question for a series is, and how it is answered: the same for callers, exports and alerts."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.errors import Invalid
+from services.metrics.metric.rules import Book, Definition, Observed, needs
+from services.metrics.series.numbers import Numbers
+from services.metrics.series.rules import Group, Scope, check_as_of, check_grain, check_span, periods
+from services.metrics.series.store import Basis, Needs, read_grouped, read_numbers
+
+# Each of them reads events; the others share their statements.
+MOST_RAW_TOGETHER = 10
+
+
+@dataclass(frozen=True)
+class Question:
+    """A metric in a scope, and all that has to be counted for it."""
+
+    metric: Definition
+    book: Book
+    scope: Scope
+    needs: Needs
+
+    @classmethod
+    def of(cls, metric: Definition, book: Book, scope: Scope, zone: str, now: datetime) -> "Question":
+        """Invalid where it makes no sense, or would be too much."""
+        check_span(scope.since, scope.until)
+        check_grain(scope.grain, metric.grain)
+        periods(scope.since, scope.until, scope.grain)
+        check_as_of(scope, zone, now)
+        found = frozenset(needs(metric, book))
+        if any(isinstance(each, Observed) for each in found):
+            scope.check_observed()
+        return cls(metric, book, scope, found)
+
+
+async def answer_one(
+    session: AsyncSession, question: Question, basis: Basis, after: tuple[Group] | None, most: int
+) -> tuple[Numbers, list[Group], bool]:
+    """The numbers of a question, the groups that are answered, and whether there are more."""
+    if question.scope.group_by is None:
+        read = await read_numbers(session, {question.scope: question.needs}, basis.zone)
+        return read[question.scope], [None], False
+    return await read_grouped(session, question.scope, question.needs, basis.zone, after, most)
+
+
+async def answer_many(session: AsyncSession, questions: Sequence[Question], basis: Basis) -> dict[Scope, Numbers]:
+    """The numbers of many questions by their scopes, in one go."""
+    needed: dict[Scope, set[object]] = defaultdict(set)
+    for question in questions:
+        needed[question.scope] |= question.needs
+    if sum(scope.raw for scope in needed) > MOST_RAW_TOGETHER:
+        raise Invalid.field("queries", f"more than {MOST_RAW_TOGETHER} with as_of at once", "too_many_raw")
+    wanted: dict[Scope, Needs] = {scope: frozenset(found) for scope, found in needed.items()}  # type: ignore[arg-type]
+    return await read_numbers(session, wanted, basis.zone)
