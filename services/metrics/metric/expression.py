@@ -92,7 +92,9 @@ def _tokens(text: str) -> Iterator[_Token]:
         if found is None or found.lastgroup is None:
             at = place + len(text[place:]) - len(text[place:].lstrip()) + 1
             raise ExpressionError(f"{text[at - 1]!r} begins nothing that is known here", at)
-        yield _Token(found.lastgroup, found[found.lastgroup], found.start(found.lastgroup) + 1)
+        kind = found.lastgroup
+        # A key's place is its bracket.
+        yield _Token(kind, found[kind], found.start(kind) + (0 if kind == "key" else 1))
         place = found.end()
     yield _Token("end", "", len(text) + 1)
 

@@ -12,13 +12,17 @@ from services.metrics.metric.rules import MetricUnit
 from services.metrics.series.rules import Grain
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
 class SeriesMetric(BaseModel):
     """The definition that the numbers follow; `GET /v1/metrics/{key}` has its words."""
 
     key: str = Field(examples=["email.ctr"])
     version: int
     unit: MetricUnit
-    currency: str | None = Field(None, description="Of money.")
+    currency: str | None = Field(None, description="Of money; absent for the rest.", exclude_if=_absent)
 
 
 class SeriesPoint(BaseModel):
@@ -26,7 +30,10 @@ class SeriesPoint(BaseModel):
 
     start: date = Field(description="Its first local day in the span asked for.", examples=["2026-03-01"])
     value: float | int | None = Field(description="Unrounded.", examples=[4.25])
-    money: Money | None = Field(None, description="The value where the metric's unit is money, in whole minor units.")
+    money: Money | None = Field(
+        None, description="The value where the metric's unit is money, in whole minor units; absent for the rest.",
+        exclude_if=_absent,
+    )  # fmt: skip
     numerator: float | int = Field(examples=[17])
     denominator: float | int | None = Field(description="Null where nothing is divided by.", examples=[400])
     completeness: float = Field(

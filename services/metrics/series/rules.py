@@ -109,14 +109,18 @@ def check_grain(grain: Grain, finest: Grain) -> None:
         raise Invalid.field("grain", f"this metric is known by {finest} at the finest", "too_fine")
 
 
-def page_of_groups(found: Iterable[Group], after: tuple[Group] | None, most: int) -> tuple[list[Group], bool]:
-    """Groups in order, the nameless last, from the one after `after` on; and whether there are more."""
-    ordered = sorted(set(found), key=place)
-    rest = [each for each in ordered if after is None or place(each) > place(after[0])]
-    return rest[:most], len(rest) > most
+def page_of_groups(found: Sequence[Group], after: tuple[Group] | None, most: int) -> tuple[list[Group], bool]:
+    """So many of the groups in their order, from the one behind `after` on; and whether there are more."""
+    first = found.index(after[0]) + 1 if after is not None and after[0] in found else 0
+    return list(found[first : first + most]), len(found) > first + most
 
 
-def place(group: Group) -> tuple[bool, str]:
+def ordered(found: Iterable[Group], after: tuple[Group] | None = None) -> list[Group]:
+    """Groups by their names from the one behind `after` on, the nameless last."""
+    return sorted((each for each in found if after is None or _place(each) > _place(after[0])), key=_place)
+
+
+def _place(group: Group) -> tuple[bool, str]:
     return group is None, group or ""
 
 

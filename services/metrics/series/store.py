@@ -15,7 +15,7 @@ from services.metrics.observation.store import heard_of, read_observed
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.raw import page_of_raw_groups, read_raw
 from services.metrics.series.rolled import is_rolled, read_tallies, read_uniques
-from services.metrics.series.rules import Group, Scope, page_of_groups
+from services.metrics.series.rules import Group, Scope, ordered, page_of_groups
 
 Needs = frozenset[Counted | Observed]
 # What is asked for: in each scope, all that its metrics are made of.
@@ -85,12 +85,12 @@ async def read_grouped(
         return numbers, *page_of_groups(scope.named, after, most)
     if not scope.raw:
         numbers = (await read_numbers(session, {scope: needs}, zone))[scope]
-        return numbers, *page_of_groups(numbers.groups, after, most)
+        return numbers, *page_of_groups(ordered(numbers.groups, after), None, most)
     numbers = Numbers()
     await _observed(session, {scope: needs}, {scope: numbers})
     counted = _counted(needs)
     groups = set(await page_of_raw_groups(session, scope, zone, after, most + 1)) if counted else set()
-    page, more = page_of_groups(groups | numbers.groups, after, most)
+    page, more = page_of_groups(ordered(groups | numbers.groups, after), None, most)
     if counted:
         await read_raw(session, scope, zone, counted, numbers, page)
     return numbers, page, more
