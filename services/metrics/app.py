@@ -10,6 +10,8 @@ from services.metrics.events import CONSUMES
 from services.metrics.metric import api as metric
 from services.metrics.observation import api as observation
 from services.metrics.quarantine import api as quarantine
+from services.metrics.rollup import api as rollup
+from services.metrics.rollup.actions import REBUILD
 from services.metrics.series import api as series
 from services.metrics.source import api as source
 
@@ -22,10 +24,11 @@ app = create_service(
     series.router,
     observation.router,
     alert.router,
+    rollup.router,
     metadata=METADATA,
     description="What e-mail platforms tell by webhook, and the numbers that follow from it.",
     consumes=CONSUMES,
-    jobs=(TELL_CHANGES, WATCH),
+    jobs=(TELL_CHANGES, WATCH, REBUILD),
     resources=(source.sealing, event.flushing, series.computing),
     body_limits={"/v1/webhooks/.*": "webhook_limit"},
 )

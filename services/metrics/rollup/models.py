@@ -3,6 +3,9 @@
 Both follow from the events and can be rebuilt from them, so they hold no foreign keys of their own: the events do.
 """
 
+from uuid import UUID
+
+from pydantic import BaseModel, Field
 from sqlalchemy import BigInteger, Column, Date, Index, String, Table, Uuid
 
 from services.metrics.db import METADATA
@@ -36,3 +39,9 @@ impression = Table(
     Index("impression_cell_idx", "workspace_id", "campaign_id", "day", "type", "source_id", "verdict", "recipient_id",
           "message", unique=True, postgresql_nulls_not_distinct=True),
 )  # fmt: skip
+
+
+class Rebuild(BaseModel):
+    """That numbers will be made again; `GET /v1/jobs?id=` shows how far that is."""
+
+    job_id: UUID = Field(description="The job that does it.")
