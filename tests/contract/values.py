@@ -19,8 +19,14 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
     "update_goal": {"target": {"value": 1000}},
     "revise_goal": {"target": {"value": 2000}},
+    "create_metric": {
+        "expression": "100 * opens / clicks", "observed": None, "currency": None, "unit": "percent", "grain": "day",
+    },
+    "create_observation": {"money": None},
+    "correct_observation": {"money": None},
+    "create_alert": {"kind": "above", "grain": "day"},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
-}
+}  # fmt: skip
 
 # Reference -> what it names, where its name doesn't say so and no edge of the graph does.
 NAMES = {"row_id": "campaign"}

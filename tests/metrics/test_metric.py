@@ -37,7 +37,7 @@ async def test_a_metric_of_one_s_own_is_computed_from_what_it_says(
     assert (made["numerator"], made["denominator"], made["additive"]) == ("opens", "clicks", False)
     (point,) = await points("shop.opens-each")
     assert (point["value"], point["numerator"], point["denominator"]) == (3, 3, 1)
-    await define("shop.twice", "200 * [shop.opens-each] / 2 - 5 * 1", "percent")
+    await define("shop.twice", "100 * [shop.opens-each] - 5", "percent")
     assert [each["value"] for each in await points("shop.twice")] == [295]
     assert (await metrics.get("/v1/metrics/shop.twice")).json()["uses"] == ["shop.opens-each@1"]
     people = await define("shop.people", "unique_opens", distinct_key="recipient")

@@ -83,7 +83,7 @@ async def test_a_correction_keeps_what_it_corrects_and_what_was_known_when(
 ) -> None:
     first = await record(metrics)
     times = [clock.now]
-    clock.now += timedelta(days=1)
+    clock.now += timedelta(hours=1)
     correct = {"value": "1100", "reason": "Robots were counted"}
     second = (await metrics.post(f"/v1/observations/{first['id']}/correct", json=correct)).json()
     assert (second["corrects_id"], second["reason"], second["value"]) == (first["id"], correct["reason"], "1100")
@@ -92,7 +92,7 @@ async def test_a_correction_keeps_what_it_corrects_and_what_was_known_when(
     assert (again.status_code, again.json()["code"]) == (409, "corrected")
     assert second["id"] in again.json()["detail"]
     times.append(clock.now)
-    clock.now += timedelta(days=1)
+    clock.now += timedelta(hours=1)
     gone = await metrics.post(f"/v1/observations/{second['id']}/withdraw", json={"reason": "Another shop's"})
     assert (gone.status_code, gone.json()["value"]) == (201, None)
     times.append(clock.now)
