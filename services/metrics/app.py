@@ -7,12 +7,14 @@ from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.db import METADATA
 from services.metrics.event import api as event
 from services.metrics.events import CONSUMES
+from services.metrics.export import api as export
 from services.metrics.metric import api as metric
 from services.metrics.observation import api as observation
 from services.metrics.quarantine import api as quarantine
 from services.metrics.rollup import api as rollup
 from services.metrics.rollup.actions import REBUILD
 from services.metrics.series import api as series
+from services.metrics.series.turns import computing
 from services.metrics.source import api as source
 
 app = create_service(
@@ -24,11 +26,12 @@ app = create_service(
     series.router,
     observation.router,
     alert.router,
+    export.router,
     rollup.router,
     metadata=METADATA,
     description="What e-mail platforms tell by webhook, and the numbers that follow from it.",
     consumes=CONSUMES,
     jobs=(TELL_CHANGES, WATCH, REBUILD),
-    resources=(source.sealing, event.flushing, series.computing),
+    resources=(source.sealing, event.flushing, computing),
     body_limits={"/v1/webhooks/.*": "webhook_limit"},
 )

@@ -22,9 +22,9 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_metric": {
         "expression": "100 * opens / clicks", "observed": None, "currency": None, "unit": "percent", "grain": "day",
     },
-    "create_observation": {"money": None},
-    "correct_observation": {"money": None},
-    "create_alert": {"kind": "above", "grain": "day"},
+    "create_observation": {"money": None, "value": "25"},
+    "correct_observation": {"money": None, "value": "20"},
+    "create_alert": {"kind": "above", "grain": "day", "value": 5},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
 }  # fmt: skip
 

@@ -26,7 +26,7 @@ from chassis.inbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.rollup.store import rebuild, seize_numbers
-from services.metrics.series import api as series_api
+from services.metrics.series import turns
 from services.metrics.series.rules import Grain, Period, Scope, completeness, distinct, periods, stretches
 from tests.conftest import Connect, Deliver, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
@@ -393,10 +393,10 @@ def impressions_read(plan: dict[str, Any]) -> float:
 async def test_series_wait_for_their_turn_without_a_connection(
     metrics: httpx.AsyncClient, metrics_app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = metrics_app.state.series_turns
+    taken = metrics_app.state.series_turns
     asked = {"queries": [{"metric": "email.ctr", **YEAR, "grain": "total"}]}
-    for _ in range(series_api.MOST_AT_ONCE):
-        await asyncio.wait_for(turns.acquire(), 1)
+    for _ in range(turns.MOST_AT_ONCE):
+        await asyncio.wait_for(taken.acquire(), 1)
     try:
         # More of them than there are connections.
         waiting = [asyncio.create_task(metrics.post("/v1/series/query", json=asked)) for _ in range(12)]
@@ -404,16 +404,16 @@ async def test_series_wait_for_their_turn_without_a_connection(
         assert (await asyncio.wait_for(metrics.get("/v1/sources"), 2)).status_code == 200
         assert metrics_app.state.database.engine.pool.checkedout() == 0
         assert not any(each.done() for each in waiting)
-        monkeypatch.setattr(series_api, "WAIT_SECONDS", 0.05)
+        monkeypatch.setattr(turns, "WAIT_SECONDS", 0.05)
         for refused in (
             await metrics.post("/v1/series/query", json=asked),
             await metrics.get("/v1/metrics/email.ctr/series", params={**YEAR, "grain": "total"}),
         ):
             assert (refused.status_code, refused.json()["code"]) == (503, "busy")
-            assert refused.headers["retry-after"] == str(series_api.RETRY_SECONDS)
+            assert refused.headers["retry-after"] == str(turns.RETRY_SECONDS)
     finally:
-        for _ in range(series_api.MOST_AT_ONCE):
-            turns.release()
+        for _ in range(turns.MOST_AT_ONCE):
+            taken.release()
     assert {(await each).status_code for each in waiting} == {200}
 
 

@@ -15,11 +15,11 @@ from chassis.outbox import record
 from services.metrics.alert import store
 from services.metrics.alert.models import Alert, AnomalyFound, ThresholdCrossed
 from services.metrics.alert.rules import AlertKind, Found, Point, Watch, judge, span_of
-from services.metrics.metric.rules import MetricUnit, evaluate
+from services.metrics.metric.rules import MetricUnit
 from services.metrics.metric.store import definitions
-from services.metrics.series.actions import Question, answer_many
-from services.metrics.series.numbers import Numbers, number
-from services.metrics.series.rules import Scope, completeness, periods
+from services.metrics.series.actions import Question, answer_many, points_of
+from services.metrics.series.numbers import Numbers
+from services.metrics.series.rules import Scope, periods
 from services.metrics.series.store import Basis, read_basis
 
 log = logging.getLogger("mops.alerts")
@@ -78,17 +78,11 @@ def _watch(alert: Alert, question: Question) -> Watch:
 
 
 def _points(question: Question, numbers: Numbers, basis: Basis) -> list[Point]:
-    scope, watermark = question.scope, basis.watermark(question.scope, question.needs)
-    found = []
-    for span in periods(scope.since, scope.until, scope.grain):
-        value = evaluate(
-            question.metric, question.book, lambda what, at=span.start: numbers.count(None, at, what),  # type: ignore[misc]
-            lambda what, at=span.start: numbers.observe(None, at, what),  # type: ignore[misc]
-        ).value  # fmt: skip
-        plain = number(value)
-        known = completeness(span, basis.zone, watermark)
-        found.append(Point(span.start, None if plain is None else float(plain), known))
-    return found
+    spans = periods(question.scope.since, question.scope.until, question.scope.grain)
+    return [
+        Point(each.start, None if each.value is None else float(each.value), each.completeness)
+        for each in points_of(question, numbers, None, spans, basis)
+    ]
 
 
 async def _tell(session: AsyncSession, alert: Alert, question: Question, found: Found, now: datetime) -> int:

@@ -53,8 +53,12 @@ class AlertCreate(Input):
     value: float | None = Field(
         None, ge=-1e15, le=1e15, description="The line, of above and below.", schema_extra={"examples": [5]}
     )
-    sensitivity: float = Field(3.5, ge=1, le=20, description="How many deviations make an anomaly.")
-    weeks: int = Field(8, ge=4, le=26, description="How many weeks before an anomaly is held against.")
+    sensitivity: float = Field(
+        3.5, ge=1, le=20, description="How many deviations make an anomaly.", schema_extra={"examples": [3.5]}
+    )
+    weeks: int = Field(
+        8, ge=4, le=26, description="How many weeks before an anomaly is held against.", schema_extra={"examples": [8]}
+    )
     grain: Grain = Field(Grain.DAY, description="Of which periods; of anomalies days.")
 
     @model_validator(mode="after")

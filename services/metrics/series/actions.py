@@ -4,13 +4,24 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import Invalid
-from services.metrics.metric.rules import Book, Definition, Observed, needs
-from services.metrics.series.numbers import Numbers
-from services.metrics.series.rules import Group, Scope, check_as_of, check_grain, check_span, periods
+from services.metrics.metric.rules import Book, Definition, MetricUnit, Observed, evaluate, needs
+from services.metrics.series.models import SeriesPoint
+from services.metrics.series.numbers import Numbers, money, number
+from services.metrics.series.rules import (
+    Group,
+    Period,
+    Scope,
+    check_as_of,
+    check_grain,
+    check_span,
+    completeness,
+    periods,
+)
 from services.metrics.series.store import Basis, Needs, read_grouped, read_numbers
 
 # Each of them reads events; the others share their statements.
@@ -58,3 +69,29 @@ async def answer_many(session: AsyncSession, questions: Sequence[Question], basi
         raise Invalid.field("queries", f"more than {MOST_RAW_TOGETHER} with as_of at once", "too_many_raw")
     wanted: dict[Scope, Needs] = {scope: frozenset(found) for scope, found in needed.items()}  # type: ignore[arg-type]
     return await read_numbers(session, wanted, basis.zone)
+
+
+def points_of(
+    question: Question, numbers: Numbers, group: Group, spans: Sequence[Period], basis: Basis
+) -> list[SeriesPoint]:
+    """A group's points."""
+    metric, watermark = question.metric, basis.watermark(question.scope, question.needs)
+    points = []
+    for span in spans:
+        found = evaluate(
+            metric,
+            question.book,
+            partial(numbers.count, group, span.start),
+            partial(numbers.observe, group, span.start),
+        )
+        points.append(
+            SeriesPoint(
+                start=span.start,
+                value=number(found.value, whole=metric.unit is MetricUnit.COUNT),
+                money=money(found.value, metric.currency) if metric.currency else None,
+                numerator=number(found.numerator) or 0,
+                denominator=None if found.denominator is None else number(found.denominator) or 0,
+                completeness=completeness(span, basis.zone, watermark),
+            )
+        )
+    return points

@@ -1,22 +1,18 @@
 """Decides what numbers callers can ask for."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, Depends
 
 from chassis.db import Now, Session, zone_of
-from chassis.errors import Invalid, NotFound, Unavailable
+from chassis.errors import Invalid, NotFound
 from chassis.identity import scope
 from chassis.listing import Cursor, Limit
 from chassis.paging import MOST, decode_cursor, encode_cursor
-from services.metrics.metric.rules import Definition, MetricUnit, evaluate
+from services.metrics.metric.rules import Definition
 from services.metrics.metric.store import Definitions, definitions
-from services.metrics.series.actions import Question, answer_many, answer_one
+from services.metrics.series.actions import Question, answer_many, answer_one, points_of
 from services.metrics.series.asking import Asking, asking
 from services.metrics.series.models import (
     QueriedSeries,
@@ -25,69 +21,14 @@ from services.metrics.series.models import (
     SeriesAnswers,
     SeriesAsked,
     SeriesMetric,
-    SeriesPoint,
     SeriesProblem,
     SeriesQuery,
 )
-from services.metrics.series.numbers import Numbers, money, number
-from services.metrics.series.rules import MOST_POINTS_TOGETHER, Group, GroupBy, Period, Scope, completeness, periods
-from services.metrics.series.store import Basis, read_basis
+from services.metrics.series.rules import MOST_POINTS_TOGETHER, Group, GroupBy, Scope, periods
+from services.metrics.series.store import read_basis
+from services.metrics.series.turns import TURN
 
 router = APIRouter(tags=["series"])
-
-# Series take the database seconds where all else takes milliseconds: so few at a time leave it connections.
-MOST_AT_ONCE = 2
-WAIT_SECONDS = 5.0
-RETRY_SECONDS = 5
-
-
-@asynccontextmanager
-async def computing(app: FastAPI) -> AsyncIterator[None]:
-    """Opens the turns that requests for series take."""
-    app.state.series_turns = asyncio.Semaphore(MOST_AT_ONCE)
-    yield
-
-
-async def _turn(request: Request) -> AsyncIterator[None]:
-    turns: asyncio.Semaphore = request.app.state.series_turns
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await turns.acquire()
-    except TimeoutError:
-        raise Unavailable("too many series are asked for now", code="busy", retry_after=RETRY_SECONDS) from None
-    try:
-        yield
-    finally:
-        turns.release()
-
-
-# Among the route's dependencies, which come before its parameters: who waits for a turn holds no connection yet, and
-# gives the connection back before the turn. "function" ends it before the answer leaves, however slowly that is read.
-TURN = Depends(_turn, scope="function")
-
-
-def _points(question: Question, numbers: Numbers, group: Group, spans: list[Period], basis: Basis) -> list[SeriesPoint]:
-    metric, watermark = question.metric, basis.watermark(question.scope, question.needs)
-    points = []
-    for span in spans:
-        found = evaluate(
-            metric,
-            question.book,
-            partial(numbers.count, group, span.start),
-            partial(numbers.observe, group, span.start),
-        )
-        value = number(found.value, whole=metric.unit is MetricUnit.COUNT)
-        points.append(
-            SeriesPoint(
-                start=span.start,
-                value=value,
-                money=money(found.value, metric.currency) if metric.currency else None,
-                numerator=number(found.numerator) or 0,
-                denominator=None if found.denominator is None else number(found.denominator) or 0,
-                completeness=completeness(span, basis.zone, watermark),
-            )
-        )
-    return points
 
 
 def _together(points: int) -> None:
@@ -130,7 +71,7 @@ async def get_series(
         series=[
             Series(
                 group={asked.group_by.value: group} if asked.group_by else {},
-                points=_points(question, numbers, group, spans, basis),
+                points=points_of(question, numbers, group, spans, basis),
             )
             for group in groups
         ],
@@ -168,7 +109,7 @@ async def query_series(query: SeriesQuery, session: Session, now: Now) -> Series
                 timezone=basis.zone,
                 watermark=basis.watermark(found.scope, found.needs),
                 as_of=found.scope.as_of,
-                points=_points(found, numbers[found.scope], None, periods(each.since, each.until, each.grain), basis),
+                points=points_of(found, numbers[found.scope], None, periods(each.since, each.until, each.grain), basis),
             )
             if isinstance(found, Question)
             else QueriedSeries(grain=each.grain, timezone=basis.zone, problem=found)
