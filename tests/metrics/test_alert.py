@@ -153,7 +153,7 @@ async def test_alerts_are_looked_at_when_numbers_change_or_an_hour_has_passed(
 ) -> None:
     async def waiting() -> bool:
         async with metrics_app.state.database.tenant(workspace.id) as session:
-            return bool(await session.scalar(text("SELECT changed_at >= looked_at FROM watch")))
+            return bool(await session.scalar(text("SELECT changes > seen FROM watch")))
 
     await metrics.post("/v1/alerts", json=BOUNCES)
     assert await waiting()

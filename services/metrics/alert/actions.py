@@ -46,6 +46,7 @@ WATCH = Job("look_at_alerts", timedelta(seconds=30), look_at_alerts, after_event
 
 async def look(session: AsyncSession, now: datetime) -> int:
     """Looks at all alerts of a workspace over its numbers as they are; how many points were told."""
+    changes = await store.changes_of(session)
     alerts = await store.active_alerts(session)
     known = await definitions(session, {(alert.metric, None) for alert in alerts})
     basis = await read_basis(session)
@@ -66,7 +67,7 @@ async def look(session: AsyncSession, now: datetime) -> int:
         points = _points(question, numbers[question.scope], basis)
         for found in judge(_watch(alert, question), points, alert.since):
             told += await _tell(session, alert, question, found, now)
-    await store.note_look(session, now)
+    await store.note_look(session, changes, now)
     return told
 
 

@@ -59,17 +59,17 @@ async def create_alert(create: AlertCreate, session: Session, now: Now) -> Alert
         }
     )  # fmt: skip
     await add_row(session, alert)
-    await store.watch(session, now)
+    await store.watch(session)
     return AlertRead.of(alert)
 
 
 @router.patch("/v1/alerts/{id}", dependencies=[scope("metrics:write")])
-async def update_alert(id: UUID, patch: AlertPatch, if_match: IfMatch, session: Session, now: Now) -> AlertRead:
+async def update_alert(id: UUID, patch: AlertPatch, if_match: IfMatch, session: Session) -> AlertRead:
     """Changes what is sent and leaves the rest. What was told isn't told again."""
     alert = await held(session, Alert, id, if_match)
     alert.sqlmodel_update(edited(AlertCreate, AlertRead.of(alert), patch).model_dump())
     await session.flush()
-    await store.watch(session, now)
+    await store.watch(session)
     return AlertRead.of(alert)
 
 
@@ -83,12 +83,12 @@ async def pause_alert(id: UUID, if_match: IfMatch, session: Session) -> AlertRea
 
 
 @router.post("/v1/alerts/{id}/resume", dependencies=[scope("metrics:write")])
-async def resume_alert(id: UUID, if_match: IfMatch, session: Session, now: Now) -> AlertRead:
+async def resume_alert(id: UUID, if_match: IfMatch, session: Session) -> AlertRead:
     """Looks again."""
     alert = await held(session, Alert, id, if_match)
     alert.state = AlertState.ACTIVE
     await session.flush()
-    await store.watch(session, now)
+    await store.watch(session)
     return AlertRead.of(alert)
 
 

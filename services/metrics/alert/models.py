@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field as Described
 from pydantic import StringConstraints, model_validator
-from sqlalchemy import ARRAY, Column, DateTime, ForeignKeyConstraint, Index, UniqueConstraint, Uuid
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, ForeignKeyConstraint, Index, UniqueConstraint, Uuid
 from sqlalchemy import Table as TableOf
 from sqlmodel import Field
 
@@ -119,11 +119,12 @@ class Finding(Table, table=True):
     note: str | None = None
 
 
-# Whose numbers changed after its alerts were looked at: a row for each workspace that has ever had any.
+# How often numbers changed, and how often they had when alerts were looked at: of workspaces that ever had any.
 watch = TableOf(
     "watch", METADATA,
     Column("workspace_id", Uuid, primary_key=True),
-    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Column("changes", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
     Column("looked_at", DateTime(timezone=True), nullable=False),
 )  # fmt: skip
 

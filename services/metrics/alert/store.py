@@ -49,14 +49,12 @@ async def drop_alert(session: AsyncSession, alert: Alert) -> None:
     await session.flush()
 
 
-async def watch(session: AsyncSession, now: datetime) -> None:
+async def watch(session: AsyncSession) -> None:
     """Has the workspace's alerts looked at soon."""
     await session.execute(
-        text("""INSERT INTO watch (workspace_id, changed_at, looked_at)
-                VALUES (:workspace, :now, '-infinity')
-                ON CONFLICT (workspace_id)
-                DO UPDATE SET changed_at = greatest(watch.changed_at, excluded.changed_at)"""),
-        {"workspace": workspace_of(session), "now": now},
+        text("""INSERT INTO watch (workspace_id, changes, seen, looked_at) VALUES (:workspace, 1, 0, '-infinity')
+                ON CONFLICT (workspace_id) DO UPDATE SET changes = watch.changes + 1"""),
+        {"workspace": workspace_of(session)},
     )
 
 
@@ -64,14 +62,20 @@ async def stale_watches(session: AsyncSession, before: datetime) -> Sequence[UUI
     """Workspaces whose numbers changed since their alerts were looked at, and those that weren't since `before`
     (worker transaction)."""
     rows = await session.execute(
-        text("SELECT workspace_id FROM watch WHERE changed_at >= looked_at OR looked_at < :before"), {"before": before}
+        text("SELECT workspace_id FROM watch WHERE changes > seen OR looked_at < :before"), {"before": before}
     )
     return rows.scalars().all()
 
 
-async def note_look(session: AsyncSession, now: datetime) -> None:
-    """Alerts have seen all that changed before `now`. Last in its transaction: writers of numbers wait for this row."""
+async def changes_of(session: AsyncSession) -> int:
+    """How often the workspace's numbers have changed. Read it before them: what commits later is seen by the next
+    look, whatever any clock says."""
+    return int(await session.scalar(text("SELECT changes FROM watch")) or 0)
+
+
+async def note_look(session: AsyncSession, seen: int, now: datetime) -> None:
+    """Alerts have seen so many changes. Last in its transaction: writers of numbers wait for this row."""
     await session.execute(
-        text("UPDATE watch SET looked_at = :now WHERE workspace_id = :workspace"),
-        {"workspace": workspace_of(session), "now": now},
+        text("UPDATE watch SET seen = :seen, looked_at = :now WHERE workspace_id = :workspace"),
+        {"workspace": workspace_of(session), "seen": seen, "now": now},
     )

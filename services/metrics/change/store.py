@@ -59,8 +59,8 @@ async def tell_change(session: AsyncSession, now: datetime) -> None:
         await record(session, event, workspace_of(session), now)
         # Only where there is anybody to look.
         await session.execute(
-            text("UPDATE watch SET changed_at = greatest(changed_at, :now) WHERE workspace_id = :workspace"),
-            {"workspace": workspace_of(session), "now": now},
+            text("UPDATE watch SET changes = changes + 1 WHERE workspace_id = :workspace"),
+            {"workspace": workspace_of(session)},
         )
 
 

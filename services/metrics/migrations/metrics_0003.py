@@ -178,7 +178,8 @@ def _alerts() -> None:
     op.create_table(
         "watch",
         sa.Column("workspace_id", sa.Uuid, primary_key=True),
-        sa.Column("changed_at", INSTANT, nullable=False),
+        sa.Column("changes", sa.BigInteger, nullable=False),
+        sa.Column("seen", sa.BigInteger, nullable=False),
         sa.Column("looked_at", INSTANT, nullable=False),
     )
 

@@ -9,9 +9,10 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import Invalid
-from services.metrics.metric.rules import Book, Definition, MetricUnit, Observed, evaluate, needs
+from services.metrics.metric.rules import Book, Counted, Definition, MetricUnit, Observed, evaluate, needs
 from services.metrics.series.models import SeriesPoint
 from services.metrics.series.numbers import Numbers, money, number
+from services.metrics.series.rolled import is_rolled
 from services.metrics.series.rules import (
     Group,
     Period,
@@ -43,11 +44,17 @@ class Question:
         check_span(scope.since, scope.until)
         check_grain(scope.grain, metric.grain)
         periods(scope.since, scope.until, scope.grain)
-        check_as_of(scope, zone, now)
-        found = frozenset(needs(metric, book))
-        if any(isinstance(each, Observed) for each in found):
+        question = cls(metric, book, scope, frozenset(needs(metric, book)))
+        check_as_of(scope, zone, now, raw=question.raw)
+        if any(isinstance(each, Observed) for each in question.needs):
             scope.check_observed()
-        return cls(metric, book, scope, found)
+        return question
+
+    @property
+    def raw(self) -> bool:
+        """Whether events have to be counted for it."""
+        counted = [each for each in self.needs if isinstance(each, Counted)]
+        return bool(counted) and (self.scope.raw or not all(map(is_rolled, counted)))
 
 
 async def answer_one(
@@ -60,13 +67,17 @@ async def answer_one(
     return await read_grouped(session, question.scope, question.needs, basis.zone, after, most)
 
 
-async def answer_many(session: AsyncSession, questions: Sequence[Question], basis: Basis) -> dict[Scope, Numbers]:
-    """The numbers of many questions by their scopes, in one go."""
+async def answer_many(
+    session: AsyncSession, questions: Sequence[Question], basis: Basis, most_raw: int | None = None
+) -> dict[Scope, Numbers]:
+    """The numbers of many questions by their scopes, in one go; Invalid where events have to be counted for more than
+    `most_raw` of them."""
     needed: dict[Scope, set[object]] = defaultdict(set)
     for question in questions:
         needed[question.scope] |= question.needs
-    if sum(scope.raw for scope in needed) > MOST_RAW_TOGETHER:
-        raise Invalid.field("queries", f"more than {MOST_RAW_TOGETHER} with as_of at once", "too_many_raw")
+    if most_raw is not None and sum(question.raw for question in questions) > most_raw:
+        words = f"more than {most_raw} at once that are counted from events, such as those with as_of"
+        raise Invalid.field("queries", words, "too_many_raw")
     wanted: dict[Scope, Needs] = {scope: frozenset(found) for scope, found in needed.items()}  # type: ignore[arg-type]
     return await read_numbers(session, wanted, basis.zone)
 

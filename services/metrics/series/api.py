@@ -12,7 +12,7 @@ from chassis.listing import Cursor, Limit
 from chassis.paging import MOST, decode_cursor, encode_cursor
 from services.metrics.metric.rules import Definition
 from services.metrics.metric.store import Definitions, definitions
-from services.metrics.series.actions import Question, answer_many, answer_one, points_of
+from services.metrics.series.actions import MOST_RAW_TOGETHER, Question, answer_many, answer_one, points_of
 from services.metrics.series.asking import Asking, asking
 from services.metrics.series.models import (
     QueriedSeries,
@@ -91,7 +91,8 @@ async def query_series(query: SeriesQuery, session: Session, now: Now) -> Series
 
     Changes nothing. An unknown metric (`not_found`), a span that is none (`invalid_span`) or too long for its grain
     (`too_many_points`) costs its own series alone, which then has a `problem`. It takes a fixed number of database
-    statements, so ask for many rather than often; but for those with `as_of`, of which ten at once are the most.
+    statements, so ask for many rather than often; but for those that are counted from events (`as_of`, unique
+    deliveries), of which ten at once are the most.
     503 `busy` with Retry-After while too many others ask.
     """
     known = await definitions(session, {(each.metric, each.version) for each in query.queries})
@@ -100,7 +101,7 @@ async def query_series(query: SeriesQuery, session: Session, now: Now) -> Series
     sound = [each for each in asked if isinstance(each, Question)]
     _together(sum(len(periods(each.scope.since, each.scope.until, each.scope.grain)) for each in sound))
     basis = await read_basis(session, [each for question in sound for each in question.needs])
-    numbers = await answer_many(session, sound, basis)
+    numbers = await answer_many(session, sound, basis, MOST_RAW_TOGETHER)
     return SeriesAnswers(
         series=[
             QueriedSeries(

@@ -92,12 +92,12 @@ class Scope:
                 raise Invalid.field(field, "observations have a campaign and a day, and nothing else", "not_observed")
 
 
-def check_as_of(scope: Scope, zone: str, now: datetime) -> None:
-    """Invalid where what would have to be counted again may be gone, or hasn't happened yet."""
+def check_as_of(scope: Scope, zone: str, now: datetime, *, raw: bool) -> None:
+    """Invalid where what would have to be counted again (`raw`) may be gone, or hasn't happened yet."""
     if scope.as_of and scope.as_of > now:
         raise Invalid.field("as_of", "is in the future", "in_the_future")
     horizon = now.astimezone(ZoneInfo(zone)).date() - timedelta(days=RAW_DAYS)
-    if scope.raw and scope.since < horizon:
+    if raw and scope.since < horizon:
         field = "as_of" if scope.as_of else "from"
         words = f"events are kept for {RAW_DAYS} days; this is counted from them, so ask from {horizon} on"
         raise Invalid.field(field, words, "beyond_retention")

@@ -62,7 +62,12 @@ async def read_numbers(session: AsyncSession, questions: Questions, zone: str) -
     read = {scope: Numbers() for scope in questions}
     counted = {scope: _counted(needs) for scope, needs in questions.items()}
     rolled = {scope: [each for each in needs if is_rolled(each)] for scope, needs in counted.items() if not scope.raw}
-    tallies = {scope: read[scope] for scope, needs in rolled.items() if any(each.distinct is None for each in needs)}
+    # Of groups, those without anything unique are told, too.
+    tallies = {
+        scope: read[scope]
+        for scope, needs in rolled.items()
+        if needs and (scope.group_by or any(each.distinct is None for each in needs))
+    }
     if tallies:
         await read_tallies(session, tallies)
     uniques = [(scope, each) for scope, needs in rolled.items() for each in needs if each.distinct is not None]
