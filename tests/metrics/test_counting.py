@@ -128,7 +128,7 @@ async def test_every_dimension_splits_the_same_events(
             found: dict[object, int] = {}
             cursor: str | None = None
             while cursor is not None or not found:
-                asked = {**YEAR, "from": "2025-01-01", "grain": "total", "group_by": dimension, "limit": 2}
+                asked: Told = {**YEAR, "from": "2025-01-01", "grain": "total", "group_by": dimension, "limit": 2}
                 answer = (await metrics.get(
                     f"/v1/metrics/{key}/series", params=asked | ({"cursor": cursor} if cursor else {})
                 )).json()  # fmt: skip

@@ -38,6 +38,7 @@ from services.metrics.metric.rules import (
     MetricUnit,
     NullPolicy,
     Observations,
+    Value,
     Verdicts,
     adds_up,
     evaluate,
@@ -269,7 +270,7 @@ def test_of_what_nobody_does_all_counts_in_every_flavour() -> None:
     found = {"clicked": Verdicts(3, 2, 1), "delivered": Verdicts(0, 0, 50)}
     rate = own("shop.rate", "100 * clicks / deliveries", MetricUnit.PERCENT, bots=BotPolicy.ONLY)
     value = evaluate(rate, {}, lambda what: found[next(iter(what.types))], lambda _: None)
-    assert (value.value, value.numerator, value.denominator) == (4, 2, 50)
+    assert value == Value(Fraction(4), Fraction(2), Fraction(50))
 
 
 def test_what_is_not_known_is_null_or_zero_as_the_definition_says() -> None:
@@ -282,7 +283,7 @@ def test_what_is_not_known_is_null_or_zero_as_the_definition_says() -> None:
         seen = own("shop.seen", None, observed=Combining.SUM, nulls=nulls)
         assert evaluate(seen, {}, nothing, lambda _: None).value == expected
     mean = evaluate(SCORE, {}, nothing, lambda _: Observations(Fraction(7), 2))
-    assert (mean.value, mean.numerator, mean.denominator) == (Fraction(7, 2), 7, 2)
+    assert mean == Value(Fraction(7, 2), Fraction(7), Fraction(2))
 
 
 def test_a_definition_keeps_to_the_versions_it_was_saved_with() -> None:

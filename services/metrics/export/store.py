@@ -57,7 +57,7 @@ async def events_after(
             "people": wanted.people,
         },
     )  # fmt: skip
-    found = []
+    found: list[Sequence[Any]] = []
     last: Position | None = None
     for at, event_id, source_id, campaign_id, kind, address, message, url, received, verdict, reasons in rows:
         campaign = None if campaign_id is None else str(campaign_id)
