@@ -23,6 +23,9 @@ async def note_change(session: AsyncSession, changed: Change | None, now: dateti
         return
     await session.execute(
         text("""
+            WITH seen_by_alerts AS (
+                UPDATE watch SET changes = changes + 1 WHERE workspace_id = :workspace
+            )
             INSERT INTO change (workspace_id, campaign_ids, unmapped, since, until)
             VALUES (:workspace, cast(:campaigns AS uuid[]), :unmapped, :since, :until)
             ON CONFLICT (workspace_id) DO UPDATE SET
@@ -57,11 +60,6 @@ async def tell_change(session: AsyncSession, now: datetime) -> None:
             campaign_ids=sorted(row.campaign_ids), unmapped=row.unmapped, since=row.since, until=row.until
         )
         await record(session, event, workspace_of(session), now)
-        # Only where there is anybody to look.
-        await session.execute(
-            text("UPDATE watch SET changes = changes + 1 WHERE workspace_id = :workspace"),
-            {"workspace": workspace_of(session)},
-        )
 
 
 async def untold_workspaces(session: AsyncSession) -> Sequence[UUID]:
