@@ -22,9 +22,9 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_metric": {
         "expression": "100 * opens / clicks", "observed": None, "currency": None, "unit": "percent", "grain": "day",
     },
-    "create_observation": {"money": None, "value": "25"},
+    "create_observation": {"money": None, "value": "25", "day": "2026-06-15"},
     "correct_observation": {"money": None, "value": "20"},
-    "create_alert": {"kind": "above", "grain": "day", "value": 5},
+    "create_alert": {"metric": "web.visits", "kind": "above", "grain": "day", "value": 5},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from chassis.fields import new_id
 from chassis.testing import Clock
 from services.metrics.alert.actions import WATCH, look_at_alerts
 from services.metrics.alert.rules import AlertKind, Point, Watch, anomaly, judge, span_of
@@ -169,7 +170,8 @@ async def test_alerts_are_looked_at_when_numbers_change_or_an_hour_has_passed(
     ("wrong", "field"),
     [
         ({"metric": "email.nothing"}, "metric"), ({"value": None}, "body"), ({"kind": "anomaly"}, "body"),
-        ({"grain": "total"}, "body"), ({"sensitivity": 0}, "sensitivity"), ({"value": "NaN"}, "value"),
+        ({"grain": "total"}, "body"), ({"campaign_ids": [f"{new_id()}"]}, "campaign_ids"),
+        ({"sensitivity": 0}, "sensitivity"), ({"value": "NaN"}, "value"),
     ],
 )  # fmt: skip
 async def test_an_alert_that_makes_no_sense_is_refused(

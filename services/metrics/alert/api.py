@@ -26,6 +26,7 @@ from services.metrics.alert.models import (
 from services.metrics.alert.rules import AlertState
 from services.metrics.metric.rules import Definition
 from services.metrics.metric.store import definitions
+from services.metrics.observation.store import campaigns_by_id_or_slug
 from services.metrics.series.rules import check_grain
 
 router = APIRouter(route_class=IdempotentRoute, tags=["alerts"])
@@ -44,11 +45,20 @@ async def _metric(session: Session, key: str) -> Definition:
     return metric
 
 
+async def _check_campaigns(session: Session, campaign_ids: list[UUID]) -> None:
+    """Invalid for campaigns that aren't known here: what is watched of them could never be found."""
+    named = {str(each) for each in campaign_ids}
+    unknown = sorted(named - (await campaigns_by_id_or_slug(session, named)).keys()) if named else []
+    if unknown:
+        raise Invalid.field("campaign_ids", f"no campaign {unknown[0]}", "unknown")
+
+
 @router.post("/v1/alerts", status_code=201, dependencies=[scope("metrics:write")])
 async def create_alert(create: AlertCreate, session: Session, now: Now) -> AlertRead:
     """Watches a metric from now on. A period is judged when all of it is known, and at once where a count is above the
     line; each is told once, as `metrics.threshold.crossed` or `metrics.anomaly.found`."""
     check_grain(create.grain, (await _metric(session, create.metric)).grain)
+    await _check_campaigns(session, create.campaign_ids)
     if await store.count_alerts(session) >= MOST_ALERTS:
         raise Conflict(f"{MOST_ALERTS} alerts are the most", code="too_many")
     since = now.astimezone(ZoneInfo(await zone_of(session))).date()
@@ -67,7 +77,9 @@ async def create_alert(create: AlertCreate, session: Session, now: Now) -> Alert
 async def update_alert(id: UUID, patch: AlertPatch, if_match: IfMatch, session: Session) -> AlertRead:
     """Changes what is sent and leaves the rest. What was told isn't told again."""
     alert = await held(session, Alert, id, if_match)
-    alert.sqlmodel_update(edited(AlertCreate, AlertRead.of(alert), patch).model_dump())
+    wanted = edited(AlertCreate, AlertRead.of(alert), patch)
+    await _check_campaigns(session, wanted.campaign_ids)
+    alert.sqlmodel_update(wanted.model_dump())
     await session.flush()
     await store.watch(session)
     return AlertRead.of(alert)
