@@ -73,8 +73,8 @@ async def look(session: AsyncSession, now: datetime) -> int:
 
 def _watch(alert: Alert, question: Question) -> Watch:
     counts = question.metric.unit is MetricUnit.COUNT
-    # Something observed may be corrected downwards, or be negative.
-    grows = counts and not question.metric.observed and "-" not in (question.metric.expression or "-")
+    # A difference falls while it lasts.
+    grows = counts and "-" not in (question.metric.expression or "")
     return Watch(alert.kind, alert.value, alert.sensitivity, alert.weeks, grows, counts)
 
 
