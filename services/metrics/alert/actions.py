@@ -73,8 +73,8 @@ async def look(session: AsyncSession, now: datetime) -> int:
 
 def _watch(alert: Alert, question: Question) -> Watch:
     counts = question.metric.unit is MetricUnit.COUNT
-    # A difference falls while it lasts.
-    grows = counts and "-" not in (question.metric.expression or "")
+    # A difference or a quotient may fall while it lasts.
+    grows = counts and not set("-/") & set(question.metric.expression or "")
     return Watch(alert.kind, alert.value, alert.sensitivity, alert.weeks, grows, counts)
 
 
