@@ -1,7 +1,5 @@
 """Decides who reads what was done, and how: page by page, or all of it as CSV."""
 
-import csv
-import io
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -19,6 +17,7 @@ from chassis.fields import Readable, UtcDatetime, rfc3339
 from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.listing import Cursor, Fields, Limit, fields_of
 from chassis.paging import MOST, Ids, Page, decode_cursor, encode_cursor
+from chassis.spreadsheet import csv_lines
 
 EXPORT_BATCH = 1000
 HEADINGS = ("at", "actor", "operation", "request_id", "action", "kind", "row_id", "field", "old", "new")
@@ -115,13 +114,13 @@ def _entry(row: Any, fields: Fields) -> AuditEntryRead:
 
 async def _lines(database: Database, who: Principal, found: Select[Any]) -> AsyncIterator[str]:
     """Batch by batch, each in a transaction of its own: a slow reader holds none open."""
-    yield _csv([HEADINGS])
+    yield csv_lines([HEADINGS])
     last: UUID | None = None
     while True:
         async with database.caller(who) as session:
             statement = found.where(AUDIT.c.id > last) if last else found
             rows = (await session.execute(statement.limit(EXPORT_BATCH))).all()
-        yield _csv([line for row in rows for line in _fields(row)])
+        yield csv_lines([line for row in rows for line in _fields(row)])
         if len(rows) < EXPORT_BATCH:
             return
         last = rows[-1].id
@@ -135,13 +134,3 @@ def _fields(row: Any) -> Iterator[Sequence[str]]:
 
 def _cell(value: Any) -> str:
     return "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _csv(lines: Sequence[Sequence[str]]) -> str:
-    written = io.StringIO()
-    csv.writer(written).writerows([[_harmless(cell) for cell in line] for line in lines])
-    return written.getvalue()
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

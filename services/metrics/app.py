@@ -1,13 +1,20 @@
 """Decides which slices make up the metrics service."""
 
 from chassis.service import create_service
+from services.metrics.alert import api as alert
+from services.metrics.alert.actions import WATCH
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.db import METADATA
 from services.metrics.event import api as event
 from services.metrics.events import CONSUMES
+from services.metrics.export import api as export
 from services.metrics.metric import api as metric
+from services.metrics.observation import api as observation
 from services.metrics.quarantine import api as quarantine
+from services.metrics.rollup import api as rollup
+from services.metrics.rollup.actions import REBUILD
 from services.metrics.series import api as series
+from services.metrics.series.turns import computing
 from services.metrics.source import api as source
 from services.metrics.source.actions import FORGET, knowing_sources
 from services.metrics.webhook import api as webhook
@@ -20,10 +27,14 @@ app = create_service(
     quarantine.router,
     metric.router,
     series.router,
+    observation.router,
+    alert.router,
+    export.router,
+    rollup.router,
     metadata=METADATA,
     description="What e-mail platforms tell by webhook, and the numbers that follow from it.",
     consumes=CONSUMES,
-    jobs=(TELL_CHANGES, FORGET),
-    resources=(knowing_sources, event.flushing, series.computing),
+    jobs=(TELL_CHANGES, FORGET, WATCH, REBUILD),
+    resources=(knowing_sources, event.flushing, computing),
     body_limits={"/v1/webhooks/.*": "webhook_limit"},
 )

@@ -2,9 +2,10 @@
 
 import base64
 import hashlib
+import heapq
 import hmac
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -135,7 +136,58 @@ class Send:
 
 
 def acts(anchor: date, campaigns: Campaigns, size: float) -> Iterator[Act]:
-    """The team's accounts, and all that they posted until the morning of `anchor`. `size` 1 is 210,000 events."""
+    """What the team's accounts posted, and what it defined, observed and watched, until the morning of `anchor`."""
+    return heapq.merge(_mail(anchor, campaigns, size), _figures(anchor), key=lambda act: act.at)
+
+
+def _figures(anchor: date) -> Iterator[Act]:
+    """Metrics of the team's own, the shop's figures on each month's second day, one of them corrected, and alerts."""
+    first = month(anchor, -24)
+    defined: list[Json] = [
+        {"key": "shop.revenue", "name": "Revenue of the shop", "unit": "money", "observed": "sum"},
+        {"key": "shop.revenue_per_click", "name": "Revenue per click", "unit": "money", "grain": "month",
+         "expression": "[shop.revenue] / [email.total_clicks.human]", "words": "Whatever brought the buyers."},
+        {"key": "shop.clicks_per_opener", "name": "Clicks per opener", "unit": "ratio", "distinct_key": "recipient",
+         "expression": "clicks / unique_opens", "bots": "left_out"},
+    ]  # fmt: skip
+    watched: list[Json] = [
+        {"name": "Bounces over 4 %", "metric": "email.bounce_rate", "kind": "above", "value": 4, "grain": "month"},
+        {"name": "Visits out of the ordinary", "metric": "web.visits", "kind": "anomaly"},
+    ]
+    for path, bodies in (("metrics", defined), ("alerts", watched)):
+        for body in bodies:
+            yield Act(hour(first - timedelta(days=9), 11), _send(f"/v1/{path}", body))
+    rng = random.Random("figures")  # noqa: S311
+    for after in range(-24, 0):
+        begins, ends = month(anchor, after), month(anchor, after + 1)
+        season = SEASON[begins.month - 1] * (1 + 0.02 * (after + 24))
+        revenue = {
+            "metric": "shop.revenue",
+            "day": f"{begins}",
+            "reference": "shop",
+            "note": "From the monthly report.",
+        }
+        rows: list[Json] = [{**revenue, "money": {"amount": f"{round(41_000 * season)}.90", "currency": "EUR"}}]
+        for n in range((ends - begins).days):
+            day = begins + timedelta(days=n)
+            visits = (700 if day.weekday() < 5 else 380) * season * rng.uniform(0.95, 1.05)
+            rows.append({"metric": "web.visits", "day": f"{day}", "value": f"{round(visits)}"})
+        yield Act(hour(ends + timedelta(days=1), 9), _send("/v1/observations/import", {"rows": rows}))
+        if after == -3:
+            late = {**revenue, "money": {"amount": f"{round(40_200 * season)}.00", "currency": "EUR"}}
+            body = {"rows": [late], "reason": "Returns of the last week were left out."}
+            yield Act(hour(ends + timedelta(days=6), 10), _send("/v1/observations/import", body))
+
+
+def _send(path: str, body: Json) -> Callable[[Stage], Awaitable[None]]:
+    async def do(stage: Stage) -> None:
+        await stage.ask("specialist", "POST", "metrics", path, json=body)
+
+    return do
+
+
+def _mail(anchor: date, campaigns: Campaigns, size: float) -> Iterator[Act]:
+    """The team's accounts, and all that they posted. `size` 1 is 210,000 events."""
     letters, agency = Account("Newsletter", Sendgrid()), Account("Campaign mailings", Sendgrid())
     onboarding = Account("Onboarding automation", Standard())
     first = month(anchor, -24)

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.testing import START, TestStack
+from services.metrics.alert.actions import look_at_alerts
 from tests.conftest import open_workspace
 from tests.contract.filled import Filled, fill
 from tests.gateway.conftest import counted, graph_of
@@ -16,7 +17,8 @@ __all__ = ["counted", "graph_of"]
 
 
 async def settle(apps: dict[str, FastAPI]) -> None:
-    """Every part's outbox to its subscribers, until nothing that is due waits."""
+    """What alerts find, and then every part's outbox to its subscribers, until nothing that is due waits."""
+    await look_at_alerts(apps["metrics"])
     moved = True
     while moved:
         moved = False

@@ -19,11 +19,17 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
     "update_goal": {"target": {"value": 1000}},
     "revise_goal": {"target": {"value": 2000}},
+    "create_metric": {
+        "expression": "100 * opens / clicks", "observed": None, "currency": None, "unit": "percent", "grain": "day",
+    },
+    "create_observation": {"money": None, "value": "25", "day": "2026-06-15"},
+    "correct_observation": {"money": None, "value": "20"},
+    "create_alert": {"metric": "web.visits", "kind": "above", "grain": "day", "value": 5},
     # One that stops has nothing before money is allotted to those above it.
     "create_line": {"policy": "warn"},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
     "rotate_source": {"credentials": {"signing_secret": SIGNING_SECRET}},
-}
+}  # fmt: skip
 
 # Reference -> what it names, where its name doesn't say so and no edge of the graph does.
 NAMES = {"row_id": "campaign", "reserve_line_id": "line", "subject_id": "request"}

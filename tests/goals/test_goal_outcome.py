@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from chassis.testing import Clock, TestStack
 from services.goals.evaluation.actions import evaluate_due_goals
-from services.metrics.metric.rules import CATALOGUE
+from services.metrics.metric.catalogue import CATALOGUE
 from tests.conftest import Connect, Deliver, Workspace
 from tests.goals.conftest import Clicks, told_of
 from tests.goals.test_goal import make_goal

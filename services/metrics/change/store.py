@@ -23,6 +23,9 @@ async def note_change(session: AsyncSession, changed: Change | None, now: dateti
         return
     await session.execute(
         text("""
+            WITH seen_by_alerts AS (
+                UPDATE watch SET changes = changes + 1 WHERE workspace_id = :workspace
+            )
             INSERT INTO change (workspace_id, campaign_ids, unmapped, since, until)
             VALUES (:workspace, cast(:campaigns AS uuid[]), :unmapped, :since, :until)
             ON CONFLICT (workspace_id) DO UPDATE SET

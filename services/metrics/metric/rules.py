@@ -1,15 +1,38 @@
-"""Decides what each number means: a catalogue of versioned definitions over counted events."""
+"""Decides what makes up a metric's definition, which measures it can rest on, and what its value is."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
+from functools import cached_property
 
-from chassis.errors import NotFound
+from services.metrics.metric.expression import (
+    Binary,
+    Expression,
+    Measured,
+    Named,
+    Negative,
+    Number,
+    compute,
+    is_number,
+    leaves,
+    parse,
+    quotient,
+    written,
+)
+from services.metrics.series.rules import Grain
+
+# Metrics may rest on metrics, so many levels down.
+MOST_LEVELS = 5
 
 
 class MetricUnit(StrEnum):
     COUNT = "count"
     PERCENT = "percent"
+    RATIO = "ratio"
+    MONEY = "money"
+    SECONDS = "seconds"
 
 
 class MetricDirection(StrEnum):
@@ -20,22 +43,49 @@ class MetricDirection(StrEnum):
 
 
 class BotPolicy(StrEnum):
-    """Whether what machines did counts too."""
+    """Whose acts count: everybody's; only people's; only machines'; only those of whom nobody can tell."""
 
     COUNTED = "counted"
     LEFT_OUT = "left_out"
+    ONLY = "only"
+    UNKNOWN = "unknown"
+
+
+class DistinctKey(StrEnum):
+    """What unique counts tell apart."""
+
+    RECIPIENT_MESSAGE = "recipient_message"
+    RECIPIENT = "recipient"
+
+
+class ImpressionsFrom(StrEnum):
+    """What shows that a message was displayed."""
+
+    OPENS = "opens"
+    DELIVERIES = "deliveries"
+
+
+class NullPolicy(StrEnum):
+    """What the value is where a divisor is zero or nothing was observed."""
+
+    NULL = "null"
+    ZERO = "zero"
+
+
+class Combining(StrEnum):
+    """How a metric that is observed elsewhere comes from several observations."""
+
+    SUM = "sum"
+    MEAN = "mean"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What is counted: events of these types, or distinct (recipient, message) pairs that were opened."""
+    """What is counted: events of these types, or distinct recipients (and messages) among them."""
 
     words: str
-    types: frozenset[str] = frozenset()
-
-    @property
-    def distinct(self) -> bool:
-        return not self.types
+    types: frozenset[str]
+    distinct: bool = False
 
 
 # No platform tells both "queued" and "sent" of one message, so together they count messages that were sent.
@@ -52,20 +102,85 @@ MEASURES: Mapping[str, Measure] = {
     "subscribes": Measure("times that a recipient subscribed", frozenset({"subscribed"})),
     "unique_recipient_impressions": Measure(
         "distinct pairs of recipient and message that were displayed, however often; an event that names no recipient"
-        " is in none"
+        " is in none",
+        frozenset({"opened"}),
+        distinct=True,
+    ),
+    "unique_opens": Measure(
+        "distinct pairs of recipient and message that were opened", frozenset({"opened"}), distinct=True
+    ),
+    "unique_clicks": Measure(
+        "distinct pairs of recipient and message in which a link was clicked", frozenset({"clicked"}), distinct=True
+    ),
+    "unique_deliveries": Measure(
+        "distinct pairs of recipient and message that were delivered", frozenset({"delivered"}), distinct=True
     ),
 }
-# What only a person or a machine in a person's place does: of these a variant without machines makes sense.
-_JUDGED = frozenset({"opens", "clicks", "unsubscribes", "unique_recipient_impressions"})
+IMPRESSIONS = "unique_recipient_impressions"
+# What only a person or a machine in a person's place does. Of the rest nobody is judged, so it counts whole.
+JUDGED = frozenset({"opened", "clicked", "complained", "unsubscribed", "subscribed"})
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Something to count in events: these types of them, or what is distinct in them."""
+
+    types: frozenset[str]
+    distinct: DistinctKey | None = None
+
+    @property
+    def judged(self) -> bool:
+        return self.types <= JUDGED
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was observed of a metric elsewhere."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """How many there were by who acted; together they are all."""
+
+    human: int = 0
+    bot: int = 0
+    unknown: int = 0
+
+    def under(self, policy: BotPolicy) -> int:
+        if policy is BotPolicy.COUNTED:
+            return self.human + self.bot + self.unknown
+        if policy is BotPolicy.LEFT_OUT:
+            return self.human
+        return self.bot if policy is BotPolicy.ONLY else self.unknown
+
+    def __add__(self, other: "Verdicts") -> "Verdicts":
+        return Verdicts(self.human + other.human, self.bot + other.bot, self.unknown + other.unknown)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What was observed in one period: how much together, and how often."""
+
+    total: Fraction
+    times: int
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric's value in one period, with what stands above and below the line; None where it can't be said."""
+
+    value: Fraction | None
+    numerator: Fraction
+    denominator: Fraction | None
 
 
 @dataclass(frozen=True)
 class Definition:
-    """One metric. Its value is `scale * numerator / denominator`, or the numerator where there is no denominator.
-
-    A value whose denominator is zero is null. `additive` says that the values of parts (days, campaigns) add up to the
-    value of the whole; of others the whole is counted anew.
-    """
+    """One version of one metric: `expression` over measures and metrics, or `observed` elsewhere. `uses` says which
+    version of each metric it keeps to. `additive`: the values of parts (days, campaigns) add up to that of the whole;
+    of others the whole is counted anew."""
 
     key: str
     version: int
@@ -73,79 +188,144 @@ class Definition:
     words: str
     unit: MetricUnit
     direction: MetricDirection
-    additive: bool
-    numerator: str
-    denominator: str | None
-    scale: int
-    bots: BotPolicy
+    expression: str | None
+    observed: Combining | None = None
+    bots: BotPolicy = BotPolicy.COUNTED
+    distinct_key: DistinctKey = DistinctKey.RECIPIENT_MESSAGE
+    impressions_from: ImpressionsFrom = ImpressionsFrom.OPENS
+    nulls: NullPolicy = NullPolicy.NULL
+    grain: Grain = Grain.DAY
+    currency: str | None = None
+    additive: bool = False
+    uses: Mapping[str, int] = field(default_factory=dict)
+    shipped: bool = True
+    created_at: datetime | None = None
+    retired_at: datetime | None = None
 
-    def value(self, numerator: int, denominator: int | None) -> float | int | None:
-        """Unrounded; None without a denominator to divide by."""
-        if self.denominator is None:
-            return self.scale * numerator
-        return self.scale * numerator / denominator if denominator else None
+    @cached_property
+    def _parsed(self) -> Expression:
+        return parse(self.expression or "0")
+
+    @cached_property
+    def _line(self) -> tuple[int, Expression, Expression | None]:
+        found = quotient(self._parsed)
+        rest = found.scale.denominator
+        below = found.below
+        if rest > 1:
+            below = Number(Fraction(rest)) if below is None else Binary("*", Number(Fraction(rest)), below)
+        return found.scale.numerator, found.above, below
+
+    @property
+    def scale(self) -> int:
+        return 1 if self.observed else self._line[0]
+
+    @property
+    def numerator(self) -> str:
+        return "observed" if self.observed else written(self._line[1])
+
+    @property
+    def denominator(self) -> str | None:
+        if self.observed:
+            return "observations" if self.observed is Combining.MEAN else None
+        return written(self._line[2]) if self._line[2] else None
+
+    def counted(self, measure: str) -> Counted:
+        """What a measure counts in this definition."""
+        meant = MEASURES[measure]
+        by_deliveries = measure == IMPRESSIONS and self.impressions_from is ImpressionsFrom.DELIVERIES
+        types = frozenset({"delivered"}) if by_deliveries else meant.types
+        return Counted(types, self.distinct_key if meant.distinct else None)
 
 
-def _count(key: str, name: str, measure: str, direction: MetricDirection = MetricDirection.UP) -> list[Definition]:
-    meaning = MEASURES[measure]
-    counted = Definition(
-        key=key, version=1, name=name, words=f"Counts {meaning.words}.", unit=MetricUnit.COUNT, direction=direction,
-        additive=not meaning.distinct, numerator=measure, denominator=None, scale=1, bots=BotPolicy.COUNTED,
-    )  # fmt: skip
-    return [counted, *_human(counted)]
+Book = Mapping[tuple[str, int], Definition]
+Count = Callable[[Counted], Verdicts]
+Observe = Callable[[Observed], Observations | None]
 
 
-def _percent(
-    key: str, name: str, numerator: str, denominator: str, direction: MetricDirection, words: str = ""
-) -> list[Definition]:
-    rate = Definition(
-        key=key, version=1, name=name, unit=MetricUnit.PERCENT, direction=direction, additive=False,
-        numerator=numerator, denominator=denominator, scale=100, bots=BotPolicy.COUNTED,
-        words=f"100 * {numerator} / {denominator}: {MEASURES[numerator].words}, for each hundred of"
-        f" {MEASURES[denominator].words}.{words}",
-    )  # fmt: skip
-    return [rate, *_human(rate)]
+def needs(metric: Definition, book: Book) -> Iterator[Counted | Observed]:
+    """All that has to be counted or read for a metric and for those it rests on."""
+    if metric.observed:
+        yield Observed(metric.key)
+        return
+    for leaf in leaves(metric._parsed):
+        if isinstance(leaf, Measured):
+            yield metric.counted(leaf.name)
+        else:
+            yield from needs(book[leaf.key, metric.uses[leaf.key]], book)
 
 
-def _human(raw: Definition) -> list[Definition]:
-    """The same without what machines did, where machines can do it."""
-    if raw.numerator not in _JUDGED:
+def evaluate(metric: Definition, book: Book, count: Count, observe: Observe) -> Value:
+    """A metric's value from what was counted and observed, exactly."""
+    if metric.observed:
+        return _observed(metric, observe(Observed(metric.key)))
+
+    def of(leaf: Measured | Named) -> Fraction | None:
+        if isinstance(leaf, Named):
+            return evaluate(book[leaf.key, metric.uses[leaf.key]], book, count, observe).value
+        what = metric.counted(leaf.name)
+        return Fraction(count(what).under(metric.bots if what.judged else BotPolicy.COUNTED))
+
+    scale, above, below = metric._line
+    numerator = compute(above, of)
+    denominator = compute(below, of) if below else None
+    value: Fraction | None = None
+    if numerator is not None and below is None:
+        value = scale * numerator
+    elif numerator is not None and denominator:
+        value = scale * numerator / denominator
+    if value is None and metric.nulls is NullPolicy.ZERO:
+        value = Fraction(0)
+    return Value(value, numerator or Fraction(0), None if below is None else denominator or Fraction(0))
+
+
+def _observed(metric: Definition, found: Observations | None) -> Value:
+    missing = Fraction(0) if metric.nulls is NullPolicy.ZERO else None
+    if metric.observed is Combining.MEAN:
+        if found is None:
+            return Value(missing, Fraction(0), Fraction(0))
+        return Value(found.total / found.times, found.total, Fraction(found.times))
+    return Value(missing, Fraction(0), None) if found is None else Value(found.total, found.total, None)
+
+
+def adds_up(metric: Definition, book: Book) -> bool:
+    """Whether the values of parts add up to the value of the whole: sums of what adds up, times numbers."""
+    if metric.observed:
+        return metric.observed is Combining.SUM
+
+    def of(found: Expression) -> bool:
+        if isinstance(found, Measured):
+            return metric.counted(found.name).distinct is None
+        if isinstance(found, Named):
+            return adds_up(book[found.key, metric.uses[found.key]], book)
+        if isinstance(found, Negative):
+            return of(found.of)
+        if not isinstance(found, Binary):
+            return False
+        if found.sign in "+-":
+            return of(found.left) and of(found.right)
+        return (of(found.left) and is_number(found.right)) or (
+            found.sign == "*" and is_number(found.left) and of(found.right)
+        )
+
+    return of(metric._parsed)
+
+
+def flavours(raw: Definition) -> list[Definition]:
+    """The same of people's acts, of machines', and of those of whom nobody can tell, where there are acts."""
+    if not any(raw.counted(leaf.name).judged for leaf in leaves(raw._parsed) if isinstance(leaf, Measured)):
         return []
-    changed = {
-        "key": f"{raw.key}.human", "name": f"{raw.name}, without bots", "bots": BotPolicy.LEFT_OUT,
-        "words": f"{raw.words} Events whose verdict is bot are left out.",
-    }  # fmt: skip
-    return [Definition(**{**vars(raw), **changed})]
-
-
-_ALL = [
-    *_percent(
-        "email.ctr", "Click-through rate", "clicks", "unique_recipient_impressions", MetricDirection.UP,
-        " Clicks are total clicks, so it may pass 100.",
-    ),
-    *_count("email.total_clicks", "Total clicks", "clicks"),
-    *_count("email.unique_recipient_impressions", "Unique recipient impressions", "unique_recipient_impressions"),
-    *_count("email.opens", "Opens", "opens"),
-    *_count("email.sends", "Sends", "sends"),
-    *_count("email.deliveries", "Deliveries", "deliveries"),
-    *_count("email.deferrals", "Deferrals", "deferrals", MetricDirection.DOWN),
-    *_count("email.bounces", "Bounces", "bounces", MetricDirection.DOWN),
-    *_count("email.rejections", "Rejections", "rejections", MetricDirection.DOWN),
-    *_count("email.complaints", "Complaints", "complaints", MetricDirection.DOWN),
-    *_count("email.unsubscribes", "Unsubscribes", "unsubscribes", MetricDirection.DOWN),
-    *_count("email.subscribes", "Subscribes", "subscribes"),
-    *_percent("email.open_rate", "Open rate", "unique_recipient_impressions", "deliveries", MetricDirection.UP),
-    *_percent("email.delivery_rate", "Delivery rate", "deliveries", "sends", MetricDirection.UP),
-    *_percent("email.bounce_rate", "Bounce rate", "bounces", "sends", MetricDirection.DOWN),
-    *_percent("email.complaint_rate", "Complaint rate", "complaints", "deliveries", MetricDirection.DOWN),
-    *_percent("email.unsubscribe_rate", "Unsubscribe rate", "unsubscribes", "deliveries", MetricDirection.DOWN),
-]  # fmt: skip
-CATALOGUE: Mapping[str, Definition] = {each.key: each for each in _ALL}
-
-
-def definition(key: str) -> Definition:
-    """The newest version of a metric; NotFound when there is none of this key."""
-    try:
-        return CATALOGUE[key]
-    except KeyError:
-        raise NotFound(f"no metric {key[:100]}") from None
+    words = {
+        "human": ("people only", BotPolicy.LEFT_OUT, "Only acts whose verdict is human count."),
+        "bot": ("machines only", BotPolicy.ONLY, "Only acts whose verdict is bot count."),
+        "unknown": ("of unknown origin", BotPolicy.UNKNOWN, "Only acts of which nobody can tell who acted count."),
+    }
+    return [
+        Definition(
+            **{
+                **{name: getattr(raw, name) for name in Definition.__dataclass_fields__},
+                "key": f"{raw.key}.{flavour}", "name": f"{raw.name}, {suffix}", "bots": policy,
+                "words": f"{raw.words} {told}",
+            }
+        )
+        for flavour, (suffix, policy, told) in words.items()
+    ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Decides how events become numbers: folded in as they are stored, or rebuilt from all that is stored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from uuid import UUID
 
 from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +11,8 @@ from services.metrics.rollup.models import impression, tally
 from services.metrics.rollup.rules import Cell
 
 LOCK_TIMEOUT = "10s"
+# What a rebuild of all may take, where a request's statements have half a minute.
+REBUILD_TIMEOUT = "15min"
 
 # Folds the rows of `fresh` (workspace_id, source_id, campaign_id, day, type, verdict, recipient_id, message_id) into
 # the roll-ups, as two parts of a WITH. Rows are sorted: concurrent writers that meet in two orders deadlock.
@@ -22,10 +25,10 @@ FOLD = """
         ON CONFLICT (workspace_id, campaign_id, day, source_id, type, verdict)
         DO UPDATE SET count = tally.count + excluded.count
     ), shown AS (
-        INSERT INTO impression (workspace_id, source_id, campaign_id, day, verdict, recipient_id, message)
-        SELECT DISTINCT workspace_id, source_id, campaign_id, day, verdict, recipient_id, message_hash(message_id)
-        FROM fresh WHERE type = 'opened' AND recipient_id IS NOT NULL
-        ORDER BY 3, 4, 2, 5, 6, 7
+        INSERT INTO impression (workspace_id, source_id, campaign_id, day, verdict, recipient_id, message, type)
+        SELECT DISTINCT workspace_id, source_id, campaign_id, day, verdict, recipient_id, message_hash(message_id), type
+        FROM fresh WHERE type IN ('opened', 'clicked') AND recipient_id IS NOT NULL
+        ORDER BY 3, 4, 8, 2, 5, 6, 7
         ON CONFLICT DO NOTHING
     )
 """
@@ -126,3 +129,32 @@ async def cells_with_numbers(session: AsyncSession) -> list[Cell]:
     """Every cell of the workspace that counts anything."""
     rows = await session.execute(text("SELECT DISTINCT source_id, campaign_id, day FROM tally"))
     return [Cell(*row) for row in rows.all()]
+
+
+Tallies = Mapping[tuple[Cell, str, str], int]
+
+
+async def tallies(session: AsyncSession) -> Tallies:
+    """How many events of each type and verdict each cell counts."""
+    rows = await session.execute(text("SELECT source_id, campaign_id, day, type, verdict, count FROM tally"))
+    return {(Cell(*row[:3]), row[3], row[4]): row[5] for row in rows.all()}
+
+
+def differing(before: Tallies, after: Tallies) -> list[Cell]:
+    """The cells that don't count what they did."""
+    return list({place[0] for place in before.keys() | after.keys() if before.get(place) != after.get(place)})
+
+
+async def allow_time(session: AsyncSession) -> None:
+    """Lets the statements of this transaction take as long as a rebuild may."""
+    await session.execute(text("SELECT set_config('statement_timeout', :most, true)"), {"most": REBUILD_TIMEOUT})
+
+
+async def waiting_job(session: AsyncSession, name: str) -> UUID | None:
+    """The workspace's job of this name that waits or runs."""
+    found: UUID | None = await session.scalar(
+        text("""SELECT id FROM work WHERE workspace_id = :workspace AND name = :name
+                AND state IN ('waiting', 'running') LIMIT 1"""),
+        {"workspace": workspace_of(session), "name": name},
+    )
+    return found

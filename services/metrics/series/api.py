@@ -1,19 +1,19 @@
 """Decides what numbers callers can ask for."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends
 
-from chassis.db import Session
-from chassis.errors import Invalid, NotFound, Unavailable
+from chassis.db import Now, Session, zone_of
+from chassis.errors import Invalid, NotFound
 from chassis.identity import scope
-from chassis.paging import Ids
-from services.metrics.metric.rules import Definition, definition
+from chassis.listing import Cursor, Limit
+from chassis.paging import MOST, decode_cursor, encode_cursor
+from services.metrics.metric.rules import Definition
+from services.metrics.metric.store import Definitions, definitions
+from services.metrics.series.actions import MOST_RAW_TOGETHER, Question, answer_many, answer_one, points_of
+from services.metrics.series.asking import Asking, asking
 from services.metrics.series.models import (
     QueriedSeries,
     Series,
@@ -21,83 +21,14 @@ from services.metrics.series.models import (
     SeriesAnswers,
     SeriesAsked,
     SeriesMetric,
-    SeriesPoint,
     SeriesProblem,
     SeriesQuery,
 )
-from services.metrics.series.rules import (
-    MOST_POINTS_TOGETHER,
-    Grain,
-    GroupBy,
-    Period,
-    Scope,
-    check_span,
-    completeness,
-    periods,
-)
-from services.metrics.series.store import Basis, Group, Numbers, read_basis, read_numbers
+from services.metrics.series.rules import MOST_POINTS_TOGETHER, Group, GroupBy, Scope, periods
+from services.metrics.series.store import read_basis
+from services.metrics.series.turns import TURN
 
 router = APIRouter(tags=["series"])
-
-# Series take the database seconds where all else takes milliseconds: so few at a time leave it connections.
-MOST_AT_ONCE = 2
-WAIT_SECONDS = 5.0
-RETRY_SECONDS = 5
-
-
-@asynccontextmanager
-async def computing(app: FastAPI) -> AsyncIterator[None]:
-    """Opens the turns that requests for series take."""
-    app.state.series_turns = asyncio.Semaphore(MOST_AT_ONCE)
-    yield
-
-
-async def _turn(request: Request) -> AsyncIterator[None]:
-    turns: asyncio.Semaphore = request.app.state.series_turns
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await turns.acquire()
-    except TimeoutError:
-        raise Unavailable("too many series are asked for now", code="busy", retry_after=RETRY_SECONDS) from None
-    try:
-        yield
-    finally:
-        turns.release()
-
-
-# Among the route's dependencies, which come before its parameters: who waits for a turn holds no connection yet, and
-# gives the connection back before the turn. "function" ends it before the answer leaves, however slowly that is read.
-TURN = Depends(_turn, scope="function")
-
-
-def _points(
-    metric: Definition, numbers: Numbers, group: Group, spans: list[Period], basis: Basis, scope: Scope
-) -> list[SeriesPoint]:
-    watermark = basis.watermark(scope.source_ids)
-    points = []
-    for span in spans:
-        numerator = numbers.measure(group, span.start, metric.numerator, metric.bots)
-        denominator = (
-            numbers.measure(group, span.start, metric.denominator, metric.bots) if metric.denominator else None
-        )
-        points.append(
-            SeriesPoint(
-                start=span.start,
-                value=metric.value(numerator, denominator),
-                numerator=numerator,
-                denominator=denominator,
-                completeness=completeness(span, basis.zone, watermark),
-            )
-        )
-    return points
-
-
-def _groups(asked: Scope, numbers: Numbers) -> list[Group]:
-    """Which series there are: one; one for each id asked for; or one for each that has events in the span."""
-    named = {GroupBy.CAMPAIGN: asked.campaign_ids, GroupBy.SOURCE: asked.source_ids}
-    if asked.group_by is None:
-        return [None]
-    return list(dict.fromkeys(named[asked.group_by])) or sorted(numbers.groups, key=str)
 
 
 def _together(points: int) -> None:
@@ -106,94 +37,94 @@ def _together(points: int) -> None:
 
 
 def _metric(metric: Definition) -> SeriesMetric:
-    return SeriesMetric(key=metric.key, version=metric.version, unit=metric.unit)
+    return SeriesMetric(key=metric.key, version=metric.version, unit=metric.unit, currency=metric.currency)
 
 
 @router.get("/v1/metrics/{key}/series", dependencies=[scope("metrics:read"), TURN])
 async def get_series(
-    key: str,
-    session: Session,
-    since: Annotated[date, Query(alias="from", description="First local day.", examples=["2026-01-01"])],
-    until: Annotated[date, Query(alias="to", description="First local day that no longer counts.")],
-    grain: Annotated[Grain, Query(description="Weeks begin on Monday; `total` is one point.")] = Grain.MONTH,
-    campaign_id: Ids = [],
-    source_id: Ids = [],
-    group_by: Annotated[GroupBy | None, Query(description="A series for each; without it, one over all.")] = None,
-) -> SeriesAnswer:
+    key: str, session: Session, now: Now, asked: Annotated[Asking, Depends(asking)], limit: Limit = MOST,
+    cursor: Cursor = None,
+) -> SeriesAnswer:  # fmt: skip
     """A metric over time, in local days of the workspace's zone.
 
     Every period in [from, to) has a point, the first and the last cut to it. A rate is computed from its parts, and a
     unique count is counted anew, for every period and group: neither is ever an average or a sum of others. What a
-    webhook was answered 2xx for is in it. Grouped without naming ids, every campaign (null: none) or source with events
-    in the span has a series.
+    webhook was answered 2xx for is in it. Grouped without naming any, every campaign (null: none), source, message or
+    link with events in the span has a series, page by page.
+
+    `as_of` answers what was known then, by when events arrived and observations were recorded; campaigns and verdicts
+    are those of now. It is counted from the events themselves, as is anything by message or link: 422
+    `beyond_retention` where these may be gone.
     """
-    metric = definition(key)
-    check_span(since, until)
-    spans = periods(since, until, grain)
-    asked = Scope(since, until, grain, tuple(campaign_id), tuple(source_id), group_by)
-    basis = await read_basis(session)
-    numbers = (await read_numbers(session, [(asked, metric)]))[asked]
-    groups = _groups(asked, numbers)
+    question = await asked.question(session, key, now)
+    spans = periods(question.scope.since, question.scope.until, question.scope.grain)
+    basis = await read_basis(session, question.needs)
+    after = None if cursor is None else _after(cursor, asked.group_by)
+    numbers, groups, more = await answer_one(session, question, basis, after, limit)
     _together(len(groups) * len(spans))
     return SeriesAnswer(
-        metric=_metric(metric),
-        grain=grain,
+        metric=_metric(question.metric),
+        grain=question.scope.grain,
         timezone=basis.zone,
-        watermark=basis.watermark(asked.source_ids),
+        watermark=basis.watermark(question.scope, question.needs),
+        as_of=question.scope.as_of,
         series=[
             Series(
-                group={group_by.value: group} if group_by else {},
-                points=_points(metric, numbers, group, spans, basis, asked),
+                group={asked.group_by.value: group} if asked.group_by else {},
+                points=points_of(question, numbers, group, spans, basis),
             )
             for group in groups
         ],
+        next_cursor=encode_cursor(f"{asked.group_by}", groups[-1] or "") if more else None,
     )
 
 
+def _after(cursor: str, group_by: GroupBy | None) -> tuple[Group]:
+    # Nothing comes after the nameless, so that no cursor ever holds them.
+    (after,) = decode_cursor(cursor, f"{group_by}", [str])
+    return (after,)
+
+
 @router.post("/v1/series/query", dependencies=[scope("metrics:read"), TURN])
-async def query_series(query: SeriesQuery, session: Session) -> SeriesAnswers:
+async def query_series(query: SeriesQuery, session: Session, now: Now) -> SeriesAnswers:
     """Up to 200 series at once, each with a span, grain, campaigns and sources of its own, in the order asked for.
 
     Changes nothing. An unknown metric (`not_found`), a span that is none (`invalid_span`) or too long for its grain
     (`too_many_points`) costs its own series alone, which then has a `problem`. It takes a fixed number of database
-    statements, so ask for many rather than often. 503 `busy` with Retry-After while too many others ask.
+    statements, so ask for many rather than often; but for those that are counted from events (`as_of`, unique
+    deliveries), of which ten at once are the most.
+    503 `busy` with Retry-After while too many others ask.
     """
-    asked = [_asked(each) for each in query.queries]
-    sound = [each for each in asked if isinstance(each, _Asked)]
-    _together(sum(len(each.spans) for each in sound))
-    basis = await read_basis(session)
-    numbers = await read_numbers(session, [(each.scope, each.metric) for each in sound])
+    known = await definitions(session, {(each.metric, each.version) for each in query.queries})
+    zone = await zone_of(session)
+    asked = [_asked(each, known, zone, now) for each in query.queries]
+    sound = [each for each in asked if isinstance(each, Question)]
+    _together(sum(len(periods(each.scope.since, each.scope.until, each.scope.grain)) for each in sound))
+    basis = await read_basis(session, [each for question in sound for each in question.needs])
+    numbers = await answer_many(session, sound, basis, MOST_RAW_TOGETHER)
     return SeriesAnswers(
         series=[
             QueriedSeries(
                 metric=_metric(found.metric),
                 grain=each.grain,
                 timezone=basis.zone,
-                watermark=basis.watermark(found.scope.source_ids),
-                points=_points(found.metric, numbers[found.scope], None, found.spans, basis, found.scope),
+                watermark=basis.watermark(found.scope, found.needs),
+                as_of=found.scope.as_of,
+                points=points_of(found, numbers[found.scope], None, periods(each.since, each.until, each.grain), basis),
             )
-            if isinstance(found, _Asked)
+            if isinstance(found, Question)
             else QueriedSeries(grain=each.grain, timezone=basis.zone, problem=found)
             for each, found in zip(query.queries, asked, strict=True)
         ]
     )
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A series of a batch that can be answered."""
-
-    metric: Definition
-    scope: Scope
-    spans: list[Period]
-
-
-def _asked(query: SeriesAsked) -> _Asked | SeriesProblem:
-    scope = Scope(query.since, query.until, query.grain, tuple(query.campaign_ids), tuple(query.source_ids))
+def _asked(query: SeriesAsked, known: Definitions, zone: str, now: datetime) -> Question | SeriesProblem:
+    found = Scope(
+        query.since, query.until, query.grain, tuple(query.campaign_ids), tuple(query.source_ids), as_of=query.as_of
+    )
     try:
-        metric = definition(query.metric)
-        check_span(query.since, query.until)
-        return _Asked(metric, scope, periods(query.since, query.until, query.grain))
+        return Question.of(known.get(query.metric, query.version), known.book, found, zone, now)
     except Invalid as problem:
         return SeriesProblem(code=problem.errors[0].code, detail=f"{problem.errors[0].field}: {problem.detail}")
     except NotFound as problem:

@@ -4,12 +4,16 @@ from datetime import date
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic import Field as Described
 
-from chassis.fields import UtcDatetime
+from chassis.fields import Money, UtcDatetime, refuse_nul
 from services.metrics.metric.rules import MetricUnit
 from services.metrics.series.rules import Grain
+
+
+def _absent(value: object) -> bool:
+    return value is None
 
 
 class SeriesMetric(BaseModel):
@@ -18,6 +22,7 @@ class SeriesMetric(BaseModel):
     key: str = Field(examples=["email.ctr"])
     version: int
     unit: MetricUnit
+    currency: str | None = Field(None, description="Of money; absent for the rest.", exclude_if=_absent)
 
 
 class SeriesPoint(BaseModel):
@@ -25,16 +30,21 @@ class SeriesPoint(BaseModel):
 
     start: date = Field(description="Its first local day in the span asked for.", examples=["2026-03-01"])
     value: float | int | None = Field(description="Unrounded.", examples=[4.25])
-    numerator: int = Field(examples=[17])
-    denominator: int | None = Field(description="Null where the metric is a plain count.", examples=[400])
+    money: Money | None = Field(
+        None, description="The value where the metric's unit is money, in whole minor units; absent for the rest.",
+        exclude_if=_absent,
+    )  # fmt: skip
+    numerator: float | int = Field(examples=[17])
+    denominator: float | int | None = Field(description="Null where nothing is divided by.", examples=[400])
     completeness: float = Field(
         ge=0, le=1, description="Share of the period that lies before the watermark; below 1 more may come."
     )
 
 
 class Series(BaseModel):
-    group: dict[str, UUID | None] = Field(
-        description="What it is of: `campaign_id` (null: of no campaign) or `source_id`; empty without group_by.",
+    group: dict[str, str | None] = Field(
+        description="What it is of, by the name of group_by: `campaign_id` (null: of no campaign), `source_id`,"
+        " `channel`, `message_id` or `url` (null: events without one); empty without group_by.",
         examples=[{}],
     )
     points: list[SeriesPoint]
@@ -46,8 +56,12 @@ class SeriesAnswer(BaseModel):
     metric: SeriesMetric
     grain: Grain
     timezone: str = Field(description="Whose days these are: the workspace's.", examples=["Europe/Berlin"])
-    watermark: UtcDatetime | None = Field(description="When the latest post of these sources arrived; null: none did.")
+    watermark: UtcDatetime | None = Field(
+        description="When the latest post of these sources, or the latest observation, arrived; null: none did."
+    )
+    as_of: UtcDatetime | None = Field(None, description="Only what had arrived by then is in it; null: all is.")
     series: list[Series]
+    next_cursor: str | None = Field(None, description="Send it as `cursor` for the next groups; null: there are none.")
 
 
 class SeriesAsked(BaseModel):
@@ -61,6 +75,13 @@ class SeriesAsked(BaseModel):
     grain: Grain
     campaign_ids: list[UUID] = Field([], max_length=200, description="Empty: all events, those of no campaign too.")
     source_ids: list[UUID] = Field([], max_length=200, description="Empty: all sources.")
+    version: int | None = Field(None, ge=1, le=1_000_000, description="Of the definition; null: the newest.")
+    as_of: UtcDatetime | None = Field(None, description="Only what had arrived by then; counted from the events.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_nul(cls, value: object) -> object:
+        return refuse_nul(value)
 
 
 class SeriesQuery(BaseModel):
@@ -83,7 +104,8 @@ class QueriedSeries(BaseModel):
     grain: Grain
     timezone: str
     watermark: UtcDatetime | None = None
-    group: dict[str, UUID | None] = Field({}, description="Empty: a batch has no groups.")
+    as_of: UtcDatetime | None = None
+    group: dict[str, str | None] = Field({}, description="Empty: a batch has no groups.")
     points: list[SeriesPoint] = []
     problem: SeriesProblem | None = None
 

@@ -1,7 +1,7 @@
 """Decides which periods a span of days has, how complete each is, and what a series may ask for."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -26,14 +26,34 @@ class Grain(StrEnum):
     TOTAL = "total"
 
 
+FINEST_FIRST = tuple(Grain)
+
+
 class GroupBy(StrEnum):
     CAMPAIGN = "campaign_id"
     SOURCE = "source_id"
+    CHANNEL = "channel"
+    MESSAGE = "message_id"
+    URL = "url"
+
+
+# What roll-ups don't know of an event, so that the events themselves are read for it.
+ONLY_IN_EVENTS = (GroupBy.MESSAGE, GroupBy.URL)
+# What an observation has, too.
+OF_OBSERVATIONS = (GroupBy.CAMPAIGN,)
+# All that there is of it so far.
+CHANNEL = "email"
+# How far back events themselves can be counted again: they may be gone after that, and only roll-ups stay.
+RAW_DAYS = 1100
+
+# What a series of a group is of: an id as text, a message's id, a link; None: of no campaign, without a link.
+Group = str | None
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which events a series is about. No campaigns or sources named: all of them, those of no campaign too."""
+    """Which events a series is about. No campaigns or sources named: all of them, those of no campaign too. `as_of`:
+    only what had arrived by then."""
 
     since: date
     until: date
@@ -41,6 +61,67 @@ class Scope:
     campaign_ids: tuple[UUID, ...] = ()
     source_ids: tuple[UUID, ...] = ()
     group_by: GroupBy | None = None
+    message_ids: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
+    as_of: datetime | None = None
+
+    @property
+    def raw(self) -> bool:
+        """Whether only the events themselves can tell."""
+        return bool(self.message_ids or self.urls or self.as_of or self.group_by in ONLY_IN_EVENTS)
+
+    @property
+    def named(self) -> tuple[Group, ...]:
+        """The groups that are asked for by name."""
+        found: Mapping[GroupBy | None, Sequence[object]] = {
+            GroupBy.CAMPAIGN: self.campaign_ids, GroupBy.SOURCE: self.source_ids,
+            GroupBy.MESSAGE: self.message_ids, GroupBy.URL: self.urls,
+        }  # fmt: skip
+        return tuple(dict.fromkeys(map(str, found.get(self.group_by, ()))))
+
+    def check_observed(self) -> None:
+        """Invalid where it asks of observations what only events have."""
+        by = self.group_by is None or self.group_by in OF_OBSERVATIONS
+        for field, wrong in (
+            ("group_by", not by),
+            ("source_id", self.source_ids),
+            ("message_id", self.message_ids),
+            ("url", self.urls),
+        ):
+            if wrong:
+                raise Invalid.field(field, "observations have a campaign and a day, and nothing else", "not_observed")
+
+
+def check_as_of(scope: Scope, zone: str, now: datetime, *, raw: bool) -> None:
+    """Invalid where what would have to be counted again (`raw`) may be gone, or hasn't happened yet."""
+    if scope.as_of and scope.as_of > now:
+        raise Invalid.field("as_of", "is in the future", "in_the_future")
+    horizon = now.astimezone(ZoneInfo(zone)).date() - timedelta(days=RAW_DAYS)
+    if raw and scope.since < horizon:
+        field = "as_of" if scope.as_of else "from"
+        words = f"events are kept for {RAW_DAYS} days; this is counted from them, so ask from {horizon} on"
+        raise Invalid.field(field, words, "beyond_retention")
+
+
+def check_grain(grain: Grain, finest: Grain) -> None:
+    """Invalid for periods shorter than a metric makes sense for."""
+    if FINEST_FIRST.index(grain) < FINEST_FIRST.index(finest):
+        raise Invalid.field("grain", f"this metric is known by {finest} at the finest", "too_fine")
+
+
+def page_of_groups(found: Sequence[Group], after: tuple[Group] | None, most: int) -> tuple[list[Group], bool]:
+    """So many of the groups in their order, from the one behind `after` on; and whether there are more."""
+    first = found.index(after[0]) + 1 if after is not None and after[0] in found else 0
+    return list(found[first : first + most]), len(found) > first + most
+
+
+def ordered(found: Iterable[Group], after: tuple[Group] | None = None) -> list[Group]:
+    """Groups by their names from the one behind `after` on, the nameless last."""
+    return sorted((each for each in found if after is None or _place(each) > _place(after[0])), key=_place)
+
+
+def _place(group: Group) -> tuple[bool, str]:
+    return group is None, group or ""
 
 
 @dataclass(frozen=True)
