@@ -112,11 +112,12 @@ def clients_of(running: Running, who: Account) -> dict[str, httpx.AsyncClient]:
 async def alerted(workspace: Filled) -> None:
     """Until the alerts have found something: they are looked at by a job here."""
     async with asyncio.timeout(60):
-        while not (
-            found := (await workspace.clients["metrics"].get("/v1/findings")).raise_for_status().json()["items"]
-        ):
+        while True:
+            answer = await workspace.clients["metrics"].get("/v1/findings")
+            workspace.rows["finding"] = answer.raise_for_status().json()["items"]
+            if workspace.rows["finding"]:
+                return
             await asyncio.sleep(0.1)
-    workspace.rows["finding"] = found
 
 
 async def delivered(clients: Clients) -> None:
