@@ -90,6 +90,8 @@ def _describe(app: FastAPI) -> None:
             for model in (problems.Problem, problems.ProblemField):
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schema.pop("$defs", None)
+                if model.__name__ in schemas:
+                    raise ValueError(f"{model.__name__} is what errors are called: give the part's own another name")
                 schemas[model.__name__] = schema
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)

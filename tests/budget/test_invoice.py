@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.testing import Clock
-from services.budget.invoice.rules import Bill, Order, Problem, problem_of
+from services.budget.invoice.rules import Bill, InvoiceProblem, Order, problem_of
 from tests.budget.conftest import Person
 from tests.budget.test_ledger import allot, money
 from tests.budget.test_plan import open_line
@@ -208,4 +208,4 @@ def test_what_matches_never_takes_an_order_beyond_its_tolerance(
         assert invoiced + minor <= ordered + tolerance
         assert received is None or invoiced + minor <= received + tolerance
     else:
-        assert problem in (Problem.OVER_TOLERANCE, Problem.NOT_RECEIVED)
+        assert problem in (InvoiceProblem.OVER_TOLERANCE, InvoiceProblem.NOT_RECEIVED)

@@ -169,7 +169,7 @@ class Service:
             files = {"file": asked.body.get("file") if isinstance(asked.body.get("file"), bytes) else b"bytes"}
             sent = {"files": files, "data": {name: _told(each) for name, each in asked.body.items() if name != "file"}}
         elif asked.body is not None:
-            content = json.dumps(asked.body)
+            content = asked.body if operation.media == "text/csv" else json.dumps(asked.body)
             sent, headers["Content-Type"] = {"content": content}, str(operation.media)
             if operation.id == "receive_webhook":
                 headers |= signed(content, datetime.now(UTC))

@@ -64,7 +64,8 @@ class Ask:
             files = {name: value for name, value in self.body.items() if isinstance(value, bytes)}
             sent = {"files": files, "data": {name: self.body[name] for name in self.body if name not in files}}
         elif self.body is not None:
-            sent = {"content": json.dumps(self.body), "headers": {"Content-Type": media}}
+            content = self.body if media == "text/csv" else json.dumps(self.body)
+            sent = {"content": content, "headers": {"Content-Type": media}}
         headers = {**sent.pop("headers", {}), **self.headers}
         return await client.request(self.operation.method, url, params=self.query, headers=headers, **sent)
 

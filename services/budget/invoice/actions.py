@@ -14,7 +14,7 @@ from chassis.errors import Conflict, NotFound
 from chassis.fields import Money
 from chassis.outbox import record
 from services.budget.invoice.models import Invoice, InvoicePosted
-from services.budget.invoice.rules import ACCEPTABLE, Bill, InvoiceState, Order, Problem, problem_of
+from services.budget.invoice.rules import ACCEPTABLE, Bill, InvoiceProblem, InvoiceState, Order, problem_of
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
 from services.budget.ledger.models import Hold
@@ -38,7 +38,7 @@ async def match(session: AsyncSession, invoice: Invoice) -> None:
         if len(found) == 1:
             invoice.request_id = found[0]
         elif found:
-            problem = Problem.SEVERAL_ORDERS
+            problem = InvoiceProblem.SEVERAL_ORDERS
     if invoice.request_id is not None:
         problem = await _problem(session, invoice)
     invoice.problem = problem
@@ -49,7 +49,7 @@ async def match(session: AsyncSession, invoice: Invoice) -> None:
     await session.flush()
 
 
-async def _problem(session: AsyncSession, invoice: Invoice) -> Problem | None:
+async def _problem(session: AsyncSession, invoice: Invoice) -> InvoiceProblem | None:
     if invoice.request_id is None:
         return None
     request = await get_row(session, SpendRequest, invoice.request_id, lock=True)
@@ -84,11 +84,11 @@ async def post(session: AsyncSession, invoice: Invoice, who: str, now: datetime)
         async with session.begin_nested():
             invoice.spent, invoice.worth, invoice.covered = await _spend(session, invoice, who, now)
     except DoesNotFit:
-        problem = Problem.DOES_NOT_FIT
+        problem = InvoiceProblem.DOES_NOT_FIT
     except Conflict as refused:
-        if refused.code not in (Problem.PERIOD_CLOSED, Problem.NO_RATE):
+        if refused.code not in (InvoiceProblem.PERIOD_CLOSED, InvoiceProblem.NO_RATE):
             raise
-        problem = Problem(refused.code)
+        problem = InvoiceProblem(refused.code)
     else:
         invoice.state, invoice.problem, invoice.posted_by, invoice.posted_at = InvoiceState.POSTED, None, who, now
         await session.flush()

@@ -13,14 +13,14 @@ from chassis.editing import Editable
 from chassis.fields import Day, Input, Money, Name, Readable, UtcDatetime, Version
 from chassis.outbox import Event
 from services.budget.db import Table
-from services.budget.invoice.rules import InvoiceState, Problem
+from services.budget.invoice.rules import InvoiceProblem, InvoiceState
 
 FILTERED = ("state", "problem", "vendor", "dated", "line_id", "request_id", "received_at")
 
 
 def _problem_column() -> Column[Any]:
     values = Enum(
-        Problem, native_enum=False, create_constraint=True, length=40, name="problem",
+        InvoiceProblem, native_enum=False, create_constraint=True, length=40, name="problem",
         values_callable=lambda members: [member.value for member in members],
     )  # fmt: skip
     return Column("problem", values, nullable=True)
@@ -45,7 +45,7 @@ class Invoice(Table, Editable, table=True):
     amount: int = Field(sa_type=BigInteger)
     dated: date
     state: InvoiceState = Field(InvoiceState.RECEIVED, sa_column=enum_column(InvoiceState, "state"))
-    problem: Problem | None = Field(None, sa_column=_problem_column())
+    problem: InvoiceProblem | None = Field(None, sa_column=_problem_column())
     reason: str | None = None
     accepted_by: str | None = None
     received_by: str
@@ -96,7 +96,7 @@ class InvoiceRead(Readable):
     amount: Money
     date: date
     state: InvoiceState
-    problem: Problem | None = Described(description="Why it is an exception.")
+    problem: InvoiceProblem | None = Described(description="Why it is an exception.")
     reason: str | None = Described(description="Why an exception was let pass, or it was rejected or reversed.")
     accepted_by: str | None
     received_by: str

@@ -19,7 +19,7 @@ class InvoiceState(StrEnum):
     REJECTED = "rejected"
 
 
-class Problem(StrEnum):
+class InvoiceProblem(StrEnum):
     """Why an invoice waits for somebody."""
 
     NOT_ORDERED = "not_ordered"
@@ -35,7 +35,14 @@ class Problem(StrEnum):
 
 
 # Somebody can let these pass; the others need another invoice, another line or another day.
-ACCEPTABLE = frozenset({Problem.OTHER_VENDOR, Problem.OVER_TOLERANCE, Problem.NOT_RECEIVED, Problem.SEVERAL_ORDERS})
+ACCEPTABLE = frozenset(
+    {
+        InvoiceProblem.OTHER_VENDOR,
+        InvoiceProblem.OVER_TOLERANCE,
+        InvoiceProblem.NOT_RECEIVED,
+        InvoiceProblem.SEVERAL_ORDERS,
+    }
+)
 
 S = InvoiceState
 BEFORE: Mapping[InvoiceState, frozenset[InvoiceState]] = {
@@ -81,18 +88,18 @@ class Order:
     tolerance: int
 
 
-def problem_of(bill: Bill, order: Order) -> Problem | None:
+def problem_of(bill: Bill, order: Order) -> InvoiceProblem | None:
     """What is wrong with an invoice of an order; None: it matches."""
     if not order.open:
-        return Problem.NOT_ORDERED
+        return InvoiceProblem.NOT_ORDERED
     if not order.on_line:
-        return Problem.OTHER_LINE
+        return InvoiceProblem.OTHER_LINE
     if bill.currency != order.currency:
-        return Problem.OTHER_CURRENCY
+        return InvoiceProblem.OTHER_CURRENCY
     if bill.vendor and order.vendor and bill.vendor.casefold() != order.vendor.casefold():
-        return Problem.OTHER_VENDOR
+        return InvoiceProblem.OTHER_VENDOR
     if order.invoiced + bill.minor > order.most:
-        return Problem.OVER_TOLERANCE
+        return InvoiceProblem.OVER_TOLERANCE
     if order.received is not None and order.invoiced + bill.minor > order.received + order.tolerance:
-        return Problem.NOT_RECEIVED
+        return InvoiceProblem.NOT_RECEIVED
     return None

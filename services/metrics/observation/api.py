@@ -37,8 +37,10 @@ CSV: dict[str, Any] = {
         "required": True,
         "content": {
             "text/csv": {
-                "schema": {"type": "string"},
-                "example": "metric,day,value,campaign\nweb.visits,2026-03-01,1200,spring-launch\n",
+                "schema": {
+                    "type": "string",
+                    "examples": ["metric,day,value,campaign\nweb.visits,2026-03-01,1200,spring-launch\n"],
+                },
             }
         },
     },
