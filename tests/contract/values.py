@@ -25,7 +25,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
         "expression": "100 * opens / clicks", "observed": None, "currency": None, "unit": "percent", "grain": "day",
     },
     "create_observation": {"money": None, "value": "25", "day": TODAY},
-    "import_observations": {"rows": [{"metric": "web.visits", "day": "2026-06-14", "value": "25"}], "reason": "counted anew"},
+    "import_observations": {"rows": [{"metric": "web.visits", "day": "2026-06-14", "value": "25"}]},
     "correct_observation": {"money": None, "value": "20"},
     "create_alert": {"metric": "web.visits", "kind": "above", "grain": "day", "value": 5},
     # One that stops has nothing before money is allotted to those above it. It has to last for all that is asked of it.
