@@ -43,24 +43,22 @@ PORT = 28_471
 
 
 def no_lock() -> None:
-    """Looks whether it fits, and then takes it."""
+    """Looks whether it fits, each for itself, and then takes it."""
     from sqlalchemy import text
 
-    from services.budget.ledger import rules, store
+    from services.budget.ledger import store
+    from services.budget.request import together
 
-    condition = "AND (NOT stops OR cast(:available AS bigint) >= 0"
-    begin = store._ADD.text.index(condition)
-    end = store._ADD.text.index("\n", begin)
-    store._ADD = text(store._ADD.text[:begin] + "AND cast(:available AS bigint) < 9e18" + store._ADD.text[end:])
-    add = store.add_entry
+    store._LOCK = text(store._LOCK.text.replace("FOR UPDATE", ""))
+    together.MOST = 1
+    drain = together.Together._drain
 
-    async def checked(session: Any, kind: Any, leg: Any, **more: Any) -> Any:
-        found = await store.standing(session, leg.line_id)
-        if rules.refusal(found, leg.change, more["booked_on"]):
-            return None
-        return await add(session, kind, leg, **more)
+    async def each_alone(self: Any, workspace_id: UUID, lane: Any) -> None:
+        while lane:
+            await asyncio.gather(*(self._settle(workspace_id, [lane.popleft()]) for _ in range(min(POOL, len(lane)))))
+        await drain(self, workspace_id, lane)
 
-    store.add_entry = checked
+    together.Together._drain = each_alone  # type: ignore[method-assign]
 
 
 BUGS = {"no-lock": no_lock}

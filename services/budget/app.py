@@ -17,6 +17,7 @@ from services.budget.policy import api as policy
 from services.budget.rate import api as rate
 from services.budget.request import api as request
 from services.budget.request.actions import EXPIRE
+from services.budget.request.together import deciding
 from services.budget.seat import api as seat
 from services.budget.transfer import api as transfer
 from services.budget.vendor import api as vendor
@@ -43,4 +44,5 @@ app = create_service(
     " software that is paid for and used.",
     consumes=CONSUMES,
     jobs=(EXPIRE, FOLLOW_CONTRACTS),
+    resources=(deciding,),
 )
