@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,10 +59,29 @@ def double() -> None:
 BUGS = {"double": double}
 
 
-def keep_serving(stack: TestStack, port: int, bug: str, pid: Any) -> None:
+def die_unanswered(armed: Any) -> None:
+    """Has the service die between a commit and its answers, once it is armed."""
+    import services.budget.app  # noqa: F401
+    from services.budget.request.together import Together
+
+    commit = Together._commit
+
+    async def commit_and_die(self: Together, workspace_id: UUID, batch: Any) -> Any:
+        answers = await commit(self, workspace_id, batch)
+        if armed.value:
+            armed.value = 0
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answers
+
+    Together._commit = commit_and_die  # type: ignore[method-assign]
+
+
+def keep_serving(stack: TestStack, port: int, bug: str, pid: Any, armed: Any) -> None:
     """Starts the service again whenever it has died."""
     if bug:
         BUGS[bug]()
+    # Imports the service too, which so is up again in no time.
+    die_unanswered(armed)
     forked = multiprocessing.get_context("fork")
     while True:
         child = forked.Process(target=serve_budget, args=(stack, port, ""))
@@ -72,13 +91,21 @@ def keep_serving(stack: TestStack, port: int, bug: str, pid: Any) -> None:
 
 
 @contextmanager
-def served_by(stack: TestStack, port: int, bug: str) -> Iterator[Any]:
+def served_by(stack: TestStack, port: int, bug: str) -> Iterator[Callable[[int], None]]:
+    """Serves; what is yielded kills the service, by turns at once and after its next commit."""
     forked = multiprocessing.get_context("fork")
-    pid = forked.Value("i", 0)
-    keeper = forked.Process(target=keep_serving, args=(stack, port, bug, pid))
+    pid, armed = forked.Value("i", 0), forked.Value("i", 0)
+    keeper = forked.Process(target=keep_serving, args=(stack, port, bug, pid, armed))
     keeper.start()
+
+    def kill(turn: int) -> None:
+        if turn % 2:
+            armed.value = 1
+        else:
+            os.kill(pid.value, signal.SIGKILL)
+
     try:
-        yield pid
+        yield kill
     finally:
         # First who would start it again.
         keeper.kill()
@@ -150,7 +177,7 @@ async def watch(connection: Any, line: UUID, tally: Tally, over: asyncio.Event) 
 
 
 async def fire(
-    stack: TestStack, workspace: UUID, port: int, pid: Any, count: int, approvers: int, kills: int
+    stack: TestStack, workspace: UUID, port: int, kill: Callable[[int], None], count: int, approvers: int, kills: int
 ) -> list[str]:
     """What is wrong in the end; nothing, if all is well."""
     await until_it_answers(port)
@@ -161,14 +188,15 @@ async def fire(
     # Each twice in a row, so that two approvers come to it at about the same time.
     waiting = iter([(each, f"{turn} {each}") for each in worths for turn in (1, 2)])
     tally, over = Tally(), asyncio.Event()
-    at = {count * 2 * (place + 1) // (kills + 1) for place in range(kills)}
+    # While there is money: the first half of them.
+    at = {count * (place + 1) // (kills + 1) for place in range(kills)}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
 
         async def one(token: str) -> None:
             for place, (request, key) in enumerate_of(waiting):
                 if place in at:
                     tally.killed += 1
-                    os.kill(pid.value, signal.SIGKILL)
+                    kill(tally.killed)
                 await approve(http, token, request, key, tally)
 
         def enumerate_of(rest: Iterator[tuple[UUID, str]]) -> Iterator[tuple[int, tuple[UUID, str]]]:
@@ -214,6 +242,8 @@ async def differences(admin: Any, line: UUID, worths: dict[UUID, int], tally: Ta
         once = await admin.fetchval(f"SELECT count(*) FROM ({counted}) AS once")
         if found[0][0] or once != len(approved):
             wrong.append(f"{table}: {found[0][0]} twice, {once} in all for {len(approved)}")
+    if not tally.replayed:
+        wrong.append("no answer was asked for again")
     if tally.lowest < 0:
         wrong.append(f"{tally.lowest} available at a read")
     deadlocks = await admin.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
@@ -225,9 +255,11 @@ async def differences(admin: Any, line: UUID, worths: dict[UUID, int], tally: Ta
     return wrong
 
 
-def run(count: int, approvers: int, kills: int, port: int = PORT, bug: str = "") -> list[str]:
-    with budget_alone() as (stack, workspace), served_by(stack, port, bug) as pid:
-        return asyncio.run(fire(stack, workspace, port, pid, count, approvers, kills))
+def run(
+    count: int, approvers: int, kills: int, port: int = PORT, bug: str = "", *, durable: bool = True
+) -> list[str]:  # fmt: skip
+    with budget_alone(durable) as (stack, workspace), served_by(stack, port, bug) as kill:
+        return asyncio.run(fire(stack, workspace, port, kill, count, approvers, kills))
 
 
 def main(given: Sequence[str] | None = None) -> int:
