@@ -18,6 +18,8 @@ from services.budget.rate import api as rate
 from services.budget.request import api as request
 from services.budget.request.actions import EXPIRE
 from services.budget.request.together import deciding
+from services.budget.revaluation import api as revaluation
+from services.budget.scenario import api as scenario
 from services.budget.seat import api as seat
 from services.budget.transfer import api as transfer
 from services.budget.vendor import api as vendor
@@ -25,6 +27,8 @@ from services.budget.vendor import api as vendor
 app = create_service(
     "budget",
     fiscal.router,
+    scenario.router,
+    revaluation.router,
     plan.router,
     ledger.router,
     transfer.router,

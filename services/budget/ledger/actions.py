@@ -66,7 +66,7 @@ async def move(
         if found is None:
             raise await why_not(session, leg.line_id, leg.change, day)
         after[leg.line_id] = found.balance
-        await _watch(session, found, leg.change, now)
+        await watch(session, found, leg.change, now)
     return after
 
 
@@ -97,7 +97,8 @@ async def does_not_fit(session: AsyncSession, line_id: UUID, available: int, ask
     return DoesNotFit(line_id, available, asked, currency, facts)
 
 
-async def _watch(session: AsyncSession, found: Standing, change: Amounts, now: datetime) -> None:
+async def watch(session: AsyncSession, found: Standing, change: Amounts, now: datetime) -> None:
+    """Tells when an entry takes a line below the share that it is watched for."""
     after = found.balance
     if runs_low(after + -change, after, found.low_percent):
         line = await plan.get_line(session, found.line_id)
@@ -178,7 +179,7 @@ async def reserve_all(session: AsyncSession, asked: Sequence[Reservation], now: 
     holds = [_hold_row(session, one, each, now) for one, _ in made for each in one.wanted]
     await store.keep(session, now, {after.line_id: after for _, after in steps}.values(), entries, holds)
     for leg, after in steps:
-        await _watch(session, after, leg.change, now)
+        await watch(session, after, leg.change, now)
     return refused
 
 

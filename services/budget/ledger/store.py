@@ -194,6 +194,11 @@ async def open_holds(session: AsyncSession, *, line_id: UUID | None = None, fore
     return [hold for hold in found if hold.state in OPEN]
 
 
+async def foreign_holds(session: AsyncSession) -> list[Any]:
+    """What is still held in another currency than its line's, with that one, held by this transaction; one query."""
+    return list((await session.execute(_FOREIGN, {"workspace": workspace_of(session)})).all())
+
+
 async def closed_until(session: AsyncSession) -> date | None:
     """The day before which nothing is booked any more, on any line."""
     found: date | None = await session.scalar(_CLOSED, {"workspace": workspace_of(session)})
@@ -289,12 +294,21 @@ _KEEP = text(f"""
     ), held AS (
         INSERT INTO hold ({", ".join(_HOLD)})
         SELECT {", ".join(_HOLD)} FROM json_populate_recordset(cast(null AS hold), cast(:holds AS json))
+        ON CONFLICT (workspace_id, id) DO UPDATE
+        SET amount = excluded.amount, rate = excluded.rate, rate_on = excluded.rate_on
     )
     INSERT INTO entry ({", ".join(_ENTRY)})
     SELECT {", ".join("line.changed_at" if name == "recorded_at" else f"given.{name}" for name in _ENTRY)}
     FROM json_populate_recordset(cast(null AS entry), cast(:entries AS json)) AS given
     JOIN line ON line.id = given.line_id
 """)  # noqa: S608
+
+_FOREIGN = text("""
+    SELECT hold.*, line.currency AS line_currency
+    FROM hold JOIN line ON line.workspace_id = hold.workspace_id AND line.id = hold.line_id
+    WHERE hold.workspace_id = :workspace AND hold.state IN ('reserved', 'committed') AND hold.currency <> line.currency
+    ORDER BY hold.line_id, hold.id FOR UPDATE OF hold
+""")
 
 _AS_OF = text(f"""
     SELECT {", ".join(f"after_{pot} AS {pot}" for pot in POTS)} FROM entry
