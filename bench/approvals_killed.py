@@ -52,8 +52,11 @@ def double() -> None:
     """A key says nothing, and a request may be approved though it is."""
     from services.budget.request import deciding, together
 
-    deciding.assert_can_become = lambda state, wanted: None
-    together.HEADER = "X-Nothing"
+    for module, name, instead in (
+        (deciding, "assert_can_become", lambda state, wanted: None),
+        (together, "HEADER", "X-Nothing"),
+    ):
+        setattr(module, name, instead)
 
 
 BUGS = {"double": double}
@@ -186,26 +189,19 @@ async def fire(
     line, worths = await prepare(admin, workspace, count)
     tokens = [token_of(stack, workspace, f"approver-{place}") for place in range(approvers)]
     # Each twice in a row, so that two approvers come to it at about the same time.
-    waiting = iter([(each, f"{turn} {each}") for each in worths for turn in (1, 2)])
+    waiting = enumerate([(each, f"{turn} {each}") for each in worths for turn in (1, 2)])
     tally, over = Tally(), asyncio.Event()
     # While there is money: the first half of them.
     at = {count * (place + 1) // (kills + 1) for place in range(kills)}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as http:
 
         async def one(token: str) -> None:
-            for place, (request, key) in enumerate_of(waiting):
+            for place, (request, key) in waiting:
                 if place in at:
-                    tally.killed += 1
                     kill(tally.killed)
+                    tally.killed += 1
                 await approve(http, token, request, key, tally)
 
-        def enumerate_of(rest: Iterator[tuple[UUID, str]]) -> Iterator[tuple[int, tuple[UUID, str]]]:
-            nonlocal passed
-            for each in rest:
-                passed += 1
-                yield passed, each
-
-        passed = 0
         watching = asyncio.create_task(watch(reader, line, tally, over))
         await asyncio.gather(*(one(token) for token in tokens))
         over.set()

@@ -194,6 +194,14 @@ async def open_holds(session: AsyncSession, *, line_id: UUID | None = None, fore
     return [hold for hold in found if hold.state in OPEN]
 
 
+async def lock_held(session: AsyncSession, subject_ids: Sequence[UUID], line_ids: Sequence[UUID]) -> None:
+    """Locks what is held for subjects and on lines, and then all lines that it is on: for whoever lets go of more than
+    one."""
+    asked = {"workspace": workspace_of(session), "subjects": list(subject_ids), "lines": list(line_ids)}
+    held = (await session.execute(_LOCK_HOLDS, asked)).all()
+    await lock_lines(session, [row.line_id for row in held])
+
+
 async def foreign_holds(session: AsyncSession) -> list[Any]:
     """What is still held in another currency than its line's, with that one, held by this transaction; one query."""
     return list((await session.execute(_FOREIGN, {"workspace": workspace_of(session)})).all())
@@ -303,6 +311,12 @@ _KEEP = text(f"""
     JOIN line ON line.id = given.line_id
 """)  # noqa: S608
 
+_LOCK_HOLDS = text("""
+    SELECT line_id FROM hold
+    WHERE workspace_id = :workspace AND (subject_id = ANY(:subjects) OR line_id = ANY(:lines))
+        AND state IN ('reserved', 'committed')
+    ORDER BY line_id, id FOR UPDATE
+""")
 _FOREIGN = text("""
     SELECT hold.*, line.currency AS line_currency
     FROM hold JOIN line ON line.workspace_id = hold.workspace_id AND line.id = hold.line_id

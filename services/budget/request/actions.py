@@ -94,12 +94,16 @@ async def release_campaign(session: AsyncSession, event: Incoming) -> None:
     cancelled = CampaignCancelled.model_validate(event.data)
     actor = str(session.info["actor"])
     effects = 0
-    for request_id in await store.unordered_of(session, cancelled.campaign_id):
-        request = await get_row(session, SpendRequest, request_id, lock=True)
+    lines = await ledger_store.lines_of(session, cancelled.campaign_id)
+    ids = await store.unordered_of(session, cancelled.campaign_id)
+    # Requests first, then holds, then lines, each in one order: whoever decides meanwhile waits, and never in a circle.
+    requests = [await get_row(session, SpendRequest, request_id, lock=True) for request_id in ids]
+    await ledger_store.lock_held(session, ids, lines)
+    for request in requests:
         if request.state not in ORDERED:
             await end(session, request, RequestState.VOIDED, actor, event.time, cancelled.reason)
             effects += 1
-    for line_id in await ledger_store.lines_of(session, cancelled.campaign_id):
+    for line_id in lines:
         for hold in await ledger_store.open_holds(session, line_id=line_id):
             if hold.state is HoldState.RESERVED:
                 effects += await ledger.release(session, hold, who=actor, now=event.time, reason=cancelled.reason)
