@@ -3,13 +3,13 @@
 from fastapi import APIRouter
 
 from chassis.db import Now, Session
-from chassis.errors import Invalid
 from chassis.fields import Money
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
 from services.budget.ledger.actions import today_of
 from services.budget.ledger.revaluing import Revalued, revalue_all
 from services.budget.revaluation.models import HoldRevaluation, RevaluationCreate, RevaluationRead
+from services.budget.revaluation.rules import assert_has_come
 
 router = APIRouter(route_class=IdempotentRoute, tags=["revaluations"])
 
@@ -34,8 +34,7 @@ async def create_revaluation(
     is an exception. Run again for the same day, it finds nothing to do but what was an exception."""
     today = await today_of(session, now)
     day = create.day or today
-    if day > today:
-        raise Invalid.field("day", f"there are no rates yet; today is {today}", "in_the_future")
+    assert_has_come(day, today)
     reason = f"revaluation as of {day}"
     found = await revalue_all(session, day, who=who.subject, now=now, reason=reason, dry=create.dry_run)
     return RevaluationRead(
