@@ -45,7 +45,7 @@ async def plan(budget: httpx.AsyncClient, scenario: Any, line: Any, **change: An
 
 
 async def beside(budget: httpx.AsyncClient, scenario: Any, tree: Tree) -> dict[str, tuple[str, str, str]]:
-    found = (await budget.get("/v1/scenario-differences", params={"scenario_id": scenario["id"]})).json()["items"]
+    found = (await budget.get(f"/v1/scenarios/{scenario['id']}/comparison")).json()["lines"]
     names = {line["id"]: name for name, line in tree.items()}
     return {
         names[each["line_id"]]: (each["now"]["amount"], each["scenario"]["amount"], each["difference"]["amount"])

@@ -1,14 +1,13 @@
 """Decides what callers can do with scenarios: other plans, compared with the one that holds, and adopted or not."""
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
-from chassis.answers import listed, page_of, read_row
+from chassis.answers import listed, read_row
 from chassis.db import Now, Reading, Session, add_row, get_row, workspace_of
 from chassis.editing import IfMatch, edited, held
-from chassis.errors import Invalid
+from chassis.errors import Invalid, NotFound
 from chassis.fields import Interval, Money
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
@@ -18,6 +17,7 @@ from services.budget.scenario import store
 from services.budget.scenario.actions import adopt
 from services.budget.scenario.models import (
     Scenario,
+    ScenarioComparison,
     ScenarioCreate,
     ScenarioDifference,
     ScenarioLine,
@@ -128,23 +128,20 @@ async def update_scenario_line(
     return ScenarioLineRead.of(line)
 
 
-Of = Annotated[UUID, Query(description="The scenario that is compared with what is now.")]
-
-
-@router.get("/v1/scenario-differences", dependencies=[scope("budget:read")])
-async def list_scenario_differences(
-    reading: Reading, scenario_id: Of, fields: Fields = fields_of(ScenarioDifference)
-) -> Page[ScenarioDifference]:
+@router.get("/v1/scenarios/{id}/comparison", dependencies=[scope("budget:read")])
+async def get_scenario_comparison(id: UUID, reading: Reading) -> ScenarioComparison:
     """Every line of a scenario side by side with what it is now: money and days."""
     found = []
-    for row in await store.differences(reading, scenario_id):
+    for row in await store.differences(reading, id):
         minors = {"now": row.minor, "scenario": row.wanted, "difference": row.wanted - row.minor,
                   "available": row.available}  # fmt: skip
         found.append(
             ScenarioDifference.of(
-                row, only=fields, period=Interval.of(row.period_start, row.period_end),
+                row, period=Interval.of(row.period_start, row.period_end),
                 scenario_period=Interval.of(row.wanted_start, row.wanted_end),
                 **{name: Money.of_minor(int(minor), row.currency) for name, minor in minors.items()},
             )
         )  # fmt: skip
-    return page_of(ScenarioDifference, found)
+    if not found:
+        raise NotFound(f"no scenario {id}")
+    return ScenarioComparison(lines=found)

@@ -1,7 +1,7 @@
 """Decides what a scenario is made of: its rows, and what callers send and get."""
 
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field as Described
@@ -114,7 +114,6 @@ class ScenarioLineRead(Readable):
 class ScenarioDifference(Readable):
     """A line in a scenario, beside what it is now."""
 
-    IDENTITY: ClassVar[str] = "line_id"
     line_id: UUID
     name: str
     now: Money = Described(description="What it has of its own: allotted, and what came from other lines.")
@@ -123,3 +122,9 @@ class ScenarioDifference(Readable):
     available: Money = Described(description="Of what it has now; no `stop` line gives more than this.")
     period: Interval
     scenario_period: Interval
+
+
+class ScenarioComparison(Readable):
+    """A scenario beside the plan that holds, the first lines first."""
+
+    lines: list[ScenarioDifference]
