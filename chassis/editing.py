@@ -50,7 +50,7 @@ class Match:
             )
 
 
-async def _match(
+def _match(
     request: Request,
     if_match: Annotated[
         str | None,
