@@ -15,7 +15,7 @@ from uuid import UUID
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import ValidationError, create_model
+from pydantic import Field, ValidationError, create_model
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
@@ -46,6 +46,8 @@ Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor`
 Fields = frozenset[str] | None
 NeededIds = Annotated[list[UUID], Query(min_length=1, max_length=MOST, description=f"Of these, up to {MOST}.")]
 GROUP = "group_key"
+# The largest that a column of whole numbers holds.
+INTEGER = 2**31 - 1
 
 
 Wanted = Annotated[
@@ -103,8 +105,12 @@ class Parent:
 
 def _one_of(column: Any, name: str) -> ColumnElement[bool]:
     # One array and no IN: however many values, it is one statement.
-    kind = Uuid() if isinstance(column.type, Uuid) else String()
-    return column == any_(bindparam(name, type_=ARRAY(kind)))  # type: ignore[no-any-return]
+    return column == any_(bindparam(name, type_=ARRAY(_bound(column))))  # type: ignore[no-any-return]
+
+
+def _bound(column: Any) -> Any:
+    """As what a filter's values are sent: enums and their like as the text that they are kept as."""
+    return column.type if isinstance(column.type, Uuid | Integer) else String()
 
 
 @dataclass(frozen=True)
@@ -144,8 +150,10 @@ def _filters(model: Any, name: str, called: str) -> list[Filter]:
     words = f"Only these, up to {MOST}."
     if isinstance(column.type, Enum):
         kind, most, words = column.type.enum_class, None, "Only these."
+    if kind is int:
+        kind = Annotated[int, Field(ge=-INTEGER - 1, le=INTEGER)]
     several = Annotated[list[kind], Query(max_length=most, description=words)]  # type: ignore[valid-type]
-    only = column == bindparam(f"only_{called}", type_=Uuid() if isinstance(column.type, Uuid) else String())
+    only = column == bindparam(f"only_{called}", type_=_bound(column))
     return [Filter(called, several, [], column, _one_of(column, called), only)]
 
 

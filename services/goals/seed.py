@@ -43,7 +43,7 @@ def campaigns(anchor: date) -> list[Json]:
     """What the team ran in the two years before `anchor`, runs now, and plans: as callers send them."""
     first = month(anchor, -24)
     found: list[Json] = []
-    for after in range(-24, 4):
+    for after in range(-24, 5):
         start = month(anchor, after)
         name, brief, channels = MONTHS[start.month - 1]
         found.append(_campaign(f"{name} {start.year}", brief, start + timedelta(4), month(start, 1), channels))
@@ -108,7 +108,8 @@ def _moves(campaign: Mapping[str, Any], anchor: date) -> Iterator[Act]:
     start, end = (date.fromisoformat(campaign["flight"][key]) for key in ("start", "end"))
     decided = max(start - timedelta(days=3), month(anchor, -24) + timedelta(days=2))
     ahead = (decided - anchor).days
-    if ahead < 70:
+    # As long before it is approved as the longest month, so that on any day one is planned and not approved.
+    if ahead < 75:
         decided = min(decided, anchor - timedelta(days=2))
         yield _move(decided, 10, "specialist", campaign, "plan")
     if ahead < 40:

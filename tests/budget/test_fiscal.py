@@ -83,3 +83,12 @@ async def test_periods_reopen_from_the_last_one_back(budget: httpx.AsyncClient) 
     assert (await budget.post(f"/v1/periods/{january['id']}/reopen")).json()["code"] == "not_the_last"
     for period in (february, january):
         assert (await budget.post(f"/v1/periods/{period['id']}/reopen")).json()["state"] == "open"
+
+
+async def test_years_filter_and_none_is_larger_than_what_is_kept(budget: httpx.AsyncClient) -> None:
+    made = await year_of(budget)
+    years = {each["year"] for each in made}
+    found = (await budget.get("/v1/periods", params={"year": [*years, 1990], "limit": 200})).json()["items"]
+    assert {each["id"] for each in made} <= {each["id"] for each in found}
+    assert (await budget.get("/v1/periods?year=1990")).json()["items"] == []
+    assert (await budget.get("/v1/periods?year=99999999999")).status_code == 422

@@ -38,10 +38,10 @@ class Filled:
         return self.clock().date().isoformat()
 
     def id_of(self, name: str, resource: str) -> str | None:
-        rows = self.rows.get(target_of(name, resource))
+        rows = [row for row in self.rows.get(target_of(name, resource), ()) if "id" in row]
         # What goes from one to another goes to another.
-        place = 1 if name.startswith("to_") and rows and len(rows) > 1 else 0
-        return str(rows[place]["id"]) if rows and "id" in rows[place] else None
+        place = 1 if name.startswith("to_") and len(rows) > 1 else 0
+        return str(rows[place]["id"]) if rows else None
 
     def key_of(self, name: str, resource: str) -> str | None:
         rows = self.rows.get(resource)
