@@ -4,28 +4,36 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from sqlalchemy import DateTime, bindparam, func
+from sqlmodel import col
 
-from chassis.answers import by_id, listed
-from chassis.db import Now, Reading
+from chassis.answers import by_id, listed, read_of
+from chassis.db import Database, Now, Reading, Session
 from chassis.errors import Forbidden, Unavailable
+from chassis.fields import UtcDatetime
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
-from chassis.listing import Listing, Parent, listing
+from chassis.listing import Filter, Listing, Parent, listing
 from chassis.paging import Groups, Page
 from chassis.problems import answer
+from chassis.reading import Source
 from chassis.settings import Settings
 from services.metrics.event import store
+from services.metrics.event.actions import revise_verdict
 from services.metrics.event.flush import Flusher, Post
-from services.metrics.event.models import Event, EventRead, WebhookReceipt
+from services.metrics.event.models import Event, EventRead, Judgement, WebhookReceipt
 from services.metrics.event.rules import EventType
 from services.metrics.event.rules import Reading as Read
+from services.metrics.rollup.actions import Counter, count_noted
 from services.metrics.source.platforms import PLATFORMS
 from services.metrics.source.store import KnownSource, SourceBook
 
 router = APIRouter(tags=["events"])
+judging = APIRouter(route_class=IdempotentRoute, tags=["events"])
 
 PEOPLE = "metrics:people"
 # Bytes of a body from which on it is read in a thread.
@@ -92,12 +100,20 @@ WEBHOOK: dict[str, Any] = {
 
 @asynccontextmanager
 async def flushing(app: FastAPI) -> AsyncIterator[None]:
-    """Opens the queue that posts are committed through, and waits for what is in it at the end."""
-    app.state.flusher = flusher = Flusher(store.commit_to(app.state.database, app.state.settings.secret_key))
+    """Opens the queue that posts are committed through, and waits for what is in it at the end. What it stored is
+    counted soon after; where nothing runs by itself, as in tests, whoever reads numbers does it."""
+    database: Database = app.state.database
+    by_itself = getattr(app.state, "folding", getattr(app.state, "background", True))
+    counter = Counter(lambda workspace_id: count_noted(database, workspace_id)) if by_itself else None
+    app.state.flusher = flusher = Flusher(
+        store.commit_to(database, app.state.settings.secret_key), stored=counter.note if counter else None
+    )
     try:
         yield
     finally:
         await flusher.close()
+        if counter:
+            await counter.close()
 
 
 def _expected(request: Request) -> int:
@@ -122,8 +138,8 @@ async def read_post(source: KnownSource, headers: Mapping[str, str], body: bytes
 
 @router.post("/v1/webhooks/{token}", openapi_extra=WEBHOOK, response_model=WebhookReceipt)
 async def receive_webhook(token: str, request: Request, now: Now) -> WebhookReceipt | Response:
-    """Takes what an e-mail platform posts to its source's URL. The answer is 200 once all of it is durable, and the
-    numbers hold it by then.
+    """Takes what an e-mail platform posts to its source's URL. The answer is 200 once all of it is durable; the
+    numbers hold it within five seconds.
 
     There is no bearer token: the platform's signature over the exact body decides. 404 for an address that is none, 403
     for a signature that is missing or doesn't hold; nothing is kept of either. 503 with Retry-After when it can't be
@@ -155,7 +171,21 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
     return WebhookReceipt(received=len(reading.events), quarantined=reading.quarantined)
 
 
-async def _nobody(_: Reading, __: Sequence[UUID]) -> dict[UUID, str]:
+def _since(name: str) -> Any:
+    """The first id of the instant that is bound by this name: so that an index serves, and months are left out."""
+    return func.first_id(bindparam(name, type_=DateTime(timezone=True)))
+
+
+OCCURRED = tuple(
+    Filter(name, Annotated[UtcDatetime | None, Query(description=words)], None, Event.occurred_at, holds)
+    for name, words, holds in (
+        ("occurred_from", "From this instant on.", col(Event.id) >= _since("occurred_from")),
+        ("occurred_to", "Before this instant.", col(Event.id) < _since("occurred_to")),
+    )
+)
+
+
+async def _nobody(_: Source, __: Sequence[UUID]) -> dict[UUID, str]:
     return {}
 
 
@@ -166,13 +196,22 @@ async def list_events(
     asked: Listing[EventRead] = listing(
         Event,
         EventRead,
-        sort=("occurred_at",),
-        by=("occurred_at",),
+        as_id=("occurred_at",),
+        also=OCCURRED,
         scanned=("type", "verdict"),
         parents={"campaign_id": Parent(Event.campaign_id), "source_id": Parent(Event.source_id)},
     ),
 ) -> Page[EventRead] | Groups[EventRead]:
-    """Events, in the order they arrived unless sorted otherwise. With `limit_per`: so many for each campaign or source,
-    whichever of `campaign_id` and `source_id` is named first; the other narrows them."""
+    """Events, in the order in which they happened: an id begins with the time. With `limit_per`: so many for each
+    campaign or source, whichever of `campaign_id` and `source_id` is named first; the other narrows them."""
     # Addresses are for those with the scope for people's data.
     return await listed(reading, asked, recipient=by_id(store.addresses_of if PEOPLE in who.scopes else _nobody))
+
+
+@judging.post("/v1/events/{id}/judge", dependencies=[scope("metrics:write")])
+async def judge_event(id: UUID, judgement: Judgement, session: Session, who: CurrentPrincipal, now: Now) -> EventRead:
+    """Says who acted, whatever was thought before. All numbers that the event is in follow in the same transaction;
+    raw ones stay, as they are human + bot + unknown."""
+    event = await revise_verdict(session, id, judgement.verdict, now)
+    addresses = store.addresses_of if PEOPLE in who.scopes else _nobody
+    return await read_of(session, EventRead, event, recipient=by_id(addresses))

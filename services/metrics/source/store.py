@@ -5,12 +5,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Database, workspace_of
+from chassis.db import Database
 from chassis.errors import NotFound
 from chassis.secrets import Sealer
 from services.metrics.source.models import Source
@@ -35,21 +36,23 @@ async def add_source(session: AsyncSession, source: Source) -> None:
     await session.flush()
 
 
-async def heard_from(session: AsyncSession, posts: Sequence[tuple[UUID, datetime]]) -> None:
-    """Moves the watermark of each source on to when its latest post arrived; never back."""
+async def heard_from(connection: Any, workspace_id: UUID, posts: Sequence[tuple[UUID, datetime]]) -> None:
+    """Moves the watermark of each source on to when its latest post arrived; never back. On the driver."""
     latest = dict(sorted(posts))
-    await session.execute(
-        text("""
-            WITH heard AS (
-                SELECT * FROM unnest(cast(:sources AS uuid[]), cast(:times AS timestamptz[])) AS each(id, at)
-            ), held AS (  -- in one order for all writers, or they deadlock
-                SELECT id FROM source WHERE id = ANY(cast(:sources AS uuid[])) ORDER BY id FOR NO KEY UPDATE
-            )
-            UPDATE source SET received_at = greatest(source.received_at, heard.at)
-            FROM heard JOIN held ON held.id = heard.id
-            WHERE source.workspace_id = :workspace AND source.id = heard.id
-        """),
-        {"workspace": workspace_of(session), "sources": list(latest), "times": list(latest.values())},
+    await connection.execute(
+        """
+        WITH heard AS (
+            SELECT * FROM unnest($2::uuid[], $3::timestamptz[]) AS each(id, at)
+        ), held AS (  -- in one order for all writers, or they deadlock
+            SELECT id FROM source WHERE workspace_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE
+        )
+        UPDATE source SET received_at = greatest(source.received_at, heard.at)
+        FROM heard JOIN held ON held.id = heard.id
+        WHERE source.workspace_id = $1 AND source.id = heard.id
+        """,
+        workspace_id,
+        list(latest),
+        list(latest.values()),
     )
 
 
