@@ -17,7 +17,6 @@ import multiprocessing
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -79,7 +78,7 @@ class Mail:
         person = rng.randrange(self.people)
         kind = rng.choice(KINDS)
         campaign = (int(share * 12) * 7 + rng.randrange(9)) % CAMPAIGNS
-        told = {
+        told: dict[str, Any] = {
             "type": kind, "recipient": f"person{person}@example{person % 13}.com",
             "message_id": f"{self.seed}.{campaign}.{int(share * 50)}.{person}@mail.example.com",
             "occurred_at": at.isoformat(timespec="microseconds"), "tags": [f"campaign-{campaign}"],
@@ -378,4 +377,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

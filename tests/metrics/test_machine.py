@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from chassis.fields import new_id
 from chassis.inbox import Incoming
 from chassis.testing import Clock, TestStack
-from services.metrics.rollup.actions import COUNT_EVENTS
+from services.metrics.rollup.actions import count_events
 from tests.conftest import APPS, Connect, Workspace, open_workspace
 from tests.metrics.conftest import Sender, open_of
 
@@ -189,11 +189,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def notes_are_counted(self) -> None:
-        self.do(COUNT_EVENTS.run(self.app))
+        self.do(count_events(self.app))
 
     @invariant()
     def every_number_is_a_plain_count(self) -> None:
-        queries = [
+        queries: list[dict[str, Any]] = [
             {"metric": kind + (".human" if human else ""), "from": SINCE, "to": UNTIL, "grain": "month",
              "campaign_ids": [campaign] if campaign else []}
             for kind in ("email.total_clicks", "email.unique_recipient_impressions")

@@ -107,10 +107,12 @@ def identity(*stable: object) -> bytes:
 
     Twins that agree in all of them are one event.
     """
-    if all(type(each) is str or each is None for each in stable):
-        # What json.dumps says of them, in a third of the time.
-        words = ", ".join(["null" if each is None else encode_basestring_ascii(each) for each in stable])
-        return hashlib.sha256(f"[{words}]".encode()).digest()
+    # What json.dumps says of texts and nothings, in a third of the time.
+    words = [
+        "null" if each is None else encode_basestring_ascii(each) if isinstance(each, str) else "" for each in stable
+    ]
+    if "" not in words:
+        return hashlib.sha256(f"[{', '.join(words)}]".encode()).digest()
     return hashlib.sha256(json.dumps(stable, ensure_ascii=True).encode()).digest()
 
 

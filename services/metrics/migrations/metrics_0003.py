@@ -237,7 +237,7 @@ def _carry_over() -> None:
     # Most of it before anybody has to wait; then, with writers held back by the trigger's lock, what came meanwhile.
     op.execute(store)
     op.execute(f"""
-        CREATE FUNCTION store_occurrence() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION store_occurrence() RETURNS trigger LANGUAGE plpgsql SET search_path = metrics, pg_temp AS $$
         DECLARE stored occurrence;
         BEGIN
             IF NEW.key IS NULL OR NEW.source_id IS NULL OR NEW.occurred_at IS NULL THEN
