@@ -1,10 +1,10 @@
 """Decides which slices make up the metrics service."""
 
 from chassis.service import create_service
-from services.metrics import before  # noqa: F401  # declares them
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.db import METADATA
 from services.metrics.event import api as event
+from services.metrics.event import before  # noqa: F401  # declares them
 from services.metrics.event.actions import KEEP_MONTHS
 from services.metrics.events import CONSUMES
 from services.metrics.metric import api as metric
