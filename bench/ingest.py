@@ -230,11 +230,13 @@ async def counted(http: httpx.AsyncClient, kind: str, wanted: int) -> None:
 def as_rows(workspace: UUID, source: UUID, bodies: Sequence[bytes], ids: dict[str, UUID]) -> list[tuple[Any, ...]]:
     """What is stored of these bodies, as a client that did everything beforehand would copy it."""
     from services.metrics.event.rules import event_id, micros, salt
-    from services.metrics.source.platforms.standard import Standard
+    from services.metrics.source.platforms import PLATFORMS
+    from services.metrics.source.platforms.platform import Delivery
+    from services.metrics.source.rules import Labels, PlatformName
 
     now, found = datetime.now(UTC), []
     for body in bodies:
-        for event in Standard().read(body, now).events:
+        for event in PLATFORMS[PlatformName.STANDARD].read(Delivery("POST", "", {}, body, now), Labels()).events:
             key = event_id(salt(source), event.key, micros(event.occurred_at))
             who = ids.setdefault(event.recipient or "", new_id())
             what = ids.setdefault(event.tags[0], new_id())

@@ -74,7 +74,8 @@ class Told:
         found: dict[str, set[Any]] = {}
         for key, event in self.events.items():
             of_it = event["type"] == ("clicked" if kind == "email.total_clicks" else "opened")
-            if not of_it or (campaign and self.campaign(event) != campaign) or (human and event["verdict"] == "bot"):
+            other = campaign and self.campaign(event) != campaign
+            if not of_it or other or (human and event["verdict"] != "human"):
                 continue
             if kind == "email.total_clicks":
                 found.setdefault(self.month(event), set()).add(key)
