@@ -108,7 +108,8 @@ def _moves(campaign: Mapping[str, Any], anchor: date) -> Iterator[Act]:
     start, end = (date.fromisoformat(campaign["flight"][key]) for key in ("start", "end"))
     decided = max(start - timedelta(days=3), month(anchor, -24) + timedelta(days=2))
     ahead = (decided - anchor).days
-    if ahead < 70:
+    # Later ones serve no goal yet, and so can't be planned.
+    if ahead < 70 and start < _quarters(anchor)[-1][1]:
         decided = min(decided, anchor - timedelta(days=2))
         yield _move(decided, 10, "specialist", campaign, "plan")
     if ahead < 40:
@@ -129,6 +130,11 @@ def _move(day: date, hours: float, role: str, campaign: Mapping[str, Any], verb:
         await stage.ask(role, "POST", "goals", f"/v1/campaigns/{campaign_id}/{verb}", json=body)
 
     return Act(hour(day, hours), do)
+
+
+def _quarters(anchor: date) -> list[tuple[date, date]]:
+    """The quarters that have goals, by the months before the anchor's; the last one holds it."""
+    return [(month(anchor, after), month(anchor, after + 3)) for after in range(-24, 1, 3)]
 
 
 def _goals(anchor: date, planned: Sequence[Mapping[str, Any]]) -> list[Act]:
@@ -158,8 +164,7 @@ def _goals(anchor: date, planned: Sequence[Mapping[str, Any]]) -> list[Act]:
     def year_ago(span: tuple[date, date]) -> tuple[date, date]:
         return month(span[0], -12), month(span[1], -12)
 
-    for after in range(-24, 1, 3):
-        span = (month(now, after), month(now, after + 3))
+    for after, span in zip(range(-24, 1, 3), _quarters(anchor), strict=True):
         name = f"{span[0]:%b %Y}"
         slugs = [each["slug"] for each in planned if f"{span[0]}" <= each["flight"]["start"] < f"{span[1]}"]
         goal(f"Click-through of the quarter from {name}", "email.ctr", "keep_above", {"value": 6 if after % 9 else 40},

@@ -96,7 +96,7 @@ async def list_spend_requests(
     asked: Listing[SpendRequestRead] = listing(
         SpendRequest,
         SpendRequestRead,
-        sort=("created_at", "submitted_at", "decided_at", "amount"),
+        sort=("created_at", "amount"),
         by=("state", "department", "category", "requested_by", "vendor", "created_at", "submitted_at", "decided_at"),
         parents={"line_id": Parent(SpendRequest.line_id), "campaign_id": Parent(SpendRequest.campaign_id)},
     ),
