@@ -63,9 +63,12 @@ class Workspace:
     id: UUID
     stack: TestStack
 
-    def token(self, *roles: str, scopes: list[str] | None = None, lifetime: timedelta = timedelta(days=1)) -> str:
+    def token(
+        self, *roles: str, scopes: list[str] | None = None, lifetime: timedelta = timedelta(days=1),
+        subject: str = "client:test",
+    ) -> str:  # fmt: skip
         allowed = sorted(scopes_of(roles)) if scopes is None else scopes
-        grant = Grant("client:test", "test", self.id, roles, allowed, lifetime)
+        grant = Grant(subject, "test", self.id, roles, allowed, lifetime)
         return access_token(grant, self.stack.key, "http://gateway", self.stack.clock.now)
 
     def headers(self, *roles: str) -> dict[str, str]:

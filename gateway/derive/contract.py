@@ -63,8 +63,8 @@ class Operation:
 
     @property
     def items(self) -> Schema | None:
-        """Schema of one item, when this answers with a list."""
-        page = self._answer_with("items")
+        """Schema of one item, when this answers with a list; a row by its id may hold items of its own."""
+        page = None if self.path.endswith("}") else self._answer_with("items")
         return page["properties"]["items"]["items"] if page else None
 
     @property

@@ -80,7 +80,7 @@ def test_a_table_that_holds_something_else_is_refused(csv: str) -> None:
 async def value(budget: httpx.AsyncClient, currency: str, into: str, day: str) -> tuple[str, str]:
     answer = await budget.get("/v1/conversions", params={"currency": currency, "into": into, "day": day})
     assert answer.status_code == 200, answer.text
-    (found,) = answer.json()["items"]
+    (found,) = answer.json()["conversions"]
     return found["value"], found["day"]
 
 

@@ -153,7 +153,7 @@ async def test_every_layer_is_passed_by_somebody_else_and_the_last_one_reserves(
         "/v1/decision-delays", params={"from": "2026-01-01T00:00:00Z", "to": "2027-01-01T00:00:00Z"}
     )
     assert [(each["layer"], each["band_name"], each["decisions"], each["mean_seconds"])
-            for each in delays.json()["items"]] == [(1, "lead", 2, 1800), (2, "head", 1, 7200)]  # fmt: skip
+            for each in delays.json()["layers"]] == [(1, "lead", 2, 1800), (2, "head", 1, 7200)]  # fmt: skip
 
 
 async def test_who_stands_in_decides_in_their_place_and_never_for_the_requester(

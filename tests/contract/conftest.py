@@ -29,12 +29,15 @@ async def settle(apps: dict[str, FastAPI]) -> None:
 
 async def filled_workspace(stack: TestStack, apps: dict[str, FastAPI], opened: AsyncExitStack) -> Filled:
     workspace = await open_workspace(stack, apps)
-    clients = {}
+    clients: dict[str, httpx.AsyncClient] = {}
+    others: dict[str, httpx.AsyncClient] = {}
+    another = {"Authorization": f"Bearer {workspace.token('admin', subject='client:other')}"}
     for part, app in apps.items():
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        client = httpx.AsyncClient(transport=transport, base_url=f"http://{part}", headers=workspace.headers())
-        clients[part] = await opened.enter_async_context(client)
-    filled = Filled(workspace.id, clients, stack.clock)
+        for found, headers in ((clients, workspace.headers()), (others, another)):
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            client = httpx.AsyncClient(transport=transport, base_url=f"http://{part}", headers=headers)
+            found[part] = await opened.enter_async_context(client)
+    filled = Filled(workspace.id, clients, others, stack.clock)
     await fill(filled, lambda: settle(apps))
     return filled
 

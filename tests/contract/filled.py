@@ -14,7 +14,7 @@ import httpx
 from standardwebhooks import Webhook
 
 from tests.contract.operations import Ask, Operation, operations
-from tests.contract.values import SIGNING_SECRET, target_of
+from tests.contract.values import BY_ANOTHER, SIGNING_SECRET, target_of
 
 Clients = Mapping[str, httpx.AsyncClient]
 
@@ -25,6 +25,8 @@ class Filled:
 
     id: UUID
     clients: Clients
+    # Of somebody else: who made a thing doesn't approve it.
+    others: Clients
     clock: Callable[[], datetime]
     canary: str = field(default_factory=lambda: f"canary{token_hex(6)}")
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
@@ -46,7 +48,8 @@ class Filled:
         return f"{self.canary} {name} {self._serial}"
 
     async def send(self, asked: Ask) -> httpx.Response:
-        return await asked.send(self.clients[asked.operation.part])
+        clients = self.others if asked.operation.id in BY_ANOTHER else self.clients
+        return await asked.send(clients[asked.operation.part])
 
     async def create(self, operation: Operation) -> httpx.Response:
         """Makes one more; with all its fields if that is granted, with those it needs otherwise."""

@@ -172,8 +172,9 @@ class Service:
             content = json.dumps(asked.body)
             sent, headers["Content-Type"] = {"content": content}, str(operation.media)
             if operation.id == "receive_webhook":
-                url = "/v1/webhooks/" + self.workspace.webhook_url.rpartition("/")[2]
                 headers |= signed(content, datetime.now(UTC))
+        if operation.path.startswith("/v1/webhooks/"):
+            url = "/v1/webhooks/" + self.workspace.webhook_url.rpartition("/")[2]
         if operation.id == "receive_events":
             headers["Authorization"] = f"Bearer {self.service_token}"
         encoded = {name.encode(): value.encode("latin-1", "replace") for name, value in headers.items()}

@@ -219,6 +219,8 @@ def _literal(value: Any, kind: Any) -> Any:
 def _written(value: Any, kind: Any) -> str:
     while isinstance(kind, GraphQLNonNull):
         kind = kind.of_type
+    if value is None:
+        return "null"
     if isinstance(kind, GraphQLEnumType):
         return str(value)
     if isinstance(kind, GraphQLList):

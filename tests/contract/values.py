@@ -25,8 +25,9 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_observation": {"money": None, "value": "25", "day": "2026-06-15"},
     "correct_observation": {"money": None, "value": "20"},
     "create_alert": {"metric": "web.visits", "kind": "above", "grain": "day", "value": 5},
-    # One that stops has nothing before money is allotted to those above it.
+    # One that stops has nothing before money is allotted to those above it. It has to last for all that is asked of it.
     "create_line": {"policy": "warn"},
+    "allot_line": {"amount": {"amount": "10000000.00", "currency": "EUR"}},
     "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
     "rotate_source": {"credentials": {"signing_secret": SIGNING_SECRET}},
 }  # fmt: skip

@@ -230,7 +230,7 @@ async def test_a_refusal_asks_nothing_of_the_database(
 ) -> None:
     at = await account("brevo")
     await as_player(at, at.player)
-    await metrics_app.state.intake.tell()  # what others sent before
+    await metrics_app.state.intake.tell()
     with statements(metrics_app.state.database) as seen:
         for _ in range(50):
             assert await as_player(at, PLAYERS["brevo"](1)) == 401

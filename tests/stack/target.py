@@ -56,8 +56,8 @@ class Target:
         asked: list[Service | Graph] = [*self._services.values(), *([self._graph] if self._graph else [])]
         for client in (*self.workspace.clients.values(), *(each.http for each in asked)):
             client.headers.update(admin)
-        for each in asked:
-            each.another.headers.update(manager)
+        for client in (*self.workspace.others.values(), *(each.another for each in asked)):
+            client.headers.update(manager)
         for service in self._services.values():
             service.service_token = receiver
 
@@ -84,23 +84,40 @@ def filled(running: Running, admin_dsn: str) -> Iterator[Target]:
     """A new workspace of a running stack, with a row of every resource."""
     who, admin = running.open_workspace()
     with asyncio.Runner() as runner:
-        clients = {
-            part: httpx.AsyncClient(
-                base_url=running.url(part), headers=running.bearer(admin), timeout=30, trust_env=False
-            )
-            for part in parts()
-        }
-        workspace = Filled(who, clients, lambda: datetime.now(UTC))
+        clients = clients_of(running, admin)
+        others: dict[str, httpx.AsyncClient] = {}
         try:
             runner.run(delivered(clients))
-            runner.run(fill(workspace, lambda: delivered(clients)))
             answer = runner.run(clients["gateway"].post("/v1/api-clients", json={"name": "m", "roles": ["manager"]}))
             made = answer.raise_for_status().json()
             manager = Account(made["id"], made["client_secret"])
+            others |= clients_of(running, manager)
+            workspace = Filled(who, clients, others, lambda: datetime.now(UTC))
+            runner.run(fill(workspace, lambda: delivered(clients)))
+            runner.run(alerted(workspace))
             yield Target(running, runner, workspace, admin, manager, admin_dsn)
         finally:
-            for client in clients.values():
+            for client in (*clients.values(), *others.values()):
                 runner.run(client.aclose())
+
+
+def clients_of(running: Running, who: Account) -> dict[str, httpx.AsyncClient]:
+    headers = running.bearer(who)
+    return {
+        part: httpx.AsyncClient(base_url=running.url(part), headers=headers, timeout=30, trust_env=False)
+        for part in parts()
+    }
+
+
+async def alerted(workspace: Filled) -> None:
+    """Until the alerts have found something: they are looked at by a job here."""
+    async with asyncio.timeout(60):
+        while True:
+            answer = await workspace.clients["metrics"].get("/v1/findings")
+            workspace.rows["finding"] = answer.raise_for_status().json()["items"]
+            if workspace.rows["finding"]:
+                return
+            await asyncio.sleep(0.1)
 
 
 async def delivered(clients: Clients) -> None:

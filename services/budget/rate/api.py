@@ -6,16 +6,16 @@ from typing import Annotated
 from babel.numbers import list_currencies
 from fastapi import APIRouter, Query
 
-from chassis.answers import page, page_of
+from chassis.answers import page
 from chassis.db import Now, Reading, Session
 from chassis.errors import Invalid
 from chassis.fields import Currency, Day
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
-from chassis.listing import Fields, Listing, fields_of, listing
+from chassis.listing import Listing, listing
 from chassis.paging import Page
 from services.budget.rate import store
-from services.budget.rate.models import Conversion, ImportedRate, RateRead, RatesImport, RatesImported
+from services.budget.rate.models import Conversion, Conversions, ImportedRate, RateRead, RatesImport, RatesImported
 from services.budget.rate.rules import read_table
 
 router = APIRouter(route_class=IdempotentRoute, tags=["rates"])
@@ -46,16 +46,15 @@ async def list_rates(
 
 
 @router.get("/v1/conversions", dependencies=[scope("budget:read")])
-async def list_conversions(
+async def get_conversions(
     reading: Reading,
     currency: Annotated[
         list[Currency], Query(min_length=1, max_length=MOST_CURRENCIES, examples=[["USD"]], description="Of these.")
     ],
     into: Annotated[Currency, Query(description="In this one.", examples=["EUR"])],
     day: Annotated[Day, Query(description="As of this day.", examples=["2026-06-15"])],
-    fields: Fields = fields_of(Conversion),
-) -> Page[Conversion]:
+) -> Conversions:
     """The rates of several currencies in one, by way of the euro, as of a day. 409 `no_rate` where none is known
     that is at most 92 days old."""
     found = await store.rates_of(reading, currency, into, day)
-    return page_of(Conversion, [Conversion.of(rate, only=fields) for rate in found.values()])
+    return Conversions(conversions=[Conversion.of(rate) for rate in found.values()])

@@ -74,8 +74,13 @@ class RateRead(Readable):
 class Conversion(Readable):
     """How much of another currency one unit of a currency is."""
 
-    IDENTITY: ClassVar[str] = "currency"
     currency: str
     into: str
     value: RateText
     day: date = Described(description="Whose rate it is: the last known on or before the day asked for.")
+
+
+class Conversions(Readable):
+    """The rates that were asked for, in that order."""
+
+    conversions: list[Conversion]

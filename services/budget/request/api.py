@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from chassis.answers import Derive, listed, of_row, page_of, read_of, read_row
+from chassis.answers import Derive, listed, of_row, read_of, read_row
 from chassis.db import Now, Reading, Session, add_row, workspace_of
 from chassis.editing import IfMatch, edited, held
 from chassis.errors import Conflict, Invalid
@@ -25,6 +25,7 @@ from services.budget.request.fit import fit_of
 from services.budget.request.models import (
     Decision,
     DecisionDelay,
+    DecisionDelays,
     DecisionRead,
     Fit,
     OrderCreate,
@@ -231,9 +232,7 @@ Until = Annotated[UtcDatetime, Query(alias="to", description="And before.")]
 
 
 @router.get("/v1/decision-delays", dependencies=[scope("budget:read")])
-async def list_decision_delays(
-    reading: Reading, since: Since, until: Until, fields: Fields = fields_of(DecisionDelay)
-) -> Page[DecisionDelay]:
+async def get_decision_delays(reading: Reading, since: Since, until: Until) -> DecisionDelays:
     """How long requests waited in each layer of approval: what each layer costs."""
     found: list[Any] = await store.delays(reading, since, until)
-    return page_of(DecisionDelay, [DecisionDelay.of(each, only=fields) for each in found])
+    return DecisionDelays(layers=[DecisionDelay.of(each) for each in found])

@@ -235,7 +235,6 @@ class DecisionRead(Readable):
 class DecisionDelay(Readable):
     """How long requests wait in one layer of approval."""
 
-    IDENTITY: ClassVar[str] = "layer"
     layer: int
     band_name: str | None
     decisions: int
@@ -243,6 +242,12 @@ class DecisionDelay(Readable):
     mean_seconds: int
     median_seconds: int
     p90_seconds: int
+
+
+class DecisionDelays(Readable):
+    """What each layer of approval costs, the first one first."""
+
+    layers: list[DecisionDelay]
 
 
 class LineFit(Readable):
