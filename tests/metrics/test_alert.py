@@ -16,8 +16,8 @@ from chassis.fields import new_id
 from chassis.testing import Clock
 from services.metrics.alert.actions import WATCH, look_at_alerts
 from services.metrics.alert.rules import AlertKind, Point, Watch, anomaly, judge, span_of
-from services.metrics.series.rules import Grain, periods
 from services.metrics.rollup.actions import COUNT_EVENTS
+from services.metrics.series.rules import Grain, periods
 from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Sender
 
