@@ -33,6 +33,10 @@ class Filled:
     webhook_url: str = ""
     _serial: int = 0
 
+    @property
+    def today(self) -> str:
+        return self.clock().date().isoformat()
+
     def id_of(self, name: str, resource: str) -> str | None:
         rows = self.rows.get(target_of(name, resource))
         # What goes from one to another goes to another.

@@ -21,6 +21,9 @@ Path = tuple[str | int, ...]
 class Known(Protocol):
     """What a workspace holds, for requests that name some of it."""
 
+    @property
+    def today(self) -> str: ...
+
     def id_of(self, name: str, resource: str) -> str | None:
         """An id that a field or parameter of that name can hold, in an operation on that resource."""
 
@@ -155,7 +158,8 @@ class Operation:
             schema = self.said["requestBody"]["content"][self.media].get("schema", {})
             asked.body = self._value(schema, "body", ("body",), known, whole, asked)
             if isinstance(asked.body, dict):
-                asked.body |= copy.deepcopy(values.BODIES.get(self.id, {}))
+                said = copy.deepcopy(values.BODIES.get(self.id, {}))
+                asked.body |= {name: known.today if each == values.TODAY else each for name, each in said.items()}
         return asked
 
     def _value(self, schema: Schema, name: str, at: Path, known: Known, whole: bool, asked: Ask) -> Any:

@@ -11,6 +11,8 @@ from gateway.edges import EDGES
 
 SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
+TODAY = "the day that it is where the request goes"
+
 # Operation -> fields of its body that must be so.
 BODIES: Mapping[str, dict[str, Any]] = {
     "create_campaign": {"flight": {"start": "2026-01-01", "end": "2035-01-01"}},
@@ -22,7 +24,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_metric": {
         "expression": "100 * opens / clicks", "observed": None, "currency": None, "unit": "percent", "grain": "day",
     },
-    "create_observation": {"money": None, "value": "25", "day": "2026-06-15"},
+    "create_observation": {"money": None, "value": "25", "day": TODAY},
     "correct_observation": {"money": None, "value": "20"},
     "create_alert": {"metric": "web.visits", "kind": "above", "grain": "day", "value": 5},
     # One that stops has nothing before money is allotted to those above it. It has to last for all that is asked of it.
@@ -33,7 +35,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
 }  # fmt: skip
 
 # Reference -> what it names, where its name doesn't say so and no edge of the graph does.
-NAMES = {"row_id": "campaign", "reserve_line_id": "line", "subject_id": "request"}
+NAMES = {"row_id": "campaign", "reserve_line_id": "line", "subject_id": "request", "spend_request": "request"}
 
 # Verbs that somebody else must say: who made a thing doesn't approve it.
 BY_ANOTHER = {
@@ -50,7 +52,8 @@ def target_of(name: str, resource: str) -> str:
         if isinstance(edge, Ref | Refs):
             field = edge.id if isinstance(edge, Ref) else edge.ids
             if field == name and edge.name.partition(".")[0].lower() == resource.replace("_", ""):
-                return singular_of(edge.operation)
+                found = singular_of(edge.operation)
+                return NAMES.get(found, found)
     if name == "id":
         return resource
     return NAMES.get(name, re.sub(r"_ids?$", "", name))

@@ -201,7 +201,7 @@ async def test_money_that_cant_be_added_up_is_null_with_a_code(graph: Graph) -> 
     made_id = await made(graph, "spring")
     await allotted(graph, made_id)
     # Which no bank's table has.
-    await allotted(graph, made_id, "XPF")
+    await allotted(graph, made_id, "VES")
     answer = await graph.ask(
         "query($id: ID!) { campaign(id: $id) { slug budget { available { amount } } } }", id=made_id
     )
