@@ -11,8 +11,8 @@ from tests.stack.conftest import database_of_its_own, started_over
 from tests.stack.target import Target, filled
 
 CASES = 200
-# A short run is a small sample: the bar of 30 % is the long run's, in bench/conformance.py. Of operations granted two times
-# in five, one in a dozen has all of five cases refused.
+# A short run is a small sample: the bar of 30 % is the long run's, in bench/conformance.py. Where two
+# in five are granted, all of five cases are refused in one operation of a dozen.
 LEAST = 0.1
 ENOUGH = 6
 
