@@ -245,7 +245,7 @@ class Play:
 
     async def rate(self, value: str) -> None:
         answer = await self.post("bob", "/v1/rates", {"csv": f"Date,USD\n{DAY},{value}"})
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 201, answer.text
         self.model.rate = Fraction(value)
 
     async def compare(self, step: Step) -> None:

@@ -295,7 +295,7 @@ async def test_a_campaigns_position_is_the_sum_over_its_lines(budget: httpx.Asyn
 async def test_a_campaigns_lines_in_other_currencies_are_converted_at_the_last_rate(budget: httpx.AsyncClient) -> None:
     mixed, foreign = (str(uuid4()) for _ in range(2))
     rates = {"csv": "Date,USD,JPY\n2026-06-12,2,160\n2026-06-15,1.25,200"}
-    assert (await budget.post("/v1/rates", json=rates)).status_code == 200
+    assert (await budget.post("/v1/rates", json=rates)).status_code == 201
     await allot(budget, await open_line(budget, campaign_id=mixed), "10")
     await allot(budget, await open_line(budget, campaign_id=mixed, currency="USD"), "100.01", "USD")
     await allot(budget, await open_line(budget, campaign_id=foreign, currency="JPY"), "1001", "JPY")

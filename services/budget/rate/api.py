@@ -23,7 +23,7 @@ router = APIRouter(route_class=IdempotentRoute, tags=["rates"])
 MOST_CURRENCIES = 50
 
 
-@router.post("/v1/rates", dependencies=[scope("budget:approve")])
+@router.post("/v1/rates", status_code=201, dependencies=[scope("budget:approve")])
 async def import_rates(sent: RatesImport, session: Session, who: CurrentPrincipal, now: Now) -> RatesImported:
     """Takes in newer rates than those that are shipped, or the company's own: all of them or, where one is wrong, none.
     Amounts that are pinned already keep their rates."""
