@@ -97,7 +97,7 @@ async def test_imported_rates_come_before_the_shipped_ones_and_only_for_who_impo
     assert await value(budget, "USD", "GBP", "2026-06-12") == ("0.5", "2026-06-12")
     assert await value(connect("budget", other_workspace), "EUR", "USD", "2026-06-14") == shipped
     again = await budget.post("/v1/rates", json={"csv": "Date,USD\n2026-06-13,3"})
-    assert again.status_code == 200
+    assert again.status_code == 201
     assert await value(budget, "EUR", "USD", "2026-06-14") == ("3", "2026-06-13")
     listed = (await budget.get("/v1/rates", params={"currency": "USD", "sort": "day"})).json()["items"]
     assert [(each["day"], each["per_euro"]) for each in listed] == [("2026-06-12", "1.5"), ("2026-06-13", "3")]
