@@ -102,7 +102,10 @@ class Relay:
 
     async def run(self) -> None:
         """Delivers until it is stopped, to each subscriber at its own pace: a frozen one holds up no other."""
-        await asyncio.gather(*(self._serve(subscriber) for subscriber in self._woken))
+        # Not gather: cancelled, it is done with the first that is, and the others' leases would stay.
+        async with asyncio.TaskGroup() as serving:
+            for subscriber in self._woken:
+                serving.create_task(self._serve(subscriber))
 
     async def _serve(self, subscriber: str) -> None:
         """At once after a commit here; by looking now and then for what other replicas or a failure left."""

@@ -120,6 +120,44 @@ async def test_a_refused_event_holds_up_its_subject_alone_and_comes_again(
     assert names == ["refuse", "after"]
 
 
+async def test_a_relay_that_is_stopped_ends_with_its_last_lease(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, deliver: Deliver, stack: TestStack,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    await deliver()
+    await tell(apps, workspace, clock, new_id(), "x")
+    relay = apps["goals"].state.relay
+    subscribers = len(relay.settings.subscribers)
+    posting = asyncio.Semaphore(0)
+
+    async def never(*_: Any) -> Any:
+        posting.release()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(relay, "_post", never)
+    admin, holder = await asyncpg.connect(stack.admin_dsn), await asyncpg.connect(stack.admin_dsn)
+    running = asyncio.create_task(relay.run())
+    async with asyncio.timeout(20):
+        for _ in range(subscribers):
+            await posting.acquire()
+        async with holder.transaction():
+            # One lease can't be let go of yet; the others can.
+            await holder.execute(
+                "SELECT FROM goals.delivery WHERE workspace_id = $1 AND subscriber = 'metrics' FOR UPDATE", workspace.id
+            )
+            running.cancel()
+            settled = "SELECT count(*) FROM goals.delivery WHERE workspace_id = $1 AND attempts = 1"
+            while await admin.fetchval(settled, workspace.id) < subscribers - 1:  # noqa: ASYNC110  # it is in SQL
+                await asyncio.sleep(0)
+            assert not (await asyncio.wait([running], timeout=0.3))[0]
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    leased = "SELECT count(*) FROM goals.delivery WHERE workspace_id = $1 AND due_at > $2"
+    assert await admin.fetchval(leased, workspace.id, clock.now) == 0
+    await admin.close()
+    await holder.close()
+
+
 async def test_only_services_reach_an_inbox(connect: Connect, workspace: Workspace) -> None:
     answer = await connect("metrics", workspace).post("/v1/inbox", json=[])
     assert (answer.status_code, answer.json()["code"]) == (403, "services_only")
