@@ -44,29 +44,31 @@ def campaigns(anchor: date) -> list[Json]:
     first = month(anchor, -24)
     found: list[Json] = []
     for after in range(-24, 5):
-        start = month(anchor, after)
-        name, brief, channels = MONTHS[start.month - 1]
-        found.append(_campaign(f"{name} {start.year}", brief, start + timedelta(4), month(start, 1), channels))
-        if start.month % 3 == 1 and after < 3:
-            quarter = f"Product news {start.year} Q{start.month // 3 + 1}"
-            brief = "What is new, for customers and sales alike."
-            found.append(_campaign(quarter, brief, start, month(start, 3), ("email", "web")))
-        if start.month in (2, 8) and after < 1:
+        begins = month(anchor, after)
+        name, brief, channels = MONTHS[begins.month - 1]
+        found.append(_campaign(f"{name} {begins.year}", brief, begins, 1, channels))
+        if begins.month % 3 == 1 and after < 3:
+            quarter = f"Product news {begins.year} Q{begins.month // 3 + 1}"
+            found.append(_campaign(quarter, "What is new, for customers and sales alike.", begins, 3, ("email", "web")))
+        if begins.month in (2, 8) and after < 1:
             brief = "Whoever hasn't opened a mail for half a year gets three more, and is then left in peace."
-            found.append(_campaign(f"Win back {start:%Y-%m}", brief, start, month(start, 2), ("email",)))
-        if start.month == 9:
-            found.append(_campaign(f"Posters {start.year}", "Stations and trams.", start, month(start, 2), ("print",)))
+            found.append(_campaign(f"Win back {begins:%Y-%m}", brief, begins, 2, ("email",)))
+        if begins.month == 9:
+            found.append(_campaign(f"Posters {begins.year}", "Stations and trams.", begins, 2, ("print",)))
     for year in range(first.year, anchor.year + 1):
-        start, end = max(first, date(year, 1, 1)), date(year + 1, 1, 1)
+        begins = max(first, date(year, 1, 1))
+        months = 13 - begins.month
         brief = "Every second week, to everybody who asked for it."
-        found.append(_campaign(f"Newsletter {year}", brief, start, end, ("email",)))
+        found.append(_campaign(f"Newsletter {year}", brief, begins, months, ("email",)))
         brief = "Five mails in the first fortnight, sent by our own system."
-        found.append(_campaign(f"Onboarding {year}", brief, start, end, ("email", "web")))
+        found.append(_campaign(f"Onboarding {year}", brief, begins, months, ("email", "web")))
     found.sort(key=lambda each: str(each["flight"]["start"]))
     return [{**each, "owner": OWNERS[place % len(OWNERS)]} for place, each in enumerate(found)]
 
 
-def _campaign(name: str, brief: str, start: date, end: date, channels: Sequence[str]) -> Json:
+def _campaign(name: str, brief: str, begins: date, months: int, channels: Sequence[str]) -> Json:
+    """One of so many months. All begin and end on a fifth: what a day begins is only looked at once."""
+    start, end = begins + timedelta(days=4), month(begins, months) + timedelta(days=4)
     territories = ["DE", "AT", "CH"] if "fair" not in name else ["DE"]
     flight = {"start": start.isoformat(), "end": end.isoformat()}
     return {
@@ -119,7 +121,7 @@ def _moves(campaign: Mapping[str, Any], anchor: date) -> Iterator[Act]:
         yield _move(decided, 17, "manager", campaign, "cancel", {"reason": reason})
     elif end < anchor - timedelta(days=365):
         yield _move(end + timedelta(days=200), 17, "specialist", campaign, "archive")
-    elif campaign["slug"].startswith("product-news") and start < anchor - timedelta(days=8) and end > anchor:
+    elif campaign["slug"].startswith("product-news") and start < anchor - timedelta(days=2) and end > anchor:
         reason = "The page that it leads to is being rebuilt."
         yield _move(anchor - timedelta(days=1), 12, "specialist", campaign, "pause", {"reason": reason})
 

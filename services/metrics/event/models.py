@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import ARRAY, Column, ForeignKeyConstraint, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import ARRAY, Column, Index, LargeBinary, Text, UniqueConstraint
 from sqlmodel import Field as Kept
 
 from chassis.db import enum_column, instant_column
@@ -18,12 +18,7 @@ class Event(Table, table=True):
 
     __table_args__ = (
         UniqueConstraint("workspace_id", "source_id", "key"),
-        ForeignKeyConstraint(["workspace_id", "source_id"], ["metrics.source.workspace_id", "metrics.source.id"]),
-        ForeignKeyConstraint(
-            ["workspace_id", "recipient_id"], ["metrics.recipient.workspace_id", "metrics.recipient.id"]
-        ),
-        ForeignKeyConstraint(["workspace_id", "campaign_id"], ["metrics.campaign.workspace_id", "metrics.campaign.id"]),
-        ForeignKeyConstraint(["workspace_id", "tag_set_id"], ["metrics.tag_set.workspace_id", "metrics.tag_set.id"]),
+        # No foreign keys: four look-ups for each row, of what the transaction that stores it has just found or made.
         # Lists of a campaign's or a source's events, in either order that can be asked for; and days are rebuilt from
         # the campaign's by time.
         Index(None, "workspace_id", "campaign_id", "id"),

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Earlier or later than this a clock is broken, and the event would stand in a month that it doesn't belong to.
@@ -134,7 +135,8 @@ def clean_recipient(address: str | None) -> str | None:
     return clean("recipient", (address or "").strip().lower(), MOST_RECIPIENT)
 
 
-def clean_tags(tags: list[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=256)  # the events of a post are of few mailings
+def clean_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     """Tags in the order sent, trimmed and in lower case as slugs are, each once."""
     if len(tags) > MOST_TAGS:
         raise UnreadableError(f"tags: more than {MOST_TAGS}")

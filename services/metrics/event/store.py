@@ -88,11 +88,12 @@ async def store_posts(session: AsyncSession, key: bytes, posts: Sequence[Post]) 
     zone = await share_numbers(session)
     people = await recipient_ids(session, key, {event.recipient for event in events if event.recipient})
     tag_sets = await tag_set_ids(session, {event.tags for event in events if event.tags})
-    campaigns = await campaigns_by_slug(session, {tag for event in events for tag in event.tags})
+    slugs = await campaigns_by_slug(session, {tag for tags in tag_sets for tag in tags})
+    campaigns = {tags: first_match(tags, slugs) for tags in tag_sets}
     rows: list[Row] = [
         (
             new_id(), source_id, event.key, event.type.value, people.get(event.recipient or ""), event.message_id,
-            event.url, tag_sets.get(event.tags), first_match(event.tags, campaigns), event.occurred_at, received_at,
+            event.url, tag_sets.get(event.tags), campaigns.get(event.tags), event.occurred_at, received_at,
             event.verdict.value, ",".join(event.reasons),
         )
         for (source_id, _), (event, received_at) in found.items()

@@ -51,7 +51,7 @@ def tell(
         recipient=recipient,
         message_id=message_id,
         url=url,
-        tags=clean_tags(labels.of(tags, data or {}, url)),
+        tags=clean_tags(tuple(labels.of(tags, data or {}, url))),
         occurred_at=occurred_at,
         verdict=verdict,
         reasons=reasons,
