@@ -86,6 +86,8 @@ async def goals_of(own: TestStack, hears: str, log: Path) -> AsyncIterator[Goals
 
     settings, workspace, port = own.settings("goals"), new_id(), free_ports(1)
     admin = await asyncpg.connect(own.admin_dsn)
+    # What another test left undelivered would be sent first.
+    await admin.execute("DELETE FROM goals.delivery")
     await admin.execute("INSERT INTO goals.workspace VALUES ($1, 'Test', 'Europe/Berlin', 'EUR')", workspace)
     await admin.close()
     async with served(issuer) as url:

@@ -4,11 +4,13 @@ from collections.abc import Collection, Mapping
 from uuid import UUID, uuid4
 
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import ARRAY, LargeBinary, bindparam, func, literal_column, text, true
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
 from chassis.db import workspace_of
 from chassis.secrets import keyed_hash, subkey
+from services.metrics.recipient.models import Recipient
 
 
 def address_key(secret_key: SecretStr, workspace_id: UUID) -> bytes:
@@ -41,15 +43,18 @@ async def recipient_ids(session: AsyncSession, key: bytes, addresses: Collection
     return {hashes[each]: recipient_id for each, recipient_id in found.items()}
 
 
-# Search by search: with statistics of before the people came, the planner would rather read all of a workspace's.
-_KNOWN = text("""
-    SELECT each.hash, found.id FROM unnest(cast(:hashes AS bytea[])) AS each(hash)
-    CROSS JOIN LATERAL (
-        SELECT id FROM recipient WHERE workspace_id = :workspace AND address_hash = each.hash OFFSET 0
-    ) AS found
-""")
+_EACH = func.unnest(bindparam("hashes", type_=ARRAY(LargeBinary))).column_valued("each")
+# Search by search, as OFFSET has it: with statistics of before the people came, the planner would rather read all of a
+# workspace's.
+_FOUND = (
+    select(Recipient.id)
+    .where(col(Recipient.workspace_id) == bindparam("workspace"), col(Recipient.address_hash) == _EACH)
+    .offset(literal_column("0"))
+    .lateral()
+)
+_KNOWN = select(_EACH, _FOUND.c.id).join(_FOUND, true())
 
 
 async def _known(session: AsyncSession, hashes: list[bytes]) -> dict[bytes, UUID]:
     rows = await session.execute(_KNOWN, {"workspace": workspace_of(session), "hashes": hashes})
-    return dict(rows.all())
+    return {row.each: row.id for row in rows}
