@@ -45,7 +45,7 @@ up: install
 	@exec $(PY) -m deploy.local --parent $$PPID
 
 test: install-dev
-	@exec $(PY) -m pytest -n 2 --dist loadscope -p no:cacheprovider $(ARGS)
+	@exec $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder -p no:cacheprovider $(ARGS)
 
 check: install-dev
 	$(PY) -m ruff check .

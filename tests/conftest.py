@@ -44,6 +44,14 @@ METADATA: dict[str, MetaData] = {
 }
 
 
+LONG = {"stack", "contract"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, in whatever order: last, they would keep one process busy and the other idle."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 @pytest.fixture(scope="session")
 async def apps(stack: TestStack) -> AsyncIterator[dict[str, FastAPI]]:
     """All five apps, started once; each test has a workspace to itself instead of a database."""
