@@ -129,7 +129,8 @@ class Runner:
                     task.add_done_callback(self._ended)
                 if not turns:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await self._woken.wait()
             await asyncio.gather(*self._running, return_exceptions=True)
         finally:
             for task in self._running:

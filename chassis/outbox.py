@@ -123,7 +123,8 @@ class Relay:
                 self.after_delivery()
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), IDLE_SECONDS)
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await woken.wait()
 
     async def deliver(self, subscriber: str) -> int:
         """One batch to one subscriber: how many it took. No transaction is open while it is called."""

@@ -124,7 +124,8 @@ class Chaos:
         try:
             with suppress(TimeoutError):
                 # Everybody may come to wait for it, so not for ever.
-                await asyncio.wait_for(self.load.reached(self.load.done + SPREAD), FREEZE_SECONDS)
+                async with asyncio.timeout(FREEZE_SECONDS):
+                    await self.load.reached(self.load.done + SPREAD)
         finally:
             os.kill(pid, signal.SIGCONT)
 

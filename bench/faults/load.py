@@ -194,8 +194,10 @@ class Load:
     async def _until(self, condition: Callable[[], bool]) -> None:
         self.raise_broken()
         while not condition():
+            # Not wait_for: cancelled in the moment in which its time is up, it would go on.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._move.wait(), 1)
+                async with asyncio.timeout(1):
+                    await self._move.wait()
             self.raise_broken()
 
     def raise_broken(self) -> None:
