@@ -219,6 +219,18 @@ async def _follow(request: httpx.Request) -> None:
     request.headers.update(leaving())
 
 
+class _Reaching(httpx.AsyncHTTPTransport):
+    """Who hangs up while being reached wasn't reached: under uvloop httpx then asks a socket that is gone."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except AttributeError as problem:
+            raise httpx.ConnectError("the peer hung up", request=request) from problem
+
+
 def http_client(**options: Any) -> httpx.AsyncClient:
     """What a part calls its neighbours with: the trace goes along, and never by way of somebody's proxy."""
-    return httpx.AsyncClient(trust_env=False, event_hooks={"request": [_follow]}, **options)
+    return httpx.AsyncClient(
+        transport=_Reaching(trust_env=False), trust_env=False, event_hooks={"request": [_follow]}, **options
+    )

@@ -257,7 +257,9 @@ class Worker:
             self.known.answers[f"{part} {status or 'nothing'}"] += 1
             if status // 100 == 2:
                 return json.loads(content) if content else None
-            if status == 500 or status // 100 == 4:
+            # What a webhook says to a platform that it doesn't know yet, while it can't look who that is.
+            unknown = status == 429 and b"database_unavailable" in content
+            if status == 500 or (status // 100 == 4 and not unknown):
                 self.known.wrong.append(f"{method} {part} {path.split('/')[2]}: {status} {content[:300]!r}")
                 raise Refused
             if not again:

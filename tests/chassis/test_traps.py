@@ -17,20 +17,29 @@
 | 14 sequences commit out of order | test_outbox: arrive_in_order_however_many_write_at_once |
 | 15 unique keys on tables parted by time | here, until there is one |
 | 16 Python without ensurepip | here |
+| 17 a peer that hangs up while it is reached, under uvloop | here |
 """
 
+import asyncio
+import socket
+import struct
+import threading
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
+import uvloop
 from sqlmodel import SQLModel
 
 from chassis.stack import parts
+from chassis.telemetry import http_client
 from chassis.testing import TestStack
 from deploy import install
 from tests.conftest import APPS, METADATA
+from tests.gateway.conftest import bound, url_of
 
 ROOT = Path(__file__).parent.parent.parent
 # Not a workspace's rows, or found before a workspace is known; ids here are UUIDv7, which tell nothing of others'.
@@ -121,3 +130,27 @@ def test_a_python_without_ensurepip_is_told_of_in_one_line(monkeypatch: pytest.M
     assert "--without-pip" in ran[0]
     with pytest.raises(install.InstallError, match=r"^[^\n]*apt install python3\.\d+-venv[^\n]*$"):
         install.install(tmp_path / "lock")
+
+
+def hang_up(listening: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            link, _ = listening.accept()
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            link.close()
+
+
+def test_who_hangs_up_while_being_reached_was_not_reached() -> None:
+    async def tried(url: str) -> list[BaseException | httpx.Response]:
+        async with http_client() as http:
+            return [
+                each
+                for _ in range(400)
+                for each in await asyncio.gather(*(http.get(url) for _ in range(8)), return_exceptions=True)
+            ]
+
+    with bound() as listening:
+        threading.Thread(target=hang_up, args=(listening,), daemon=True).start()
+        found = uvloop.run(tried(url_of(listening)))
+        listening.shutdown(socket.SHUT_RDWR)
+    assert {type(each) for each in found if not isinstance(each, httpx.TransportError)} == set()

@@ -31,6 +31,8 @@ class Filled:
     canary: str = field(default_factory=lambda: f"canary{token_hex(6)}")
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     webhook_url: str = ""
+    # Of a platform that looks whether anybody is there before it posts.
+    greeted_url: str = ""
     _serial: int = 0
 
     @property
@@ -159,6 +161,9 @@ async def receive(workspace: Filled) -> None:
     source = next((row for row in workspace.rows["source"] if "webhook_url" in row), None)
     if source is not None:
         workspace.webhook_url = source["webhook_url"]
+    greeted = {"platform": "mailchimp", "name": workspace.text("source")}
+    made = await workspace.clients["metrics"].post("/v1/sources", json=greeted)
+    workspace.greeted_url = made.raise_for_status().json()["webhook_url"]
     slug = workspace.rows["campaign"][0]["slug"]
     person = f"{workspace.canary}@example.com"
     at = "2026-03-01T12:00:00Z"

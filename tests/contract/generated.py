@@ -4,7 +4,7 @@ makes of a contract, with what the workspace really holds put in its place."""
 import json
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -24,11 +24,13 @@ from tests.contract.documents import wrong_answer
 from tests.contract.filled import Filled, names_in, signed
 from tests.contract.operations import Ask, Operation, operations
 from tests.contract.tally import GRANTABLE, SEED, Tally, generating, has_nul, share
-from tests.contract.values import BY_ANOTHER
+from tests.contract.values import BY_ANOTHER, TOGETHER
 
 # Refusals after which a row is as it was, and how often one serves: the same one for ever would show no depth.
 UNTOUCHED = {400, 412, 422, 428}
 MOST_SERVED = 20
+# Parameters that are hardly ever granted as they are made up, and how often they stand in a request all the same.
+SELDOM = {"cursor": 0.0, "limit_per": 0.0, "version": 0.1}
 # Any day that there is, and more often one that a caller would name.
 DAYS = st.one_of(*[st.dates(date(2020, 1, 1), date(2030, 1, 1))] * 3, st.dates()).map(str)
 
@@ -51,8 +53,8 @@ class Service:
     http: httpx.Client
     another: httpx.Client
     service_token: str
-    # The id of a job that was given up, for the verb that runs it again.
-    given_up: Callable[[], str]
+    # Rows that only the house makes, for verbs that want a new one each time: a job given up, a finding.
+    laid: Mapping[str, Callable[[], str]]
     tally: Tally = field(default_factory=Tally)
     _ways: dict[str, Way | None] = field(default_factory=dict)
     # Rows that the last case of an operation left as the next one needs them, and how often they served.
@@ -89,7 +91,7 @@ class Service:
             if mode is GenerationMode.POSITIVE:
                 asked = self._grantable(operation, case, rng)
                 answer = self._send(asked)
-                self.settled(operation, asked.path.get("id"), answer.status_code)
+                self.settled(operation, asked.path.get(_named_by(operation)), answer.status_code)
                 media = answer.headers.get("content-type", "")
                 nul = has_nul(str(answer.request.url), answer.request.read())
                 self._note(operation, answer.status_code, media, answer.content, case, nul=nul)
@@ -122,13 +124,13 @@ class Service:
         asked = operation.ask(self.workspace, whole=rng.random() < 0.5)
         if operation.id == "receive_events":
             asked.body = [self._event()]
-        if "{id}" in operation.path and operation.method != "GET":
+        if _named_by(operation) and operation.method != "GET":
             asked.path |= self.row_for(operation)
         given = dict(case.query or {})
         for each in operation.parameters:
             name = each["name"]
             if each["in"] == "query" and name in given and ("query", name) not in asked.slots:
-                often = 0.0 if name in ("cursor", "limit_per") else 0.2 if each.get("required") else 0.5
+                often = SELDOM.get(name, 0.2 if each.get("required") else 0.5)
                 if rng.random() < often:
                     asked.query[name] = given[name]
             if ("query", name) in asked.slots and rng.random() < 0.3:
@@ -141,7 +143,8 @@ class Service:
         if _is_day(asked.query.get("from")) and _is_day(asked.query.get("to")):
             asked.query["from"], asked.query["to"] = sorted((asked.query["from"], asked.query["to"]))
         if isinstance(asked.body, dict) and isinstance(case.body, dict):
-            names = [name for name in case.body if name in asked.body or rng.random() < 0.3]
+            settled = TOGETHER.get(operation.id, set())
+            names = [name for name in case.body if name not in settled and (name in asked.body or rng.random() < 0.3)]
             for name in rng.sample(names, min(len(names), rng.choice((0, 0, 1, 1, 2)))):
                 asked.body[name] = case.body[name]
             if operation.method == "PATCH" and asked.body:
@@ -174,7 +177,8 @@ class Service:
             if operation.id == "receive_webhook":
                 headers |= signed(content, datetime.now(UTC))
         if operation.path.startswith("/v1/webhooks/"):
-            url = "/v1/webhooks/" + self.workspace.webhook_url.rpartition("/")[2]
+            address = self.workspace.greeted_url if operation.id == "check_webhook" else self.workspace.webhook_url
+            url = "/v1/webhooks/" + address.rpartition("/")[2]
         if operation.id == "receive_events":
             headers["Authorization"] = f"Bearer {self.service_token}"
         encoded = {name.encode(): value.encode("latin-1", "replace") for name, value in headers.items()}
@@ -183,20 +187,21 @@ class Service:
 
     def row_for(self, operation: Operation) -> dict[str, str]:
         """The path of a row that the verb can be done to: one that it left as it needs it, or a new one, led there."""
+        name = _named_by(operation)
         if operation.id in self._kept:
-            return {"id": self._kept[operation.id][0]}
-        if operation.resource == "job":
-            return {"id": self.given_up()}
+            return {name: self._kept[operation.id][0]}
+        if operation.resource in self.laid:
+            return {name: self.laid[operation.resource]()}
         if operation.id not in self._ways:
             self._ways[operation.id] = self._way_to(operation)
         way = self._ways[operation.id]
         maker = self._maker(operation)
         if way is None or maker is None:
             return {}
-        row = self._made(maker)
+        row = self._made(maker, name)
         for step in way.steps:
             self._do(step, row)
-        return {"id": row} if row else {}
+        return {name: row} if row else {}
 
     def settled(self, operation: Operation, row: str | None, status: int) -> None:
         """Keeps the row for the next case, unless this one took it to where it isn't granted any more."""
@@ -207,10 +212,10 @@ class Service:
             self._kept[operation.id] = row, served
 
     def _maker(self, operation: Operation) -> Operation | None:
-        path = operation.path.partition("/{id}")[0]
+        path = operation.path.partition("/{")[0]
         return next((each for each in operations(self.part) if each.creates and each.path == path), None)
 
-    def _made(self, maker: Operation) -> str:
+    def _made(self, maker: Operation, name: str) -> str:
         """A new row, with one of each that hangs on its kind: a campaign without goals can't be planned."""
         answer = self.run(self.workspace.create(maker))
         if not answer.is_success:
@@ -221,29 +226,29 @@ class Service:
             if operation.creates and operation is not maker and maker.resource in names_in(operation):
                 self.run(self.workspace.create(operation))
         rows.pop(0)
-        return str(answer.json().get("id", ""))
+        return str(answer.json().get(name, ""))
 
     def _do(self, operation: Operation, row: str) -> bool:
         asked = operation.ask(self.workspace)
-        asked.path["id"] = row
+        asked.path[_named_by(operation)] = row
         asked.headers |= {"If-Match": "*"} if operation.method == "PATCH" else {}
         return self._send(asked).is_success
 
     def _way_to(self, operation: Operation) -> Way | None:
         """None: no verbs are known to lead there."""
-        maker = self._maker(operation)
+        maker, name = self._maker(operation), _named_by(operation)
         if maker is None:
             return None
         verbs = [
             each for each in operations(self.part)
-            if each.method == "POST" and each.path.startswith(f"{maker.path}/{{id}}/") and each.id != operation.id
+            if each.method == "POST" and each.path.startswith(f"{maker.path}/{{{name}}}/") and each.id != operation.id
         ]  # fmt: skip
         ways: list[list[Operation]] = [[]]
         seen: set[str] = set()
         for _ in range(5):
             longer = []
             for way in ways:
-                row = self._made(maker)
+                row = self._made(maker, name)
                 if not all(self._do(step, row) for step in way):
                     continue
                 state = str(self.http.get(f"{maker.path}/{row}").json().get("state"))
@@ -254,6 +259,12 @@ class Service:
                     longer += [[*way, each] for each in verbs]
             ways = longer
         return None
+
+
+def _named_by(operation: Operation) -> str:
+    """The parameter that names the row which an operation is about; empty where it is about none."""
+    found = re.match(r"/v1/[a-z-]+/\{(id|key)\}", operation.path)
+    return found[1] if found else ""
 
 
 def _is_day(value: Any) -> bool:

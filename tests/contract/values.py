@@ -31,7 +31,10 @@ BODIES: Mapping[str, dict[str, Any]] = {
     # One that stops has nothing before money is allotted to those above it. It has to last for all that is asked of it.
     "create_line": {"policy": "warn"},
     "allot_line": {"amount": {"amount": "10000000.00", "currency": "EUR"}},
-    "create_source": {"platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}},
+    "create_source": {
+        "platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}, "campaign_by": ["tags"],
+    },
+    "update_source": {"campaign_by": ["tags"]},
     "rotate_source": {"credentials": {"signing_secret": SIGNING_SECRET}},
 }  # fmt: skip
 
@@ -43,6 +46,9 @@ BY_ANOTHER = {
     "approve_asset", "send_back_asset", "approve_spend_request", "reject_spend_request", "approve_transfer",
     "reject_transfer", "accept_invoice",
 }  # fmt: skip
+
+# Fields that hold only beside each other, which no schema says: they stay as they are where a request is to be granted.
+TOGETHER = {"create_source": {"platform", "credentials", "campaign_by"}, "update_source": {"campaign_by"}}
 
 LATER = {"to", "end", "until", "due"}
 

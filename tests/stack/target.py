@@ -18,7 +18,16 @@ from tests.contract.generated_graph import Graph
 from tests.stack.conftest import ROOT, Account, Running
 
 # No replica knows a job of this name, so that one which is asked for again is never run.
-GIVEN_UP = "given_up"
+JOB = """
+    INSERT INTO {part}.work (id, name, workspace_id, subject, state, attempts, created_at, changed_at)
+    VALUES ($1, 'given_up', $2, $1, 'failed', 8, now(), now()) RETURNING id
+"""
+# Like another of the same alert, of a day of its own.
+FINDING = """
+    INSERT INTO {part}.finding (workspace_id, id, alert_id, start, value, "limit", metric_version, found_at)
+    SELECT workspace_id, $1, alert_id, start - 1, value, "limit", metric_version, now()
+    FROM {part}.finding WHERE workspace_id = $2 ORDER BY start LIMIT 1 RETURNING id
+"""
 
 
 @dataclass
@@ -37,9 +46,8 @@ class Target:
     def service(self, part: str) -> Service:
         if part not in self._services:
             http, another = (self.running.client_of(part, who) for who in (self.admin, self.manager))
-            self._services[part] = Service(
-                part, self.workspace, self.runner.run, http, another, "", lambda: self._given_up(part)
-            )
+            laid = {"job": lambda: self._lay(part, JOB), "finding": lambda: self._lay("metrics", FINDING)}
+            self._services[part] = Service(part, self.workspace, self.runner.run, http, another, "", laid)
         return self._services[part]
 
     def graph(self) -> Graph:
@@ -61,22 +69,17 @@ class Target:
         for service in self._services.values():
             service.service_token = receiver
 
-    def _given_up(self, part: str) -> str:
-        """A job fails only when the house does, so that this one is laid into the queue."""
-        return self.runner.run(give_up(self.admin_dsn, part, self.workspace.id))
+    def _lay(self, part: str, statement: str) -> str:
+        """Of what comes about only when something goes wrong, a row by hand."""
+        return self.runner.run(lay(self.admin_dsn, statement.replace("{part}", part), self.workspace.id))
 
 
-async def give_up(admin_dsn: str, part: str, workspace: UUID) -> str:
+async def lay(admin_dsn: str, statement: str, workspace: UUID) -> str:
     connection = await asyncpg.connect(admin_dsn)
     try:
-        made = await connection.fetchval(
-            f"""INSERT INTO {part}.work (id, name, workspace_id, subject, state, attempts, created_at, changed_at)
-                VALUES ($1, $2, $3, $1, 'failed', 8, now(), now()) RETURNING id""",
-            new_id(), GIVEN_UP, workspace,
-        )  # fmt: skip
+        return str(await connection.fetchval(statement, new_id(), workspace))
     finally:
         await connection.close()
-    return str(made)
 
 
 @contextmanager

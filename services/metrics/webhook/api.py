@@ -161,7 +161,7 @@ async def _confirm(source: KnownSource, delivery: Delivery, request: Request) ->
 
 
 @router.api_route(
-    "/v1/webhooks/{token}", methods=["GET"], openapi_extra={"x-graph": False}, response_model=None
+    "/v1/webhooks/{token}", methods=["GET"], openapi_extra={"x-graph": False}, response_class=Response
 )  # fmt: skip
 @router.api_route("/v1/webhooks/{token}", methods=["HEAD"], include_in_schema=False, response_model=None)
 async def check_webhook(token: str, request: Request, now: Now) -> Response:
