@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -43,24 +44,22 @@ PORT = 28_471
 
 
 def no_lock() -> None:
-    """Looks whether it fits, and then takes it."""
+    """Looks whether it fits, each for itself, and then takes it."""
     from sqlalchemy import text
 
-    from services.budget.ledger import rules, store
+    from services.budget.ledger import store
+    from services.budget.request import together
 
-    condition = "AND (NOT stops OR cast(:available AS bigint) >= 0"
-    begin = store._ADD.text.index(condition)
-    end = store._ADD.text.index("\n", begin)
-    store._ADD = text(store._ADD.text[:begin] + "AND cast(:available AS bigint) < 9e18" + store._ADD.text[end:])
-    add = store.add_entry
+    store._LOCK = text(store._LOCK.text.replace("FOR UPDATE", ""))
+    together.MOST = 1
+    drain = together.Together._drain
 
-    async def checked(session: Any, kind: Any, leg: Any, **more: Any) -> Any:
-        found = await store.standing(session, leg.line_id)
-        if rules.refusal(found, leg.change, more["booked_on"]):
-            return None
-        return await add(session, kind, leg, **more)
+    async def each_alone(self: Any, workspace_id: UUID, lane: Any) -> None:
+        while lane:
+            await asyncio.gather(*(self._settle(workspace_id, [lane.popleft()]) for _ in range(min(POOL, len(lane)))))
+        await drain(self, workspace_id, lane)
 
-    store.add_entry = checked
+    together.Together._drain = each_alone  # type: ignore[method-assign]
 
 
 BUGS = {"no-lock": no_lock}
@@ -219,13 +218,13 @@ async def measure(stack: TestStack, workspace: UUID, token: str, rounds: int) ->
     return ratios, sound
 
 
-def main() -> int:
-    arguments = argparse.ArgumentParser(prog="python -m bench.approvals")
-    arguments.add_argument("--bug", choices=list(BUGS), default="", help="seed a bug; fails unless the run goes red")
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    given = arguments.parse_args()
-    forked = multiprocessing.get_context("fork")
-    with tempfile.TemporaryDirectory(prefix="mops-bench-") as folder, cluster.running(Path(folder) / "postgres") as up:
+@contextmanager
+def budget_alone(durable: bool = True) -> Iterator[tuple[TestStack, UUID]]:
+    """A database with the budget's schema, and a workspace in it that reports in euros."""
+    with (
+        tempfile.TemporaryDirectory(prefix="mops-bench-") as folder,
+        cluster.running(Path(folder) / "postgres", durable=durable) as up,
+    ):
         name = f"mops_bench_{secrets.token_hex(3)}"
         admin = asyncio.run(databases.create(up.admin_dsn, name))
         stack = TestStack(
@@ -246,17 +245,33 @@ def main() -> int:
             await connection.close()
 
         asyncio.run(prepare())
-        grant = Grant("bob", "bob", workspace, ["manager"], sorted(scopes_of(["manager"])), timedelta(hours=1))
-        token = access_token(grant, stack.key, "http://gateway", datetime.now(UTC))
+        try:
+            yield stack, workspace
+        finally:
+            asyncio.run(databases.drop(up.admin_dsn, name))
+            asyncio.run(roles.drop(up.admin_dsn, name))
+
+
+def token_of(stack: TestStack, workspace: UUID, name: str) -> str:
+    grant = Grant(name, name, workspace, ["manager"], sorted(scopes_of(["manager"])), timedelta(hours=1))
+    return access_token(grant, stack.key, "http://gateway", datetime.now(UTC))
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m bench.approvals")
+    arguments.add_argument("--bug", choices=list(BUGS), default="", help="seed a bug; fails unless the run goes red")
+    arguments.add_argument("--rounds", type=int, default=ROUNDS)
+    given = arguments.parse_args()
+    forked = multiprocessing.get_context("fork")
+    with budget_alone() as (stack, workspace):
         worker = forked.Process(target=serve_budget, args=(stack, PORT, given.bug))
         worker.start()
         try:
+            token = token_of(stack, workspace, "bob")
             ratios, sound = uvloop.run(measure(stack, workspace, token, 0 if given.bug else given.rounds))
         finally:
             worker.terminate()
             worker.join(10)
-            asyncio.run(databases.drop(up.admin_dsn, name))
-            asyncio.run(roles.drop(up.admin_dsn, name))
     if given.bug:
         print(f"seeded bug {given.bug}: {'red, as it should be' if not sound else 'NOT FOUND'}")
         return int(sound)

@@ -90,14 +90,21 @@ async def read_row(
     found = await _find(reader, Listing(rows, fields=fields, given={"id": [row_id]}), 1, derived)
     if not found:
         raise NotFound(f"no {str(model.__tablename__).replace('_', ' ')} {row_id}")
-    answer: ReadType = _sent((await _read(reader, read, fields, found, derived))[0])
+    answer: ReadType = sent((await _read(reader, read, fields, found, derived))[0])
     return answer
 
 
-def _sent(made: BaseModel) -> Any:
+def sent(made: BaseModel) -> Any:
     """What was built here, as bytes: FastAPI would check it again, and couldn't tell some fields of a page from groups
     of nothing. It passes an answer on as it is."""
     return Response(made.__pydantic_serializer__.to_json(made, by_alias=True), media_type="application/json")
+
+
+async def reads_of(
+    session: AsyncSession, read: type[ReadType], rows: Sequence[Any], **derived: Derive
+) -> list[ReadType]:
+    """Rows of a transaction that writes, as callers get them."""
+    return await _read(session, read, None, rows, derived)
 
 
 async def read_of(session: AsyncSession, read: type[ReadType], row: Any, **derived: Derive) -> ReadType:
@@ -119,7 +126,7 @@ async def page(
     more = _more(asked, found, asked.limit)
     await _add(reader, asked, found, beside)
     items = await _read(reader, asked.of.read, asked.fields, found, derived)
-    answer: Page[ReadType] = _sent(page_of(asked.of.read, items, more))
+    answer: Page[ReadType] = sent(page_of(asked.of.read, items, more))
     return answer
 
 
@@ -151,7 +158,7 @@ async def listed(
         bare(kind, {"key": key, "items": [next(items) for _ in found], "next_cursor": more[key]})
         for key, found in groups.items()
     ]
-    answer: Groups[ReadType] = _sent(bare(_groups_of(asked.of.read), {"groups": made}))
+    answer: Groups[ReadType] = sent(bare(_groups_of(asked.of.read), {"groups": made}))
     return answer
 
 

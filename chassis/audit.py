@@ -1,12 +1,14 @@
 """Decides what is remembered of who did what: every change of a tenant's row by the session, in its transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 from sqlalchemy import column, event, insert, inspect, table
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session, UOWTransaction
 
 from chassis.fields import new_id
@@ -33,6 +35,15 @@ class Action(StrEnum):
     DELETED = "deleted"
 
 
+@dataclass(frozen=True)
+class Acting:
+    """In whose name something is changed, where one transaction carries several people's changes."""
+
+    actor: str
+    operation: str
+    request_id: str
+
+
 class AuditedSession(Session):
     """A session that writes down what it changes, in the same flush: neither happens without the other."""
 
@@ -47,6 +58,29 @@ def _write_down(session: Session, _: UOWTransaction) -> None:
     found = [entry for entry in entries if entry]
     if found:
         session.connection().execute(insert(AUDIT), found)
+
+
+async def write_down(
+    session: AsyncSession, model: Any, changed: Sequence[tuple[Mapping[str, Any], Mapping[str, Any], Acting]]
+) -> None:
+    """The same for rows that a statement of one's own changes, which the session doesn't see: what each was, what of it
+    becomes what, and by whom."""
+    described, info = model.__table__, session.info
+    entries = []
+    for row, new, acting in changed:
+        told = [
+            {"field": name, "old": _told(row[name], hidden=hidden), "new": _told(value, hidden=hidden)}
+            for name, value in new.items()
+            if name not in IMPLIED and row[name] != value
+            for hidden in [described.columns[name].info.get("hidden", False)]
+        ]
+        entries.append({
+            "workspace_id": row["workspace_id"], "id": new_id(), "at": info["clock"](), "actor": acting.actor,
+            "operation": acting.operation, "request_id": acting.request_id, "action": Action.CHANGED.value,
+            "kind": described.name, "row_id": row["id"], "changes": told,
+        })  # fmt: skip
+    if entries:
+        await session.execute(insert(AUDIT), entries)
 
 
 def _entry(session: Session, row: Any, action: Action) -> dict[str, Any] | None:

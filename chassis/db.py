@@ -38,6 +38,9 @@ NAMES = {
 
 # Longer than any caller waits: a statement that runs on for nobody would keep its connection from everybody.
 STATEMENT_SECONDS = 30
+# How long a request waits for its turn at a connection: less than its caller does. One that isn't answered in time was
+# never begun, and one that waits costs nothing but memory.
+WAIT_SECONDS = 15
 # How long a process may go on with what it read of a workspace, when another replica heard of a change.
 REMEMBER_SECONDS = 5.0
 REMEMBERED = 10_000
@@ -159,7 +162,7 @@ class Database:
             address,
             pool_size=pool,
             max_overflow=0,
-            pool_timeout=5,
+            pool_timeout=WAIT_SECONDS,
             connect_args={"server_settings": {"jit": "off", "statement_timeout": f"{STATEMENT_SECONDS}s"}},
             # What is bound to a statement may be somebody's name.
             hide_parameters=True,

@@ -50,7 +50,7 @@ class Match:
             )
 
 
-def _match(
+async def _match(
     request: Request,
     if_match: Annotated[
         str | None,

@@ -50,27 +50,54 @@ async def record(session: AsyncSession, event: Event, subject: UUID, now: dateti
     Positions come from a sequence, whose values commit out of order. The lock makes those of one subject rise in the
     order of commits; between subjects no order is promised, and no reader ever remembers "the last one seen".
     """
-    await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:subject, 0))"), {"subject": str(subject)}
-    )
+    await record_all(session, [Happened(event, subject, now, leaving().get("traceparent"))])
+
+
+@dataclass(frozen=True)
+class Happened:
+    """An event about a subject, and the trace that it is part of."""
+
+    event: Event
+    subject: UUID
+    at: datetime
+    trace: str | None
+
+
+async def record_all(session: AsyncSession, happened: Sequence[Happened]) -> None:
+    """The same of several events at once, each about another subject."""
+    if not happened:
+        return
+    ordered = sorted(happened, key=lambda each: str(each.subject))
+    subjects = [str(each.subject) for each in ordered]
+    await session.execute(_TAKE_TURNS, {"subjects": subjects})
     row = {
-        "workspace": workspace_of(session), "id": new_id(), "type": event.type, "subject": str(subject),
-        "data": event.model_dump_json(), "now": now, "subscribers": session.info["subscribers"],
-        "trace": leaving().get("traceparent"),
+        "workspace": workspace_of(session), "ids": [new_id() for _ in ordered],
+        "types": [each.event.type for each in ordered], "subjects": subjects,
+        "data": [each.event.model_dump_json() for each in ordered], "at": [each.at for each in ordered],
+        "traces": [each.trace for each in ordered], "subscribers": session.info["subscribers"],
     }  # fmt: skip
-    await session.execute(
-        text("""
-            WITH event AS (
-                INSERT INTO outbox (workspace_id, id, type, subject, data, occurred_at, trace)
-                VALUES (:workspace, :id, :type, :subject, cast(:data AS jsonb), :now, :trace)
-            )
-            INSERT INTO delivery (workspace_id, outbox_id, subscriber, subject, attempts, due_at, last_error)
-            SELECT :workspace, :id, subscriber, :subject, 0, :now, ''
-            FROM unnest(cast(:subscribers AS text[])) AS subscriber
-        """),
-        row,
-    )
+    await session.execute(_RECORD, row)
     session.info["recorded"] = True
+
+
+# In the order of subjects, so that no two transactions wait for each other.
+_TAKE_TURNS = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended(subject, 0))
+    FROM unnest(cast(:subjects AS text[])) WITH ORDINALITY AS taken (subject, place) ORDER BY place
+""")
+_RECORD = text("""
+    WITH happened AS (
+        SELECT * FROM unnest(cast(:ids AS uuid[]), cast(:types AS text[]), cast(:subjects AS text[]),
+            cast(:data AS text[]), cast(:at AS timestamptz[]), cast(:traces AS text[]))
+            AS happened (id, type, subject, data, at, trace)
+    ), event AS (
+        INSERT INTO outbox (workspace_id, id, type, subject, data, occurred_at, trace)
+        SELECT cast(:workspace AS uuid), id, type, subject, cast(data AS jsonb), at, trace FROM happened
+    )
+    INSERT INTO delivery (workspace_id, outbox_id, subscriber, subject, attempts, due_at, last_error)
+    SELECT cast(:workspace AS uuid), id, subscriber, subject, 0, at, ''
+    FROM happened, unnest(cast(:subscribers AS text[])) AS subscriber
+""")
 
 
 @dataclass

@@ -48,6 +48,11 @@ EDGES: tuple[Edge, ...] = (
     Ref("Invoice.request", "list_spend_requests", id="request_id"),
     Many("Line.entries", "list_entries", by="line_id"),
     Ref("Entry.line", "list_lines", id="line_id"),
+    Many("Line.scenarios", "list_scenarios", by="line_id"),
+    Ref("Scenario.line", "list_lines", id="line_id"),
+    Many("Scenario.lines", "list_scenario_lines", by="scenario_id"),
+    Ref("ScenarioLine.scenario", "list_scenarios", id="scenario_id"),
+    Ref("ScenarioLine.line", "list_lines", id="line_id"),
     Ref("Transfer.source", "list_lines", id="from_line_id"),
     Ref("Transfer.target", "list_lines", id="to_line_id"),
     # Software is bought by contracts from vendors, and used on seats.

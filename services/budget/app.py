@@ -17,6 +17,9 @@ from services.budget.policy import api as policy
 from services.budget.rate import api as rate
 from services.budget.request import api as request
 from services.budget.request.actions import EXPIRE
+from services.budget.request.together import deciding
+from services.budget.revaluation import api as revaluation
+from services.budget.scenario import api as scenario
 from services.budget.seat import api as seat
 from services.budget.transfer import api as transfer
 from services.budget.vendor import api as vendor
@@ -24,6 +27,8 @@ from services.budget.vendor import api as vendor
 app = create_service(
     "budget",
     fiscal.router,
+    scenario.router,
+    revaluation.router,
     plan.router,
     ledger.router,
     transfer.router,
@@ -43,4 +48,5 @@ app = create_service(
     " software that is paid for and used.",
     consumes=CONSUMES,
     jobs=(EXPIRE, FOLLOW_CONTRACTS),
+    resources=(deciding,),
 )

@@ -4,6 +4,7 @@ aside on each; and the software that it pays for."""
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from chassis.demo import Act, Stage, hour, month
@@ -37,6 +38,7 @@ def acts(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
             if start < anchor:
                 found.append(Act(hour(max(start, at + timedelta(days=2)), 11), _spend(campaign)))
     found.append(Act(hour(min(date(anchor.year, 1, 15), anchor - timedelta(days=1)), 12), _open_abroad(anchor.year)))
+    found.append(Act(hour(anchor - timedelta(days=1), 10), _plan_otherwise(anchor.year)))
     found += software.acts(anchor)
     return iter(sorted(found, key=lambda act: act.at))
 
@@ -68,6 +70,22 @@ def _open_year(year: int) -> Any:
         tools = {"department": "operations", "parent_id": stage.ids[f"line:Operations {year}"], "policy": "warn"}
         await _line(stage, f"Software {year}", {**common, **tools})
         await _allot(stage, f"Software {year}", 28_000 + 2_000 * (year % 4), "EUR", "contracts as signed")
+
+    return do
+
+
+def _plan_otherwise(year: int) -> Any:
+    """What the year would be with more for brand and less for the others; nobody has decided yet."""
+
+    async def do(stage: Stage) -> None:
+        top = {"name": f"{year} with a larger brand", "line_id": stage.ids[f"line:Brand {year}"]}
+        scenario = await stage.ask("manager", "POST", "budget", "/v1/scenarios", json=top)
+        query = f"/v1/scenario-lines?scenario_id={scenario['id']}&line_id={top['line_id']}"
+        (line,) = (await stage.ask("manager", "GET", "budget", query))["items"]
+        more = {"amount": {"amount": str(Decimal(line["amount"]["amount"]) + 12_000), "currency": "EUR"}}
+        await stage.ask(
+            "manager", "PATCH", "budget", f"/v1/scenario-lines/{line['id']}", json=more, headers={"If-Match": "*"}
+        )
 
     return do
 

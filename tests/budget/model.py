@@ -3,7 +3,7 @@ fractions; and plays any story to both, comparing everything after each step."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 DAY = "2026-06-15"
 TOLERANCE = Fraction(5, 100)
 LINES = (("EUR", "stop"), ("EUR", "warn"), ("USD", "stop"))
+PINNED = Context(prec=18, rounding=ROUND_HALF_EVEN)
 POTS = ("given", "reserved", "committed", "actual", "fx")
 
 Step = tuple[Any, ...]
-# Large ones too, which no float holds.
-minors = st.integers(1, 40_000) | st.integers(10**14, 10**16 // 3)
+# Large and odd ones too, which no float holds.
+minors = st.integers(1, 40_000) | st.integers(10**16, 4 * 10**16).map(lambda minor: minor | 1)
 places = st.integers(0, 7)
 lines = st.integers(0, len(LINES) - 1)
 currencies = st.sampled_from(("EUR", "USD"))
@@ -35,6 +36,17 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("reverse"), places),
     st.tuples(st.just("rate"), st.sampled_from(("0.8", "1", "1.25", "1.1172", "0.3333"))),
 )
+
+
+# Stories that tell by themselves whether money is kept as it should be; each is red where one of the bugs is that
+# `bench.budget_model` knows.
+TELLING: tuple[list[Step], ...] = (
+    [("request", 0, 100, "EUR"), ("allot", 0, 99), ("request", 0, 100, "EUR"), ("request", 0, 99, "EUR")],
+    [("rate", "1.1172"), ("request", 1, 30_000_000_000_000_001, "USD"), ("pay", 1, 23_456_789_012_345_679, "USD")],
+    [("pay", 1, 12_345, "EUR"), ("request", 1, 700, "EUR"), ("commit", 0), ("bill", 0, 100)],
+    [("rate", "1.1172"), ("request", 1, 12_347, "USD"), ("commit", 0), ("bill", 0, 33), ("rate", "0.3333"),
+     ("bill", 0, 29), ("bill", 0, 38)],
+)  # fmt: skip
 
 
 def nearest(exact: Fraction) -> int:
@@ -81,9 +93,7 @@ class Model:
         if currency == into:
             return minor
         exact = 1 / self.rate if currency == "USD" else self.rate
-        return nearest(
-            minor * Fraction(Decimal(exact.numerator) / Decimal(exact.denominator)).limit_denominator(10**17)
-        )
+        return nearest(minor * Fraction(PINNED.divide(Decimal(exact.numerator), Decimal(exact.denominator))))
 
     def available(self, line: int) -> int:
         pots = self.pots[line]

@@ -132,6 +132,62 @@ async def test_as_many_approvals_at_once_as_fit_go_through_and_no_more(
     await sound(budget)
 
 
+async def test_two_who_decide_at_once_decide_once(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    request = await ask(person("ada"), line, "9")
+    answers = await asyncio.gather(*(act(person(name), request, "approve") for name in ("bob", "cat", "dan")))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
+    assert (await pots(budget, line))["reserved"] == "9.00"
+
+
+async def test_a_key_that_is_sent_twice_at_once_decides_once_and_answers_twice(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    bob, requests = person("bob"), [await ask(person("ada"), line, "9") for _ in range(2)]
+    path, key = f"/v1/requests/{requests[0]['id']}/approve", {"Idempotency-Key": "once"}
+    first, second = await asyncio.gather(bob.post(path, headers=key), bob.post(path, headers=key))
+    assert first.json() == second.json()
+    assert sorted("Idempotency-Replayed" in answer.headers for answer in (first, second)) == [False, True]
+    other = await bob.post(f"/v1/requests/{requests[1]['id']}/approve", headers=key)
+    assert wrong_fields(other) == ["Idempotency-Key"]
+    assert (await pots(budget, line))["reserved"] == "9.00"
+
+
+async def test_what_is_refused_among_many_costs_no_other_and_leaves_its_key_free(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    fits, too_much = await ask(person("ada"), line, "100"), await ask(person("ada"), line, "100.01")
+    own = await ask(person("bob"), line, "1")
+    key = {"Idempotency-Key": "mine"}
+
+    async def approve(request: dict[str, Any], **headers: str) -> httpx.Response:
+        return await person("bob").post(f"/v1/requests/{request['id']}/approve", headers=headers)
+
+    answers = await asyncio.gather(
+        approve(too_much, **key), approve(own), approve(fits), approve(fits, **{"If-Match": "1"})
+    )
+    assert [answer.status_code for answer in answers] == [409, 403, 200, 412]
+    await allot(budget, line, "100.01")
+    assert (await approve(too_much, **key)).status_code == 200
+    await sound(budget)
+
+
+async def test_the_audit_says_who_decided_on_what(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    first, second = [await ask(person("ada"), line, "1") for _ in range(2)]
+    await asyncio.gather(act(person("bob"), first, "approve"), act(person("cat"), second, "reject", {"reason": "no"}))
+    for request, who, verb, state in (
+        (first, "bob", "approve", "approved"), (second, "cat", "reject", "rejected")
+    ):  # fmt: skip
+        told = (await budget.get(f"/v1/audit?row_id={request['id']}&actor={who}")).json()["items"]
+        assert [(each["operation"], each["kind"]) for each in told] == [(f"{verb}_spend_request", "request")]
+        changes = {each["field"]: (each["old"], each["new"]) for each in told[0]["changes"]}
+        assert changes["state"] == ("submitted", state)
+        assert changes["decided_by"] == (None, who)
+
+
 async def test_every_layer_is_passed_by_somebody_else_and_the_last_one_reserves(
     budget: httpx.AsyncClient, person: Person, line: dict[str, Any], clock: Clock
 ) -> None:

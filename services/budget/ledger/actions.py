@@ -1,7 +1,8 @@
 """Decides how money moves: over one line or several, all of it or nothing; and how something's money is held, from its
 reservation to its end. What needs money of a line (requests, contracts) calls these; nothing else writes entries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of, zone_of
-from chassis.errors import Conflict
+from chassis.errors import Conflict, MopsError
 from chassis.fields import Money, new_id
 from chassis.outbox import record
 from services.budget.ledger import store
@@ -23,12 +24,15 @@ from services.budget.ledger.rules import (
     HoldState,
     Leg,
     Original,
+    Refused,
     Standing,
     assert_balanced,
     assert_kept,
     refusal,
     runs_low,
     share,
+    taken,
+    too_much,
 )
 from services.budget.plan import store as plan
 from services.budget.rate import store as rates
@@ -47,8 +51,8 @@ async def move(
     """Moves money on the lines that are named, in the order of their ids so that no two movements wait for each other;
     what is on each afterwards. DoesNotFit, with the numbers, when a line doesn't have it; Conflict `period_closed` when
     the day is closed. `reverses` names what each leg takes back."""
-    taken: Sequence[UUID | None] = reverses or [None] * len(legs)
-    ordered = sorted(zip(legs, taken, strict=True), key=lambda each: each[0].line_id)
+    backs: Sequence[UUID | None] = reverses or [None] * len(legs)
+    ordered = sorted(zip(legs, backs, strict=True), key=lambda each: each[0].line_id)
     assert_balanced(list(legs))
     day = booked_on or await today_of(session, now)
     movement = new_id()
@@ -62,18 +66,23 @@ async def move(
         if found is None:
             raise await why_not(session, leg.line_id, leg.change, day)
         after[leg.line_id] = found.balance
-        await _watch(session, found, leg.change, now)
+        await watch(session, found, leg.change, now)
     return after
 
 
-async def why_not(session: AsyncSession, line_id: UUID, change: Amounts, day: date) -> Conflict:
+async def why_not(session: AsyncSession, line_id: UUID, change: Amounts, day: date) -> MopsError:
     """What a line has against an entry."""
     found = await store.standing(session, line_id)
-    code = refusal(found, change, day)
+    return await _why(session, found, change, refusal(found, change, day), day)
+
+
+async def _why(session: AsyncSession, found: Standing, change: Amounts, code: str | None, day: date) -> MopsError:
+    if code == "too_much":
+        return too_much()
     if code == "period_closed":
         return Conflict(f"days before {found.closed_until} are closed; {day} is one of them", code=code)
     if code == "does_not_fit":
-        return await does_not_fit(session, line_id, found.balance.available, -change.available)
+        return await does_not_fit(session, found.line_id, found.balance.available, -change.available)
     # Whoever was in the way has let go meanwhile.
     return Conflict("the line has changed at this moment: try again", code=code or "changed_meanwhile")
 
@@ -88,7 +97,8 @@ async def does_not_fit(session: AsyncSession, line_id: UUID, available: int, ask
     return DoesNotFit(line_id, available, asked, currency, facts)
 
 
-async def _watch(session: AsyncSession, found: Standing, change: Amounts, now: datetime) -> None:
+async def watch(session: AsyncSession, found: Standing, change: Amounts, now: datetime) -> None:
+    """Tells when an entry takes a line below the share that it is watched for."""
     after = found.balance
     if runs_low(after + -change, after, found.low_percent):
         line = await plan.get_line(session, found.line_id)
@@ -121,6 +131,94 @@ async def reserve(
     leg = Leg(line_id, Amounts(reserved=held), original_of(hold, amount.minor))
     await move(session, EntryKind.RESERVE, [leg], who=who, now=now, reason=reason, subject_id=subject_id)
     return hold
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Money to set aside on a line, in any currency, at a rate."""
+
+    hold_id: UUID
+    line_id: UUID
+    minor: int
+    rate: Rate
+
+    @property
+    def leg(self) -> Leg:
+        original = Original(self.minor, self.rate.currency, self.rate.value, self.rate.day)
+        return Leg(self.line_id, Amounts(reserved=self.rate.of(self.minor)), original)
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """What one subject wants to be set aside: on all lines that it names, or on none."""
+
+    subject_id: UUID
+    wanted: Sequence[Wanted]
+    who: str
+    reason: str
+
+
+async def reserve_all(session: AsyncSession, asked: Sequence[Reservation], now: datetime) -> dict[UUID, MopsError]:
+    """Sets money aside for many at once, each judged by what those before it left, as if it had come after them; by
+    subject, what was against it. Lines are locked once, judged by the rules, and written once."""
+    day = await today_of(session, now)
+    lines = await store.lock_lines(session, (each.line_id for one in asked for each in one.wanted))
+    refused: dict[UUID, MopsError] = {}
+    made: list[tuple[Reservation, list[tuple[Leg, Standing]]]] = []
+    for one in asked:
+        found = _taken(lines, [each.leg for each in one.wanted], day)
+        if isinstance(found, Refused):
+            refused[one.subject_id] = await _why(session, found.standing, found.change, found.code, day)
+        else:
+            lines |= {after.line_id: after for _, after in found}
+            made.append((one, found))
+    if not made:
+        return refused
+    steps = [step for _, found in made for step in found]
+    entries = [row for one, found in made for row in _entries(session, one, found, day, now)]
+    holds = [_hold_row(session, one, each, now) for one, _ in made for each in one.wanted]
+    await store.keep(session, now, {after.line_id: after for _, after in steps}.values(), entries, holds)
+    for leg, after in steps:
+        await watch(session, after, leg.change, now)
+    return refused
+
+
+def _taken(lines: Mapping[UUID, Standing], legs: Sequence[Leg], day: date) -> list[tuple[Leg, Standing]] | Refused:
+    steps: list[tuple[Leg, Standing]] = []
+    now = dict(lines)
+    for leg in legs:
+        found = taken(now[leg.line_id], leg.change, day)
+        if isinstance(found, Refused):
+            return found
+        now[leg.line_id] = found
+        steps.append((leg, found))
+    return steps
+
+
+def _entries(
+    session: AsyncSession, one: Reservation, steps: Sequence[tuple[Leg, Standing]], day: date, now: datetime
+) -> Iterator[dict[str, Any]]:
+    movement = new_id()
+    for leg, after in steps:
+        original = leg.original
+        yield {
+            "workspace_id": workspace_of(session), "id": new_id(), "line_id": leg.line_id, "kind": EntryKind.RESERVE,
+            **vars(leg.change), "available": leg.change.available, "seq": after.entries,
+            **{f"after_{pot}": minor for pot, minor in vars(after.balance).items()},
+            "recorded_by": one.who, "reason": one.reason, "booked_on": day, "movement_id": movement,
+            "subject_id": one.subject_id, "original_minor": original and original.minor,
+            "original_currency": original and original.currency, "rate": original and original.rate,
+            "rate_on": original and original.rate_on,
+        }  # fmt: skip
+
+
+def _hold_row(session: AsyncSession, one: Reservation, each: Wanted, now: datetime) -> dict[str, Any]:
+    return {
+        "workspace_id": workspace_of(session), "id": each.hold_id, "line_id": each.line_id,
+        "subject_id": one.subject_id, "state": HoldState.RESERVED, "currency": each.rate.currency,
+        "original": each.minor, "amount": each.rate.of(each.minor), "rate": each.rate.value,
+        "rate_on": each.rate.day, "held_at": now,
+    }  # fmt: skip
 
 
 async def commit(session: AsyncSession, hold: Hold, *, who: str, now: datetime, reason: str = "") -> None:

@@ -5,7 +5,7 @@ adds as much to the sources as to the uses, so that what is available is always 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -127,6 +127,7 @@ class Standing:
     stops: bool
     closed_until: date | None
     low_percent: int
+    entries: int = 0
 
 
 class DoesNotFit(Conflict):
@@ -157,6 +158,25 @@ def refusal(found: Standing, change: Amounts, booked_on: date) -> str | None:
     if found.stops and change.available < 0 and after.available < 0:
         return "does_not_fit"
     return None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that doesn't take what is asked of it, as it stood then, and why: a code."""
+
+    standing: Standing
+    change: Amounts
+    code: str
+
+
+def taken(found: Standing, change: Amounts, booked_on: date) -> Standing | Refused:
+    """What a line is after an entry, or why it doesn't take it."""
+    if code := refusal(found, change, booked_on):
+        return Refused(found, change, code)
+    after = found.balance + change
+    if any(abs(pot) > LARGEST for pot in (*vars(after).values(), *vars(change).values())):
+        return Refused(found, change, "too_much")
+    return replace(found, balance=after, entries=found.entries + 1)
 
 
 def runs_low(before: Amounts, after: Amounts, percent: int) -> bool:

@@ -1,10 +1,11 @@
 """Decides how the ledger is read and written: an entry and its line's balance in one statement, one round trip."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -70,6 +71,20 @@ async def standing(source: Source, line_id: UUID) -> Standing:
     if row is None:
         raise NotFound(f"no line {line_id}")
     return _standing(row)
+
+
+async def lock_lines(session: AsyncSession, line_ids: Iterable[UUID]) -> dict[UUID, Standing]:
+    """What a writer finds of several lines, which nobody else changes until this transaction ends."""
+    asked = {"workspace": workspace_of(session), "lines": list(set(line_ids))}
+    return {row.id: _standing(row) for row in (await session.execute(_LOCK, asked)).all()}
+
+
+async def keep(session: AsyncSession, now: datetime, found: Iterable[Standing], entries: Any, holds: Any) -> None:
+    """Writes down what became of lines that this transaction has locked, the entries that did it, and what they hold:
+    rows as their tables have them, in one statement."""
+    pots = [{"id": each.line_id, "entries": each.entries, **vars(each.balance)} for each in found]
+    values = {name: to_json(rows).decode() for name, rows in (("lines", pots), ("entries", entries), ("holds", holds))}
+    await session.execute(_KEEP, {"workspace": workspace_of(session), "now": now, **values})
 
 
 async def balance_at(source: Source, line_id: UUID, as_of: datetime) -> Amounts:
@@ -179,6 +194,19 @@ async def open_holds(session: AsyncSession, *, line_id: UUID | None = None, fore
     return [hold for hold in found if hold.state in OPEN]
 
 
+async def lock_held(session: AsyncSession, subject_ids: Sequence[UUID], line_ids: Sequence[UUID]) -> None:
+    """Locks what is held for subjects and on lines, and then all lines that it is on: for whoever lets go of more than
+    one."""
+    asked = {"workspace": workspace_of(session), "subjects": list(subject_ids), "lines": list(line_ids)}
+    held = (await session.execute(_LOCK_HOLDS, asked)).all()
+    await lock_lines(session, [row.line_id for row in held])
+
+
+async def foreign_holds(session: AsyncSession) -> list[Any]:
+    """What is still held in another currency than its line's, with that one, held by this transaction; one query."""
+    return list((await session.execute(_FOREIGN, {"workspace": workspace_of(session)})).all())
+
+
 async def closed_until(session: AsyncSession) -> date | None:
     """The day before which nothing is booked any more, on any line."""
     found: date | None = await session.scalar(_CLOSED, {"workspace": workspace_of(session)})
@@ -225,11 +253,11 @@ def _amounts(row: Any) -> Amounts:
 
 
 def _standing(row: Any) -> Standing:
-    return Standing(row.id, _amounts(row), row.stops, row.closed_until, row.low_percent)
+    return Standing(row.id, _amounts(row), row.stops, row.closed_until, row.low_percent, row.entries)
 
 
 _AVAILABLE = "allotted + transferred - reserved - committed - actual"
-_STAND = "id, stops, closed_until, low_percent, " + ", ".join(POTS)
+_STAND = "id, stops, closed_until, low_percent, entries, " + ", ".join(POTS)
 _STANDING = text(f"SELECT {_STAND} FROM balance WHERE workspace_id = :workspace AND id = :line")  # noqa: S608
 _CLOSED = text("SELECT closed_until FROM closing WHERE workspace_id = :workspace")
 _LET_NONE_CLOSE = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('closing:' || :workspace, 0))")
@@ -259,6 +287,42 @@ _ADD = text(f"""
     )
     SELECT {_STAND} FROM line
 """)  # noqa: S608
+
+_LOCK = text(f"""
+    SELECT {_STAND} FROM balance WHERE workspace_id = :workspace AND id = ANY(:lines) ORDER BY id FOR UPDATE
+""")  # noqa: S608
+_ENTRY, _HOLD = (tuple(vars(of)["__table__"].columns.keys()) for of in (Entry, Hold))
+_KEEP = text(f"""
+    WITH line AS (
+        UPDATE balance SET entries = given.entries, changed_at = greatest(balance.changed_at, :now),
+            {", ".join(f"{pot} = given.{pot}" for pot in POTS)}
+        FROM json_populate_recordset(cast(null AS balance), cast(:lines AS json)) AS given
+        WHERE balance.workspace_id = :workspace AND balance.id = given.id
+        RETURNING balance.id, balance.changed_at
+    ), held AS (
+        INSERT INTO hold ({", ".join(_HOLD)})
+        SELECT {", ".join(_HOLD)} FROM json_populate_recordset(cast(null AS hold), cast(:holds AS json))
+        ON CONFLICT (workspace_id, id) DO UPDATE
+        SET amount = excluded.amount, rate = excluded.rate, rate_on = excluded.rate_on
+    )
+    INSERT INTO entry ({", ".join(_ENTRY)})
+    SELECT {", ".join("line.changed_at" if name == "recorded_at" else f"given.{name}" for name in _ENTRY)}
+    FROM json_populate_recordset(cast(null AS entry), cast(:entries AS json)) AS given
+    JOIN line ON line.id = given.line_id
+""")  # noqa: S608
+
+_LOCK_HOLDS = text("""
+    SELECT line_id FROM hold
+    WHERE workspace_id = :workspace AND (subject_id = ANY(:subjects) OR line_id = ANY(:lines))
+        AND state IN ('reserved', 'committed')
+    ORDER BY line_id, id FOR UPDATE
+""")
+_FOREIGN = text("""
+    SELECT hold.*, line.currency AS line_currency
+    FROM hold JOIN line ON line.workspace_id = hold.workspace_id AND line.id = hold.line_id
+    WHERE hold.workspace_id = :workspace AND hold.state IN ('reserved', 'committed') AND hold.currency <> line.currency
+    ORDER BY hold.line_id, hold.id FOR UPDATE OF hold
+""")
 
 _AS_OF = text(f"""
     SELECT {", ".join(f"after_{pot} AS {pot}" for pot in POTS)} FROM entry

@@ -1,26 +1,29 @@
 """Decides what callers can do with requests for money."""
 
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 
-from chassis.answers import Derive, listed, of_row, read_of, read_row
+from chassis.answers import listed, read_of, read_row
 from chassis.db import Now, Reading, Session, add_row, workspace_of
-from chassis.editing import IfMatch, edited, held
+from chassis.editing import IfMatch, Match, edited, held
 from chassis.errors import Conflict, Invalid
 from chassis.fields import Money, UtcDatetime
 from chassis.idempotency import IdempotentRoute
-from chassis.identity import CurrentPrincipal, scope
+from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
 from chassis.outbox import record
 from chassis.paging import Groups, Page
+from chassis.telemetry import leaving
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
 from services.budget.plan import store as plan
 from services.budget.rate import store as rates
 from services.budget.request import store
-from services.budget.request.actions import decide, end
+from services.budget.request.actions import end
+from services.budget.request.deciding import Ask
 from services.budget.request.fit import fit_of
 from services.budget.request.models import (
     Decision,
@@ -37,17 +40,11 @@ from services.budget.request.models import (
     SpendRequestPatch,
     SpendRequestRead,
 )
+from services.budget.request.reading import DERIVED
 from services.budget.request.rules import ORDERED, RequestState, RequestVerdict, assert_can_become
+from services.budget.request.together import Together, acting_for
 
 router = APIRouter(route_class=IdempotentRoute, tags=["requests"])
-
-DERIVED: dict[str, Derive] = {
-    "items": store.parts_of,
-    **{
-        name: of_row(lambda row, name=name: Money.of_minor(getattr(row, name), row.currency))  # type: ignore[misc]
-        for name in ("amount", "received", "invoiced")
-    },
-}
 
 
 async def _read(session: Session, request: SpendRequest) -> SpendRequestRead:
@@ -143,25 +140,29 @@ async def submit_spend_request(
     return await _read(session, request)
 
 
-@router.post("/v1/requests/{id}/approve", dependencies=[scope("budget:approve")])
-async def approve_spend_request(
-    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
-) -> SpendRequestRead:
+@router.post("/v1/requests/{id}/approve", dependencies=[scope("budget:approve")], response_model=SpendRequestRead)
+async def approve_spend_request(id: UUID, if_match: IfMatch, request: Request, who: CurrentPrincipal, now: Now) -> Any:
     """Passes one layer of approval; the last one reserves the money. 403 `four_eyes` on one's own; 409 `does_not_fit`,
     with `available`, `asked`, `missing` and `currency`, when a line doesn't have it: then nothing was decided."""
-    request = await held(session, SpendRequest, id, if_match)
-    await decide(session, request, RequestVerdict.APPROVED, who.subject, now)
-    return await _read(session, request)
+    return await _decide(request, who, now, id, if_match, RequestVerdict.APPROVED)
 
 
-@router.post("/v1/requests/{id}/reject", dependencies=[scope("budget:approve")])
+@router.post("/v1/requests/{id}/reject", dependencies=[scope("budget:approve")], response_model=SpendRequestRead)
 async def reject_spend_request(
-    id: UUID, create: RejectionCreate, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
-) -> SpendRequestRead:
+    id: UUID, create: RejectionCreate, if_match: IfMatch, request: Request, who: CurrentPrincipal, now: Now
+) -> Any:
     """Says no, whatever layers have said yes."""
-    request = await held(session, SpendRequest, id, if_match)
-    await decide(session, request, RequestVerdict.REJECTED, who.subject, now, create.reason)
-    return await _read(session, request)
+    return await _decide(request, who, now, id, if_match, RequestVerdict.REJECTED, create.reason)
+
+
+async def _decide(
+    request: Request, who: Principal, now: datetime, id: UUID, if_match: Match, verdict: RequestVerdict,
+    reason: str | None = None,
+) -> Response:  # fmt: skip
+    together: Together = request.app.state.together
+    acting = acting_for(request, who.subject)
+    ask = Ask(id, if_match, verdict, acting, now, reason, leaving().get("traceparent"))
+    return await together.decide(who.workspace_id, request, ask)
 
 
 @router.post("/v1/requests/{id}/commit", dependencies=[scope("budget:write")])

@@ -5,13 +5,22 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
 from chassis.fields import Interval, Money, new_id
-from chassis.reading import Source
-from services.budget.request.models import Alternative, DecisionDelay, RequestItem, RequestPart, SpendRequest
+from chassis.reading import Source, plain
+from services.budget.request.models import (
+    Alternative,
+    Decision,
+    DecisionDelay,
+    RequestItem,
+    RequestPart,
+    SpendRequest,
+)
+from services.budget.request.rules import RequestState
 
 
 async def keep_items(session: AsyncSession, request: SpendRequest, parts: Sequence[RequestPart]) -> None:
@@ -51,13 +60,40 @@ async def parts_of(source: Source, requests: Sequence[Any]) -> Mapping[UUID, lis
     return found
 
 
-async def deciders_of(session: AsyncSession, request_id: UUID) -> set[str]:
-    """Who has decided on a layer, themselves or through who stood in for them."""
+async def lock_requests(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Any]:
+    """Requests as they are, which nobody else changes until this transaction ends; in the order of their ids, so that
+    no two transactions wait for each other. They have a row's properties and aren't watched by the session."""
+    asked = {"workspace": workspace_of(session), "ids": list(ids)}
+    found = {}
+    for record in (await session.execute(_LOCK, asked)).mappings():
+        row = object.__new__(plain(SpendRequest))
+        row.__dict__ = {**record, "state": RequestState(record["state"])}
+        found[row.id] = row
+    return found
+
+
+async def keep_decided(session: AsyncSession, requests: Sequence[Any], decisions: Sequence[Mapping[str, Any]]) -> None:
+    """Writes down decisions and what they make of requests that this transaction has locked, in one statement."""
+    values = {
+        "requests": to_json([{name: getattr(row, name) for name in ("id", *DECIDED)} for row in requests]).decode(),
+        "decisions": to_json(decisions).decode(),
+    }
+    await session.execute(_DECIDED, {"workspace": workspace_of(session), **values})
+
+
+async def deciders_of(session: AsyncSession, request_ids: Sequence[UUID]) -> dict[UUID, set[str]]:
+    """Who has decided on a layer of each, themselves or through who stood in for them."""
+    found: dict[UUID, set[str]] = {each: set() for each in request_ids}
+    if not found:
+        return found
     rows = await session.execute(
-        text("SELECT decided_by, in_place_of FROM decision WHERE workspace_id = :workspace AND request_id = :request"),
-        {"workspace": workspace_of(session), "request": request_id},
+        text("""SELECT request_id, decided_by, in_place_of FROM decision
+                WHERE workspace_id = :workspace AND request_id = ANY(:requests)"""),
+        {"workspace": workspace_of(session), "requests": list(request_ids)},
     )
-    return {name for row in rows.all() for name in row if name}
+    for row in rows.all():
+        found[row.request_id] |= {name for name in (row.decided_by, row.in_place_of) if name}
+    return found
 
 
 async def next_number(session: AsyncSession, name: str) -> int:
@@ -139,6 +175,20 @@ async def orders_of(session: AsyncSession, line_id: UUID, vendor: str) -> list[U
     return list(rows.all())
 
 
+# What a decision changes of a request.
+DECIDED = ("state", "reason", "layers_done", "waiting_since", "decided_at", "decided_by", "decision_seconds",
+           "expires_at", "ended_at", "version")  # fmt: skip
+_LOCK = text("SELECT * FROM request WHERE workspace_id = :workspace AND id = ANY(:ids) ORDER BY id FOR UPDATE")
+_DECISION = ", ".join(vars(Decision)["__table__"].columns.keys())
+_DECIDED = text(f"""
+    WITH decided AS (
+        UPDATE request SET {", ".join(f"{name} = given.{name}" for name in DECIDED)}
+        FROM json_populate_recordset(cast(null AS request), cast(:requests AS json)) AS given
+        WHERE request.workspace_id = :workspace AND request.id = given.id
+    )
+    INSERT INTO decision ({_DECISION})
+    SELECT {_DECISION} FROM json_populate_recordset(cast(null AS decision), cast(:decisions AS json))
+""")  # noqa: S608
 _ITEMS = text("""
     SELECT i.id, i.request_id, i.line_id, i.amount, i.description, i.start, i.finish, l.currency AS line_currency
     FROM request_item i JOIN line l ON l.workspace_id = i.workspace_id AND l.id = i.line_id
