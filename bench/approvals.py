@@ -30,6 +30,7 @@ import uvloop
 from bench.load import _Socket
 from bench.reads import until_it_answers
 from chassis import migrate
+from chassis.db import system_clock
 from chassis.fields import new_id
 from chassis.roles import scopes_of
 from chassis.serving import collect_seldom, served
@@ -76,6 +77,8 @@ def serve_budget(stack: TestStack, port: int, bug: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     app.state.settings = stack.settings("budget").model_copy(update={"database_pool": POOL, "log_format": "json"})
     app.state.background = False
+    # A process that this one is forked off may have had others, and what money is worth goes by the day.
+    app.state.clock, app.state.tracing = system_clock, None
     app.state.http = object()
     app.state.verifier = Verifier("http://gateway", app.state.http)
     app.state.verifier.trust(KeySet([stack.key]).as_dict(private=False))
