@@ -11,7 +11,7 @@ from tests.budget.test_request import ask, done, pots, sound
 
 
 async def rates(budget: httpx.AsyncClient, day: str, usd: str) -> None:
-    assert (await budget.post("/v1/rates", json={"csv": f"Date,USD\n{day},{usd}"})).status_code == 200
+    assert (await budget.post("/v1/rates", json={"csv": f"Date,USD\n{day},{usd}"})).status_code == 201
 
 
 async def run(budget: httpx.AsyncClient, **asked: Any) -> dict[str, Any]:
