@@ -1,5 +1,6 @@
 """Decides what callers can do with scenarios: other plans, compared with the one that holds, and adopted or not."""
 
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -131,17 +132,18 @@ async def update_scenario_line(
 @router.get("/v1/scenarios/{id}/comparison", dependencies=[scope("budget:read")])
 async def get_scenario_comparison(id: UUID, reading: Reading) -> ScenarioComparison:
     """Every line of a scenario side by side with what it is now: money and days."""
-    found = []
-    for row in await store.differences(reading, id):
-        minors = {"now": row.minor, "scenario": row.wanted, "difference": row.wanted - row.minor,
-                  "available": row.available}  # fmt: skip
-        found.append(
-            ScenarioDifference.of(
-                row, period=Interval.of(row.period_start, row.period_end),
-                scenario_period=Interval.of(row.wanted_start, row.wanted_end),
-                **{name: Money.of_minor(int(minor), row.currency) for name, minor in minors.items()},
-            )
-        )  # fmt: skip
+    found = [_difference(row) for row in await store.differences(reading, id)]
     if not found:
         raise NotFound(f"no scenario {id}")
     return ScenarioComparison(lines=found)
+
+
+def _difference(row: Any) -> ScenarioDifference:
+    def money(minor: Any) -> Money:
+        return Money.of_minor(int(minor), row.currency)
+
+    return ScenarioDifference.of(
+        row, now=money(row.minor), scenario=money(row.wanted), difference=money(row.wanted - row.minor),
+        available=money(row.available), period=Interval.of(row.period_start, row.period_end),
+        scenario_period=Interval.of(row.wanted_start, row.wanted_end),
+    )  # fmt: skip
