@@ -158,12 +158,8 @@ async def _learn(workspace: Filled, every: list[Operation]) -> None:
 
 async def receive(workspace: Filled) -> None:
     """What a platform posts: two events of a campaign that count, and one that can't be read."""
-    source = next((row for row in workspace.rows["source"] if "webhook_url" in row), None)
-    if source is not None:
-        workspace.webhook_url = source["webhook_url"]
-    greeted = {"platform": "mailchimp", "name": workspace.text("source")}
-    made = await workspace.clients["metrics"].post("/v1/sources", json=greeted)
-    workspace.greeted_url = made.raise_for_status().json()["webhook_url"]
+    workspace.webhook_url = await opened(workspace, platform="standard", credentials={"signing_secret": SIGNING_SECRET})
+    workspace.greeted_url = await opened(workspace, platform="mailchimp")
     slug = workspace.rows["campaign"][0]["slug"]
     person = f"{workspace.canary}@example.com"
     at = "2026-03-01T12:00:00Z"
@@ -173,6 +169,12 @@ async def receive(workspace: Filled) -> None:
     path = "/v1/webhooks/" + workspace.webhook_url.rpartition("/")[2]
     headers = {"Content-Type": "application/json", **signed(body, workspace.clock())}
     (await workspace.clients["metrics"].post(path, content=body, headers=headers)).raise_for_status()
+
+
+async def opened(workspace: Filled, **asked: Any) -> str:
+    """The URL of a source that no verb is tried on, so that it stays open."""
+    made = await workspace.clients["metrics"].post("/v1/sources", json={"name": workspace.text("source"), **asked})
+    return str(made.raise_for_status().json()["webhook_url"])
 
 
 def signed(body: str, now: datetime) -> dict[str, str]:

@@ -82,6 +82,9 @@ class Service:
         good = count * GRANTABLE // 10
         for mode, part in ((GenerationMode.POSITIVE, good), (GenerationMode.NEGATIVE, count - good)):
             self._cases(operation, self._strategies[name](generation_mode=mode), mode, part)
+        if left := count - self.tally.asked[name]:  # nothing about it can be wrong
+            positive = GenerationMode.POSITIVE
+            self._cases(operation, self._strategies[name](generation_mode=positive), positive, left)
 
     def _cases(self, operation: Operation, strategy: Any, mode: GenerationMode, count: int) -> None:
         @seed(SEED)
