@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     body_limit: int = Field(1_000_000, description="Most bytes of a JSON body.")
     webhook_limit: int = Field(16_000_000, description="Most bytes of one webhook POST.")
     upload_limit: int = Field(5_000_000_000, description="Most bytes of one uploaded file.")
+    statement_limit: int = Field(32_000_000, description="Most bytes of one file of a bank, an ERP and the like.")
     body_seconds: float = Field(20, gt=0, description="Longest pause of a body, and what any may take in all beside:")
     body_rate: float = Field(32_000, gt=0, description="the time that its bytes need at this many a second.")
     otlp_url: str = Field("", description="Collector that takes traces by OTLP/HTTP, such as http://127.0.0.1:4318.")

@@ -55,6 +55,14 @@ EDGES: tuple[Edge, ...] = (
     Ref("ScenarioLine.line", "list_lines", id="line_id"),
     Ref("Transfer.source", "list_lines", id="from_line_id"),
     Ref("Transfer.target", "list_lines", id="to_line_id"),
+    # Other systems' files: how they are read, and what became of each row.
+    Many("StatementMapping.statements", "list_statements", by="mapping_id"),
+    Ref("StatementMapping.default_line", "list_lines", id="line_id"),
+    Ref("Statement.mapping", "list_statement_mappings", id="mapping_id"),
+    Many("Statement.results", "list_statement_rows", by="statement_id"),
+    Ref("StatementRow.statement", "list_statements", id="statement_id"),
+    Ref("StatementRow.booked_on", "list_lines", id="line_id"),
+    Ref("StatementRow.invoice", "list_invoices", id="invoice_id"),
     # Software is bought by contracts from vendors, and used on seats.
     Many("Vendor.contracts", "list_contracts", by="vendor_id"),
     Many("Vendor.obligations", "list_obligations", by="vendor_id"),

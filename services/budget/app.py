@@ -10,6 +10,7 @@ from services.budget.events import CONSUMES
 from services.budget.fiscal import api as fiscal
 from services.budget.invoice import api as invoice
 from services.budget.ledger import api as ledger
+from services.budget.mapping import api as mapping
 from services.budget.obligation import api as obligation
 from services.budget.person import api as person
 from services.budget.plan import api as plan
@@ -21,6 +22,8 @@ from services.budget.request.together import deciding
 from services.budget.revaluation import api as revaluation
 from services.budget.scenario import api as scenario
 from services.budget.seat import api as seat
+from services.budget.statement import api as statement
+from services.budget.statement.actions import GO_ON
 from services.budget.transfer import api as transfer
 from services.budget.vendor import api as vendor
 
@@ -43,10 +46,14 @@ app = create_service(
     obligation.router,
     seat.router,
     person.router,
+    mapping.router,
+    statement.uploads,
+    statement.router,
     metadata=METADATA,
     description="Budget lines, who asked for their money and who approved, a ledger that says what became of it, and"
     " software that is paid for and used.",
     consumes=CONSUMES,
-    jobs=(EXPIRE, FOLLOW_CONTRACTS),
+    jobs=(EXPIRE, FOLLOW_CONTRACTS, GO_ON),
     resources=(deciding,),
+    body_limits={"/v1/statements": "statement_limit"},
 )

@@ -39,6 +39,7 @@ def acts(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
                 found.append(Act(hour(max(start, at + timedelta(days=2)), 11), _spend(campaign)))
     found.append(Act(hour(min(date(anchor.year, 1, 15), anchor - timedelta(days=1)), 12), _open_abroad(anchor.year)))
     found.append(Act(hour(anchor - timedelta(days=1), 10), _plan_otherwise(anchor.year)))
+    found.append(Act(hour(anchor - timedelta(days=20), 13), _import_card))
     found += software.acts(anchor)
     return iter(sorted(found, key=lambda act: act.at))
 
@@ -150,6 +151,22 @@ def _spend(campaign: Mapping[str, Any]) -> Any:
             await stage.ask("manager", "POST", "budget", f"/v1/invoices/{invoice['id']}/post")
 
     return do
+
+
+async def _import_card(stage: Stage) -> None:
+    """The company card's last month, as its bank exports it: with a row that is there twice and one without a day."""
+    day = stage.now.date()
+    columns = {"date": "Buchungstag", "amount": "Betrag", "vendor": "Empfänger", "reference": "Referenz"}
+    mapping = {
+        "name": "Company card", "kind": "card", "columns": columns, "date_order": "dmy", "decimal_mark": "comma",
+        "spending": "negative", "currency": "EUR", "line_id": stage.ids[f"line:Operations {day.year}"],
+    }  # fmt: skip
+    saved = await stage.ask("manager", "POST", "budget", "/v1/statement-mappings", json=mapping)
+    bought = (("Bahn", "84,90"), ("Papierladen", "23,10"), ("Taxi Nord", "31,00"), ("Hotel am Park", "1.212,00"))
+    rows = [f"{day:%d.%m.%Y};-{amount};{vendor};K{place}-{day:%m%y}" for place, (vendor, amount) in enumerate(bought)]
+    file = "\r\n".join(["Karte 4711", "Buchungstag;Betrag;Empfänger;Referenz", *rows, rows[0], ";-12,00;Kiosk;K9"])
+    sent = {"data": {"mapping_id": saved["id"]}, "files": {"file": ("card.csv", file.encode("cp1252"))}}
+    await stage.ask("manager", "POST", "budget", "/v1/statements", **sent)
 
 
 def _open_abroad(year: int) -> Any:

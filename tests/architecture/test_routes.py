@@ -78,6 +78,7 @@ def test_every_write_through_the_session_takes_an_idempotency_key() -> None:
         == {
             "create_asset",
             "create_asset_version",
+            "create_statement",
             "receive_webhook",
             "query_series",
             "issue_token",

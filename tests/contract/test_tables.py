@@ -39,7 +39,7 @@ TENANTS = [name for name in ALL if name.partition(".")[2] not in OF_NO_WORKSPACE
 # The same, where only some texts will do.
 OF_NAME = {
     "state": "'done'", "hold.state": "'reserved'", "matching": "'two_way'",
-    "decision.verdict": "'approved'",
+    "decision.verdict": "'approved'", "statement_row.outcome": "'bad'",
 }  # fmt: skip
 # What a column that needs a value gets in a row that no operation makes.
 OF_TYPE = {

@@ -146,6 +146,13 @@ async def entries_of(session: AsyncSession, entry_id: UUID) -> list[Entry]:
     return [await get_row(session, Entry, each) for each in ids.all()]
 
 
+async def entries_by_id(source: Source, ids: Sequence[UUID]) -> Sequence[Any]:
+    """These entries; one query."""
+    asked = {"workspace": workspace_of(source), "ids": list(ids)}
+    found: Sequence[Any] = (await source.execute(_BY_ID, asked)).all()
+    return found
+
+
 async def is_reversed(session: AsyncSession, entry_id: UUID) -> bool:
     found = await session.scalar(
         text("SELECT true FROM entry WHERE workspace_id = :workspace AND reverses = :entry"),
@@ -256,6 +263,7 @@ def _standing(row: Any) -> Standing:
     return Standing(row.id, _amounts(row), row.stops, row.closed_until, row.low_percent, row.entries)
 
 
+_BY_ID = text("SELECT * FROM entry WHERE workspace_id = :workspace AND id = ANY(:ids) ORDER BY line_id, seq")
 _AVAILABLE = "allotted + transferred - reserved - committed - actual"
 _STAND = "id, stops, closed_until, low_percent, entries, " + ", ".join(POTS)
 _STANDING = text(f"SELECT {_STAND} FROM balance WHERE workspace_id = :workspace AND id = :line")  # noqa: S608
