@@ -17,8 +17,9 @@ __all__ = ["counted", "graph_of"]
 
 
 async def settle(apps: dict[str, FastAPI]) -> None:
-    """What alerts find, and then every part's outbox to its subscribers, until nothing that is due waits."""
+    """What alerts find and files hold, and then every part's outbox to its subscribers, until nothing due waits."""
     await look_at_alerts(apps["metrics"])
+    await apps["budget"].state.runner.run_due()
     moved = True
     while moved:
         moved = False

@@ -11,6 +11,12 @@ from gateway.edges import EDGES
 
 SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
+# With every column that a mapping's examples name.
+STATEMENT = (
+    b"Booking date,Amount,Currency,Payee,Transaction,Purpose,Purchase order,Cost centre\n"
+    b"2026-03-02,10.00,EUR,Print shop,T-1,Leaflets,,4711\n"
+)
+
 TODAY = "the day that it is where the request goes"
 
 # Operation -> fields of its body that must be so.
@@ -35,6 +41,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
         "platform": "standard", "credentials": {"signing_secret": SIGNING_SECRET}, "campaign_by": ["tags"],
     },
     "update_source": {"campaign_by": ["tags"]},
+    "create_statement": {"file": STATEMENT},
     "rotate_source": {"credentials": {"signing_secret": SIGNING_SECRET}},
 }  # fmt: skip
 
