@@ -122,9 +122,7 @@ ENDS = ("/revoke", "/remove", "/cancel", "/archive", "/complete")
 
 def _harmless(operation: Operation) -> bool:
     """Whether a row is still there, and usable, afterwards."""
-    return operation.method != "DELETE" and not operation.path.endswith(
-        ("/revoke", "/remove", "/cancel", "/archive", "/complete")
-    )
+    return operation.method != "DELETE" and not operation.path.endswith(ENDS)
 
 
 def _lacks(operation: Operation, workspace: Filled) -> int:
