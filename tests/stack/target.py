@@ -1,10 +1,12 @@
 """Decides what generated requests are sent to: a running stack, and a workspace of it with a row of every resource."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +17,7 @@ from chassis.stack import parts
 from tests.contract.filled import Clients, Filled, fill
 from tests.contract.generated import Service
 from tests.contract.generated_graph import Graph
+from tests.contract.states import STARTS
 from tests.stack.conftest import ROOT, Account, Running
 
 # No replica knows a job of this name, so that one which is asked for again is never run.
@@ -47,6 +50,7 @@ class Target:
         if part not in self._services:
             http, another = (self.running.client_of(part, who) for who in (self.admin, self.manager))
             laid = {"job": lambda: self._lay(part, JOB), "finding": lambda: self._lay("metrics", FINDING)}
+            laid |= {name: partial(self._start, start) for name, start in STARTS.items()}
             self._services[part] = Service(part, self.workspace, self.runner.run, http, another, "", laid)
         return self._services[part]
 
@@ -68,6 +72,9 @@ class Target:
             client.headers.update(manager)
         for service in self._services.values():
             service.service_token = receiver
+
+    def _start(self, start: Callable[[Filled], Coroutine[Any, Any, str]]) -> str:
+        return self.runner.run(start(self.workspace))
 
     def _lay(self, part: str, statement: str) -> str:
         """Of what comes about only when something goes wrong, a row by hand."""

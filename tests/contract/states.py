@@ -1,0 +1,133 @@
+"""Decides how a row comes to be in the state that a verb starts from, where the verbs of its own kind alone don't lead
+there: an invoice that somebody may let pass needs an order of another vendor."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import httpx
+
+from tests.contract.filled import Filled
+from tests.contract.values import STATEMENT
+
+# A year that nothing else is booked in, so that its periods can be closed.
+QUIET_YEAR = 2001
+EUR = {"amount": "1.00", "currency": "EUR"}
+LATER = "2026-06-01"
+
+
+async def _ask(client: httpx.AsyncClient, method: str, path: str, body: Any = None, **sent: Any) -> Any:
+    answer = await client.request(method, path, json=body, **sent)
+    return answer.raise_for_status().json()
+
+
+async def _do(workspace: Filled, path: str, body: Any = None) -> Any:
+    return await _ask(workspace.clients["budget"], "POST", path, body)
+
+
+async def _do_as_another(workspace: Filled, path: str, body: Any = None) -> Any:
+    return await _ask(workspace.others["budget"], "POST", path, body)
+
+
+async def _list(workspace: Filled, path: str, **query: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await _ask(workspace.clients["budget"], "GET", path, params=query))["items"]
+    return found
+
+
+async def _line(workspace: Filled) -> dict[str, Any]:
+    """A line that only warns: it takes what it hasn't the money for."""
+    period = {"start": "2026-01-01", "end": "2027-01-01"}
+    line = {"name": workspace.text("line"), "department": "sales", "period": period, "currency": "EUR"}
+    made: dict[str, Any] = await _do(workspace, "/v1/lines", line | {"policy": "warn"})
+    return made
+
+
+async def _invoice(workspace: Filled, **said: Any) -> str:
+    bill = {"number": workspace.text("number"), "date": LATER, "amount": EUR, **said}
+    return str((await _do(workspace, "/v1/invoices", bill))["id"])
+
+
+async def other_vendors_invoice(workspace: Filled) -> str:
+    line = await _line(workspace)
+    wanted = {"title": workspace.text("title"), "line_id": line["id"], "amount": EUR, "vendor": "Print shop"}
+    order = f"/v1/requests/{(await _do(workspace, '/v1/requests', wanted))['id']}"
+    await _do(workspace, f"{order}/submit")
+    await _do_as_another(workspace, f"{order}/approve")
+    await _do(workspace, f"{order}/commit")
+    request_id = order.rpartition("/")[2]
+    return await _invoice(workspace, line_id=line["id"], request_id=request_id, vendor="Another shop")
+
+
+async def posted_invoice(workspace: Filled) -> str:
+    invoice = await _invoice(workspace, line_id=(await _line(workspace))["id"], vendor="Print shop")
+    await _do(workspace, f"/v1/invoices/{invoice}/post")
+    return invoice
+
+
+async def allotment(workspace: Filled) -> str:
+    line = (await _line(workspace))["id"]
+    await _do(workspace, f"/v1/lines/{line}/allot", {"amount": EUR})
+    return str((await _list(workspace, "/v1/entries", line_id=line))[0]["id"])
+
+
+async def open_period(workspace: Filled) -> str:
+    for period in await _list(workspace, "/v1/periods", state="closed", sort="-start", limit=200):
+        await _do(workspace, f"/v1/periods/{period['id']}/reopen")
+    found = await _list(workspace, "/v1/periods", year=QUIET_YEAR, limit=1)
+    if not found:
+        calendar = await _do(workspace, "/v1/calendars", {"name": workspace.text("calendar"), "scheme": "months"})
+        found = (await _do(workspace, f"/v1/calendars/{calendar['id']}/open-year", {"year": QUIET_YEAR}))["periods"]
+    return str(found[0]["id"])
+
+
+async def closed_period(workspace: Filled) -> str:
+    period = await open_period(workspace)
+    await _do(workspace, f"/v1/periods/{period}/close")
+    return period
+
+
+async def vendor_without_contracts(workspace: Filled) -> str:
+    return str((await _do(workspace, "/v1/vendors", {"name": workspace.text("vendor"), "currency": "EUR"}))["id"])
+
+
+async def line_of_a_draft(workspace: Filled) -> str:
+    line = (await _line(workspace))["id"]
+    scenario = await _do(workspace, "/v1/scenarios", {"name": workspace.text("scenario"), "line_id": line})
+    return str((await _list(workspace, "/v1/scenario-lines", scenario_id=scenario["id"]))[0]["id"])
+
+
+async def _statement(workspace: Filled, *, dry_run: bool) -> str:
+    budget = workspace.clients["budget"]
+    mapping = str(workspace.id_of("mapping_id", "statement"))
+    # Of its own: a row that is there already isn't posted again.
+    content = STATEMENT.replace(b"T-1", workspace.text("transaction").encode())
+    form = {"mapping_id": mapping, "dry_run": str(dry_run).lower()}
+    made = await _ask(budget, "POST", "/v1/statements", data=form, files={"file": content})
+    statement = str(made["id"])
+    async with asyncio.timeout(30):
+        while True:
+            if (await _ask(budget, "GET", f"/v1/statements/{statement}"))["state"] == "done":
+                return statement
+            await asyncio.sleep(0.05)
+
+
+async def tried_statement(workspace: Filled) -> str:
+    return await _statement(workspace, dry_run=True)
+
+
+async def posted_statement(workspace: Filled) -> str:
+    return await _statement(workspace, dry_run=False)
+
+
+# Operation -> how a row that it is granted on comes to be.
+STARTS: Mapping[str, Callable[[Filled], Coroutine[Any, Any, str]]] = {
+    "accept_invoice": other_vendors_invoice,
+    "close_period": open_period,
+    "post_statement": tried_statement,
+    "remove_vendor": vendor_without_contracts,
+    "reopen_period": closed_period,
+    "reverse_entry": allotment,
+    "reverse_invoice": posted_invoice,
+    "undo_statement": posted_statement,
+    "update_scenario_line": line_of_a_draft,
+}
