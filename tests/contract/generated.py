@@ -90,10 +90,13 @@ class Service:
             self._cases(operation, self._strategies[name](generation_mode=positive), positive, left)
 
     def _cases(self, operation: Operation, strategy: Any, mode: GenerationMode, count: int) -> None:
+        # Not hypothesis' own: that one prefers what is at the edge, so that a tenth is nearly always.
+        rng = random.Random(f"{SEED} {operation.id} {mode}")
+
         @seed(SEED)
         @generating(count)
-        @given(case=strategy, rng=st.randoms(use_true_random=False))
-        def one(case: Any, rng: random.Random) -> None:
+        @given(case=strategy)
+        def one(case: Any) -> None:
             if mode is GenerationMode.POSITIVE:
                 asked = self._grantable(operation, case, rng)
                 answer = self._send(asked)

@@ -55,7 +55,12 @@ BY_ANOTHER = {
 }  # fmt: skip
 
 # Fields that hold only beside each other, which no schema says: they stay as they are where a request is to be granted.
-TOGETHER = {"create_source": {"platform", "credentials", "campaign_by"}, "update_source": {"campaign_by"}}
+TOGETHER = {
+    "create_source": {"platform", "credentials", "campaign_by"},
+    "update_source": {"campaign_by"},
+    "rotate_source": {"credentials"},
+    "create_metric": {"expression", "observed", "unit", "currency"},
+}
 
 LATER = {"to", "end", "until", "due"}
 
@@ -84,7 +89,11 @@ def plain(schema: Mapping[str, Any], name: str, text: str) -> Any:
     kind, shape = schema.get("type"), schema.get("format")
     if shape == "binary":
         return text.encode()
-    if (kind == "string" and shape is None and not (examples or schema.get("pattern"))) or name in ("name", "title"):
+    if (kind == "string" and shape is None and not (examples or schema.get("pattern"))) or name in (
+        "name",
+        "title",
+        "number",
+    ):
         return text[: schema.get("maxLength", 200)]
     if examples and "pattern" in schema:
         own = f"{examples[0]}-{text.replace(f' {name} ', '-')}"
