@@ -4,7 +4,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -47,7 +47,8 @@ class Ask:
 
     def having(self, slot: Path, value: Any) -> "Ask":
         """The same with another value in one slot."""
-        asked = copy.deepcopy(self)
+        # The operation holds the whole contract: that isn't copied.
+        asked = replace(self, path=dict(self.path), query=copy.deepcopy(self.query), body=copy.deepcopy(self.body))
         place: Any = {"path": asked.path, "query": asked.query, "body": asked.body}[str(slot[0])]
         for step in slot[1:-1]:
             place = place[step]
