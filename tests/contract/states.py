@@ -47,15 +47,27 @@ async def _invoice(workspace: Filled, **said: Any) -> str:
     return str((await _do(workspace, "/v1/invoices", bill))["id"])
 
 
+async def approved_request(workspace: Filled) -> str:
+    for band in await _list(workspace, "/v1/bands", limit=200):  # each would ask for one approval more
+        await _do(workspace, f"/v1/bands/{band['id']}/remove")
+    line = (await _line(workspace))["id"]
+    wanted = {"title": workspace.text("title"), "line_id": line, "amount": EUR, "vendor": "Print shop"}
+    request = (await _do(workspace, "/v1/requests", wanted))["id"]
+    await _do(workspace, f"/v1/requests/{request}/submit")
+    await _do_as_another(workspace, f"/v1/requests/{request}/approve")
+    return str(request)
+
+
+async def committed_request(workspace: Filled) -> str:
+    request = await approved_request(workspace)
+    await _do(workspace, f"/v1/requests/{request}/commit")
+    return request
+
+
 async def other_vendors_invoice(workspace: Filled) -> str:
-    line = await _line(workspace)
-    wanted = {"title": workspace.text("title"), "line_id": line["id"], "amount": EUR, "vendor": "Print shop"}
-    order = f"/v1/requests/{(await _do(workspace, '/v1/requests', wanted))['id']}"
-    await _do(workspace, f"{order}/submit")
-    await _do_as_another(workspace, f"{order}/approve")
-    await _do(workspace, f"{order}/commit")
-    request_id = order.rpartition("/")[2]
-    return await _invoice(workspace, line_id=line["id"], request_id=request_id, vendor="Another shop")
+    order = await committed_request(workspace)
+    line = (await _ask(workspace.clients["budget"], "GET", f"/v1/requests/{order}"))["line_id"]
+    return await _invoice(workspace, line_id=line, request_id=order, vendor="Another shop")
 
 
 async def posted_invoice(workspace: Filled) -> str:
@@ -123,7 +135,10 @@ async def posted_statement(workspace: Filled) -> str:
 STARTS: Mapping[str, Callable[[Filled], Coroutine[Any, Any, str]]] = {
     "accept_invoice": other_vendors_invoice,
     "close_period": open_period,
+    "close_spend_request": committed_request,
+    "commit_spend_request": approved_request,
     "post_statement": tried_statement,
+    "receive_goods": committed_request,
     "remove_vendor": vendor_without_contracts,
     "reopen_period": closed_period,
     "reverse_entry": allotment,

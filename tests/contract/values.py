@@ -60,6 +60,7 @@ TOGETHER = {
     "update_source": {"campaign_by"},
     "rotate_source": {"credentials"},
     "create_metric": {"expression", "observed", "unit", "currency"},
+    "update_metric": {"expression", "observed", "unit", "currency"},
 }
 
 LATER = {"to", "end", "until", "due"}
