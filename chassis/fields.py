@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import repeat
 from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -56,8 +56,12 @@ def rfc3339(moment: datetime) -> str:
 UtcDatetime = Annotated[datetime, AfterValidator(_utc)]
 
 
+# Listing them walks through the system's folders.
+_known_zones = cache(available_timezones)
+
+
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _known_zones():
         raise ValueError("not an IANA time zone, for example Europe/Berlin")
     return name
 

@@ -55,7 +55,8 @@ class _Kept(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-@dataclass(frozen=True)
+# Without a repr: Python writes that of what a fixture gives, at each step of the loop, and all spans are in it.
+@dataclass(frozen=True, repr=False)
 class TestStack:
     """A database of its own with every schema at its newest, and what the parts need to know to use it."""
 
