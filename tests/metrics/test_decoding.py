@@ -94,11 +94,12 @@ async def test_a_body_that_is_no_json_is_kept_whole(metrics: httpx.AsyncClient, 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.sampled_from('"\\[]{},:'))
     | st.text() | st.text(st.characters(categories=["Cs"])),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
 )  # fmt: skip
 
 
-@given(st.lists(VALUES), st.booleans(), st.sampled_from([None, 1]))
+@given(st.lists(VALUES, max_size=6), st.booleans(), st.sampled_from([None, 1]))
 def test_an_array_is_split_into_its_items(items: list[Any], ascii_only: bool, indent: int | None) -> None:
     text = json.dumps(items, ensure_ascii=ascii_only, indent=indent)
     parts = split(text.encode(errors="surrogatepass"), b"[", b"]")
@@ -106,7 +107,7 @@ def test_an_array_is_split_into_its_items(items: list[Any], ascii_only: bool, in
     assert [json.loads(part.decode(errors="surrogatepass")) for part in parts] == json.loads(text)
 
 
-@given(st.dictionaries(st.text(), VALUES), st.sampled_from([None, 1]))
+@given(st.dictionaries(st.text(), VALUES, max_size=6), st.sampled_from([None, 1]))
 def test_an_object_is_split_into_its_members(members: dict[str, Any], indent: int | None) -> None:
     found = members_of(json.dumps(members, indent=indent).encode())
     assert found is not None
