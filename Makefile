@@ -50,7 +50,7 @@ test: install-dev
 check: install-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m mypy chassis services gateway deploy tests
+	$(PY) -m mypy chassis services gateway deploy tests bench
 	$(BIN)/lint-imports --no-cache
 	$(PY) -m deploy.contracts --check
 	$(PY) -m deploy.contracts --against openapi/released

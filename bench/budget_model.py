@@ -44,14 +44,14 @@ def double_post() -> None:
         if (state, wanted) != (InvoiceState.POSTED, InvoiceState.POSTED):
             assert_can_become(state, wanted)
 
-    api.assert_can_become = unless_posted
+    api.assert_can_become = unless_posted  # type: ignore[attr-defined]
 
 
 def late_rounding() -> None:
     """What of a hold an invoice takes is rounded for itself, and not what is left for the last one."""
     from services.budget.ledger import actions
 
-    actions.share = lambda held, whole, part: -(-held * part // whole)
+    actions.share = lambda held, whole, part: -(-held * part // whole)  # type: ignore[attr-defined]
 
 
 def no_condition() -> None:
@@ -61,7 +61,7 @@ def no_condition() -> None:
     from services.budget.ledger import rules, store
 
     store._ADD = text(store._ADD.text.replace("NOT stops OR", "true OR"))
-    rules.refusal = lambda found, change, day: None
+    rules.refusal = lambda found, change, booked_on: None
 
 
 BUGS: dict[str, Callable[[], None]] = {

@@ -132,8 +132,8 @@ def as_workbook(told: Told) -> tuple[bytes, dict[int, int]]:
 
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("Umsätze")
-    for row in (["Kontoauszug", 4711], [], list(HEADER)):
-        sheet.append(row)
+    for line in (["Kontoauszug", 4711], [], list(HEADER)):
+        sheet.append(line)
     places = {}
     for number, row in enumerate(told.rows):
         places[number + 4] = number
@@ -256,7 +256,7 @@ def no_claim() -> None:
     """Takes no row for one that is there already."""
     from services.budget.statement import posting
 
-    posting.claim_of = lambda *_: secrets.token_bytes(32)
+    posting.claim_of = lambda *_: secrets.token_bytes(32)  # type: ignore[attr-defined]
 
 
 BUGS = {"no-claim": no_claim}

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 BERLIN = ZoneInfo("Europe/Berlin")
+YEAR = datetime.now(BERLIN).year - 1
 
 
 @dataclass

@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from bench.faults.known import Known
+from bench.faults.known import YEAR, Known
 from bench.faults.launch import admin_file
-from bench.faults.load import YEAR, Load
+from bench.faults.load import Load
 from chassis.stack import parts
 
 SETTLES_WITHIN = 90.0
