@@ -48,8 +48,10 @@ async def _invoice(workspace: Filled, **said: Any) -> str:
 
 
 async def approved_request(workspace: Filled) -> str:
-    for band in await _list(workspace, "/v1/bands", limit=200):  # each would ask for one approval more
-        await _do(workspace, f"/v1/bands/{band['id']}/remove")
+    kept = {row["id"] for row in workspace.rows["band"]}
+    for band in await _list(workspace, "/v1/bands", limit=200):
+        if band["id"] not in kept:  # each would ask for one approval more
+            await _do(workspace, f"/v1/bands/{band['id']}/remove")
     line = (await _line(workspace))["id"]
     wanted = {"title": workspace.text("title"), "line_id": line, "amount": EUR, "vendor": "Print shop"}
     request = (await _do(workspace, "/v1/requests", wanted))["id"]

@@ -17,6 +17,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from chassis.serving import KEEPALIVE_SECONDS
 from chassis.stack import parts
 from deploy.postgres import cluster, databases, roles
 from tests.deploy.until import gone, until
@@ -37,6 +38,10 @@ def free_ports(count: int) -> int:
             continue
         return first
     raise RuntimeError("no free ports")
+
+
+# A server closes what was idle for as long as a client keeps it by default: who asks in that moment is told nothing.
+KEPT = httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS / 2)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,9 @@ class Running:
         return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
 
     def client_of(self, part: str, who: Account) -> httpx.Client:
-        client = httpx.Client(base_url=self.url(part), headers=self.bearer(who), timeout=30, trust_env=False)
+        client = httpx.Client(
+            base_url=self.url(part), headers=self.bearer(who), timeout=30, trust_env=False, limits=KEPT
+        )
         return self.clients.enter_context(client)
 
     def client(self, part: str, name: str) -> httpx.Client:
