@@ -169,6 +169,7 @@ class Rows(Generic[ReadType]):
     parents: Mapping[str, Parent] = field(default_factory=dict)
     also: tuple[Filter, ...] = ()
     called: Mapping[str, str] = field(default_factory=dict)
+    as_id: tuple[str, ...] = ()
 
     @cached_property
     def filters(self) -> dict[str, Filter]:
@@ -207,15 +208,16 @@ class Listing(Generic[ReadType]):
 def listing(
     model: Any, read: type[ReadType], *, sort: Sequence[str] = (), by: Sequence[str] = (),
     scanned: Sequence[str] = (), parents: Mapping[str, Parent] = {}, also: Sequence[Filter] = (),
-    called: Mapping[str, str] = {},
+    called: Mapping[str, str] = {}, as_id: Sequence[str] = (),
 ) -> Any:  # fmt: skip
     """Dependency: what is asked of a list of `model`'s rows as `read`. `sort` and `by` name columns that it can be
     sorted and filtered by, each with an index; those in `scanned` have none, where rows come in by the million and
     most of them fit, or where a needed parent has left few; `parents` are what rows hang on, to filter and, with
     `limit_per`, to group by; `also` are filters that no column makes by itself; `called` names the parameters of
-    columns that callers know by another name."""
-    rows = Rows(model, read, tuple(sort), tuple(by), tuple(scanned), parents, tuple(also), called)
-    choices: Any = Literal[tuple(sign + name for name in ("id", *sort) for sign in ("", "-"))]
+    columns that callers know by another name; `as_id` names columns in whose order the ids are made, so that to sort by
+    them is to sort by the id."""
+    rows = Rows(model, read, tuple(sort), tuple(by), tuple(scanned), parents, tuple(also), called, tuple(as_id))
+    choices: Any = Literal[tuple(sign + name for name in ("id", *sort, *as_id) for sign in ("", "-"))]
     parameters: list[tuple[str, Any, Any]] = [(each.name, each.kind, each.default) for each in rows.filters.values()]
     parameters += [(name, *((NeededIds, ...) if each.needed else (Ids, []))) for name, each in parents.items()]
     if parents:
@@ -308,7 +310,7 @@ def _group_by(request: Request, rows: Rows[Any]) -> str:
 def order(rows: Rows[Any], sort: str) -> list[Any]:
     """The columns that a list is in the order of; the id makes it one order."""
     name = sort.removeprefix("-")
-    return [rows.model.id] if name == "id" else [getattr(rows.model, name), rows.model.id]
+    return [rows.model.id] if name in ("id", *rows.as_id) else [getattr(rows.model, name), rows.model.id]
 
 
 @lru_cache(maxsize=2000)

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import hmac
 import os
 
@@ -60,4 +59,4 @@ class Sealer:
 
 def keyed_hash(key: bytes, text: str) -> bytes:
     """HMAC-SHA256 of a text: finds it again, and tells nothing of it to whoever lacks the key."""
-    return hmac.new(key, text.encode(), hashlib.sha256).digest()
+    return hmac.digest(key, text.encode(), "sha256")

@@ -216,7 +216,7 @@ class Oracle:
         rows = await self._rows(
             """SELECT s.name, e.type, r.address, e.message_id, coalesce(e.url, ''),
                       cast(extract(epoch FROM e.occurred_at) AS bigint), t.tags[1]
-               FROM metrics.event e JOIN metrics.source s ON (s.workspace_id, s.id) = (e.workspace_id, e.source_id)
+               FROM metrics.occurrence e JOIN metrics.source s ON (s.workspace_id, s.id) = (e.workspace_id, e.source_id)
                LEFT JOIN metrics.recipient r ON (r.workspace_id, r.id) = (e.workspace_id, e.recipient_id)
                LEFT JOIN metrics.tag_set t ON (t.workspace_id, t.id) = (e.workspace_id, e.tag_set_id)
                WHERE e.workspace_id = $1""",

@@ -6,13 +6,15 @@ from services.metrics.alert.actions import WATCH
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.db import METADATA
 from services.metrics.event import api as event
+from services.metrics.event import before  # noqa: F401  # declares them
+from services.metrics.event.actions import KEEP_MONTHS
 from services.metrics.events import CONSUMES
 from services.metrics.export import api as export
 from services.metrics.metric import api as metric
 from services.metrics.observation import api as observation
 from services.metrics.quarantine import api as quarantine
 from services.metrics.rollup import api as rollup
-from services.metrics.rollup.actions import REBUILD
+from services.metrics.rollup.actions import COUNT_EVENTS, REBUILD
 from services.metrics.series import api as series
 from services.metrics.series.turns import computing
 from services.metrics.source import api as source
@@ -24,6 +26,7 @@ app = create_service(
     source.router,
     webhook.router,
     event.router,
+    event.judging,
     quarantine.router,
     metric.router,
     series.router,
@@ -34,7 +37,7 @@ app = create_service(
     metadata=METADATA,
     description="What e-mail platforms tell by webhook, and the numbers that follow from it.",
     consumes=CONSUMES,
-    jobs=(TELL_CHANGES, FORGET, WATCH, REBUILD),
+    jobs=(TELL_CHANGES, FORGET, WATCH, REBUILD, COUNT_EVENTS, KEEP_MONTHS),
     resources=(knowing_sources, event.flushing, computing),
     body_limits={"/v1/webhooks/.*": "webhook_limit"},
 )

@@ -1,5 +1,7 @@
 """What migrations promise: they say what the models say, and they can be taken back."""
 
+import re
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -18,7 +20,10 @@ from tests.conftest import METADATA
 async def test_a_schema_is_what_its_models_say(stack: TestStack, part: str) -> None:
     def drift(connection: Connection) -> list[object]:
         def ours(name: str | None, kind: str, parents: object) -> bool:
-            return name == part if kind == "schema" else name != "alembic_version"
+            if kind == "schema":
+                return name == part
+            # Parts of a table are made as time goes by.
+            return name != "alembic_version" and not (kind == "table" and re.fullmatch(r"\w+_\d{4}_\d\d", name or ""))
 
         options = {"include_schemas": True, "include_name": ours, "compare_type": True}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), METADATA[part]))

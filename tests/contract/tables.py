@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis.fields import new_id
 from chassis.stack import schemas
 from chassis.testing import TestStack
 from deploy.postgres import dsn
@@ -28,6 +29,7 @@ class Table:
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
+    parted: bool = False
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -70,14 +72,18 @@ async def tables(connection: "Connection") -> list[Table]:
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
                coalesce((SELECT array_agg(a.attname::text) FROM pg_index i JOIN pg_attribute a
                 ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
-                WHERE i.indrelid = c.oid AND i.indisprimary), '{}') AS key
+                WHERE i.indrelid = c.oid AND i.indisprimary), '{}') AS key, c.relkind = 'p' AS parted
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = ANY ($1) AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
+            AND NOT c.relispartition
         ORDER BY 1, 2
         """,
         schemas(),
     )
-    return [Table(each["schema"], each["name"], tuple(each["columns"]), tuple(each["key"])) for each in found]
+    return [
+        Table(each["schema"], each["name"], tuple(each["columns"]), tuple(each["key"]), each["parted"])
+        for each in found
+    ]
 
 
 async def digest(connection: "Connection", workspace_id: UUID) -> dict[str, str]:
@@ -145,7 +151,11 @@ async def _plants(connection: "Connection", table: Table, victim: UUID) -> bool:
     point = connection.transaction()
     await point.start()
     try:
-        await connection.execute(f"INSERT INTO {table} (workspace_id) VALUES ('{victim}')")
+        # Which part a row belongs to is found before its policy is asked.
+        named, given = (
+            ("workspace_id, id", f"'{victim}', '{new_id()}'") if table.parted else ("workspace_id", f"'{victim}'")
+        )
+        await connection.execute(f"INSERT INTO {table} ({named}) VALUES ({given})")
     except asyncpg.InsufficientPrivilegeError:
         return False
     except asyncpg.IntegrityConstraintViolationError:

@@ -95,19 +95,24 @@ async def sendgrid(open_sendgrid: Open) -> Sender:
     return await open_sendgrid()
 
 
+async def open_of(connect: Connect, owner: Workspace, clock: Clock) -> Sender:
+    """A workspace's source that follows Standard Webhooks."""
+    create = {"platform": "standard", "name": "Own mailer", "credentials": {"signing_secret": SECRET}}
+    answer = await connect("metrics", owner).post("/v1/sources", json=create)
+    assert answer.status_code == 201, answer.text
+    source = answer.json()
+    return Sender(
+        UUID(source["id"]), urlsplit(source["webhook_url"]).path, connect("metrics"),
+        lambda body: standard_headers(body, clock.now),
+    )  # fmt: skip
+
+
 @pytest.fixture
 async def open_standard(connect: Connect, workspace: Workspace, clock: Clock) -> Open:
     """`await open_standard()`: a source that follows Standard Webhooks."""
 
     async def open_source(owner: Workspace = workspace) -> Sender:
-        create = {"platform": "standard", "name": "Own mailer", "credentials": {"signing_secret": SECRET}}
-        answer = await connect("metrics", owner).post("/v1/sources", json=create)
-        assert answer.status_code == 201, answer.text
-        source = answer.json()
-        return Sender(
-            UUID(source["id"]), urlsplit(source["webhook_url"]).path, connect("metrics"),
-            lambda body: standard_headers(body, clock.now),
-        )  # fmt: skip
+        return await open_of(connect, owner, clock)
 
     return open_source
 

@@ -16,6 +16,7 @@ from chassis.fields import new_id
 from chassis.testing import Clock
 from services.metrics.alert.actions import WATCH, look_at_alerts
 from services.metrics.alert.rules import AlertKind, Point, Watch, anomaly, judge, span_of
+from services.metrics.rollup.actions import COUNT_EVENTS
 from services.metrics.series.rules import Grain, periods
 from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Sender
@@ -163,6 +164,7 @@ async def test_alerts_are_looked_at_when_numbers_change_or_an_hour_has_passed(
     assert not await waiting()
     clock.now += timedelta(seconds=1)
     await sendgrid.tell(bounce(clock, 1))
+    await COUNT_EVENTS.run(metrics_app)
     assert await waiting()
 
 

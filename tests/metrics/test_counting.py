@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.testing import Clock
+from services.metrics.rollup.actions import COUNT_EVENTS
 from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
 from tests.metrics.test_series import YEAR, random_events, roll_ups
@@ -154,6 +155,7 @@ async def test_a_rebuild_gives_equal_numbers_and_is_an_administrator_s_job(
     sendgrid: Sender, metrics: httpx.AsyncClient, metrics_app: FastAPI, workspace: Workspace, connect: Connect
 ) -> None:
     await sendgrid.tell(*random_events(random.Random(4), 200, []))
+    await COUNT_EVENTS.run(metrics_app)
     before = await roll_ups(metrics_app, workspace)
     assert (await connect("metrics", workspace, "manager").post("/v1/numbers/rebuild")).status_code == 403
     started = await metrics.post("/v1/numbers/rebuild")

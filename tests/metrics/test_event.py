@@ -303,7 +303,7 @@ async def test_one_post_that_can_not_be_stored_costs_no_other(
             CREATE FUNCTION metrics.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN RAISE EXCEPTION 'this row is refused'; END $$"""))  # fmt: skip
         await connection.execute(text("""
-            CREATE TRIGGER refuse BEFORE INSERT ON metrics.event FOR EACH ROW WHEN (NEW.message_id = 'poison')
+            CREATE TRIGGER refuse BEFORE INSERT ON metrics.occurrence FOR EACH ROW WHEN (NEW.message_id = 'poison')
             EXECUTE FUNCTION metrics.refuse()"""))  # fmt: skip
     try:
         async with metrics_app.state.database.tenant(workspace.id) as session:

@@ -135,7 +135,7 @@ async def rows_read(app: FastAPI, metrics: httpx.AsyncClient, workspace: Workspa
     fetch = Reader._fetch
 
     async def noting(reader: Reader, prepared: Prepared, parameters: Mapping[str, Any]) -> list[Any]:
-        if "metrics.event" in prepared.sql:
+        if "metrics.occurrence" in prepared.sql:
             found.append((prepared.sql, prepared.arguments(parameters)))
         return await fetch(reader, prepared, parameters)
 
@@ -163,7 +163,7 @@ async def test_a_list_reads_no_more_events_than_it_answers(
         await source.tell(*(sent(timestamp=JUNE + n, category=slug) for n in range(3000)))
     admin = create_async_engine(stack.admin_dsn.replace("postgresql://", "postgresql+asyncpg://"))
     async with admin.begin() as connection:
-        await connection.execute(text("ANALYZE metrics.event"))
+        await connection.execute(text("ANALYZE metrics.occurrence"))
     await admin.dispose()
     source_ids = [str(source.source_id) for source in sources]
     for named in ({"campaign_id": campaigns[1]}, {"source_id": source_ids[1]}):

@@ -118,7 +118,8 @@ def test_text_can_not_move_between_the_id_the_time_and_the_body() -> None:
 async def _rows(app: FastAPI, workspace: Workspace) -> int:
     async with app.state.database.tenant(workspace.id) as session:
         count = (
-            "SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM quarantine) + (SELECT count(*) FROM recipient)"
+            "SELECT (SELECT count(*) FROM occurrence) + (SELECT count(*) FROM quarantine)"
+            " + (SELECT count(*) FROM recipient)"
         )
         return int(await session.scalar(text(count)) or 0)
 

@@ -2,57 +2,67 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, LargeBinary, Text, any_, cast, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col, select
 
 from chassis.db import workspace_of
 from chassis.fields import new_id
-from services.metrics.campaign.models import Campaign, TagSet
 from services.metrics.rollup.rules import Cell
 
 Tags = tuple[str, ...]
+MOST_KNOWN = 20_000
 
 
-async def campaigns_by_slug(session: AsyncSession, tags: Collection[str]) -> Mapping[str, UUID]:
-    """The campaigns among these tags. Read it after `rollup.store.share_numbers`, or it may be stale."""
+async def campaigns_by_slug(connection: Any, workspace_id: UUID, tags: Collection[str]) -> Mapping[str, UUID]:
+    """The campaigns among these tags, on the driver. Read it with the numbers shared, or it may be stale."""
     # One array and no IN: a post may have more tags than a statement can have parameters (32,767).
-    wanted = any_(cast(sorted(tags), ARRAY(Text)))
-    rows = await session.execute(select(Campaign.slug, Campaign.id).where(col(Campaign.slug) == wanted))
-    return {row.slug: row.id for row in rows}
+    if not tags:
+        return {}
+    found = "SELECT slug, id FROM campaign WHERE workspace_id = $1 AND slug = ANY($2::text[])"
+    return dict(await connection.fetch(found, workspace_id, list(tags)))
 
 
-async def tag_set_ids(session: AsyncSession, tag_sets: Collection[Tags]) -> Mapping[Tags, UUID]:
-    """The id of each set of tags, made where there is none yet."""
-    digests = {hashlib.sha256(json.dumps(tags).encode()).digest(): tags for tags in tag_sets}
-    found = await _known(session, list(digests))
-    missing = sorted(digests.keys() - found.keys())
-    if missing:
-        await session.execute(
-            text("""
-                INSERT INTO tag_set (workspace_id, id, tags, digest)
-                SELECT :workspace, each.id, ARRAY(SELECT json_array_elements_text(cast(each.tags AS json))), each.digest
-                FROM unnest(cast(:ids AS uuid[]), cast(:tags AS text[]), cast(:digests AS bytea[]))
-                    AS each(id, tags, digest)
-                ORDER BY each.digest  -- one order for all writers, or they deadlock
-                ON CONFLICT DO NOTHING
-            """),
-            {
-                "workspace": workspace_of(session), "ids": [new_id() for _ in missing],
-                "tags": [json.dumps(digests[each], ensure_ascii=False) for each in missing], "digests": missing,
-            },
-        )  # fmt: skip
-        found |= await _known(session, missing)
-    return {digests[digest]: tag_set_id for digest, tag_set_id in found.items()}
+class TagBook:
+    """Which id each set of tags has in one workspace. It never changes, so a process may remember it."""
 
+    def __init__(self) -> None:
+        self._known: dict[Tags, UUID] = {}
 
-async def _known(session: AsyncSession, digests: list[bytes]) -> dict[bytes, UUID]:
-    wanted = any_(cast(digests, ARRAY(LargeBinary)))
-    rows = await session.execute(select(TagSet.digest, TagSet.id).where(col(TagSet.digest) == wanted))
-    return {row.digest: row.id for row in rows}
+    def keep(self, known: Mapping[Tags, UUID]) -> None:
+        """Remembers what is committed."""
+        if len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        self._known.update(known)
+
+    async def ids(self, connection: Any, workspace_id: UUID, tag_sets: Sequence[Tags]) -> dict[Tags, UUID]:
+        """The id of each, made where there is none yet."""
+        found = {tags: self._known[tags] for tags in tag_sets if tags in self._known}
+        digests = {hashlib.sha256(json.dumps(tags).encode()).digest(): tags for tags in tag_sets if tags not in found}
+        for again in (False, True):
+            if digests:
+                known = "SELECT digest, id FROM tag_set WHERE workspace_id = $1 AND digest = ANY($2::bytea[])"
+                for digest, tag_set_id in await connection.fetch(known, workspace_id, list(digests)):
+                    found[digests.pop(digest)] = tag_set_id
+            if digests and not again:
+                missing = sorted(digests)
+                await connection.execute(
+                    """
+                    INSERT INTO tag_set (workspace_id, id, tags, digest)
+                    SELECT $1, each.id, ARRAY(SELECT json_array_elements_text(cast(each.tags AS json))), each.digest
+                    FROM unnest($2::uuid[], $3::text[], $4::bytea[]) AS each(id, tags, digest)
+                    ORDER BY each.digest  -- one order for all writers, or they deadlock
+                    ON CONFLICT DO NOTHING
+                    """,
+                    workspace_id,
+                    [new_id() for _ in missing],
+                    [json.dumps(digests[each], ensure_ascii=False) for each in missing],
+                    missing,
+                )
+        return found
 
 
 async def put_campaign(session: AsyncSession, campaign_id: UUID, slug: str, name: str) -> bool:
@@ -79,16 +89,22 @@ async def remap(session: AsyncSession, slug: str) -> list[Cell]:
                     SELECT c.id FROM unnest(s.tags) WITH ORDINALITY AS each(tag, place)
                     JOIN campaign c ON c.slug = each.tag
                     ORDER BY each.place LIMIT 1
-                ) AS campaign_id
+                ) AS campaign_id, ARRAY(SELECT c.id FROM campaign c WHERE c.slug = ANY(s.tags)) AS others
                 FROM tag_set s WHERE :slug = ANY(s.tags)
             ), stale AS (
                 SELECT e.workspace_id, e.id, e.campaign_id AS was, now.campaign_id AS belongs
-                FROM now JOIN event e ON e.workspace_id = now.workspace_id AND e.tag_set_id = now.tag_set_id
-                WHERE e.campaign_id IS DISTINCT FROM now.campaign_id
+                FROM now CROSS JOIN LATERAL (
+                    SELECT * FROM occurrence WHERE workspace_id = now.workspace_id AND campaign_id IS NULL
+                        AND tag_set_id = now.tag_set_id
+                    UNION ALL
+                    -- Those that a later tag had given to another campaign.
+                    SELECT * FROM occurrence WHERE workspace_id = now.workspace_id AND campaign_id = ANY(now.others)
+                        AND tag_set_id = now.tag_set_id
+                ) e WHERE e.campaign_id IS DISTINCT FROM now.campaign_id
             ), moved AS (
-                UPDATE event SET campaign_id = stale.belongs FROM stale
-                WHERE event.workspace_id = stale.workspace_id AND event.id = stale.id
-                RETURNING event.source_id, stale.was, stale.belongs, local_day(event.occurred_at, (
+                UPDATE occurrence e SET campaign_id = stale.belongs FROM stale
+                WHERE e.workspace_id = stale.workspace_id AND e.id = stale.id
+                RETURNING e.source_id, stale.was, stale.belongs, local_day(e.occurred_at, (
                     SELECT zone FROM workspace WHERE workspace_id = :workspace)) AS day
             )
             SELECT source_id, was, day FROM moved UNION SELECT source_id, belongs, day FROM moved

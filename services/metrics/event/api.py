@@ -1,37 +1,68 @@
-"""Decides what callers see of what platforms sent."""
+"""Decides what callers see of what platforms sent, and that they can judge it."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Query
+from sqlalchemy import DateTime, bindparam, func
+from sqlmodel import col
 
-from chassis.answers import by_id, listed
-from chassis.db import Reading
+from chassis.answers import by_id, listed, read_of
+from chassis.db import Database, Now, Reading, Session
+from chassis.fields import UtcDatetime
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
-from chassis.listing import Listing, Parent, listing
+from chassis.listing import Filter, Listing, Parent, listing
 from chassis.paging import Groups, Page
+from chassis.reading import Source
 from services.metrics.event import store
+from services.metrics.event.actions import revise_verdict
 from services.metrics.event.flush import Flusher
-from services.metrics.event.models import Event, EventRead
+from services.metrics.event.models import Event, EventRead, Judgement
+from services.metrics.rollup.actions import Counter, count_noted
 
 router = APIRouter(tags=["events"])
+judging = APIRouter(route_class=IdempotentRoute, tags=["events"])
 
 PEOPLE = "metrics:people"
 
 
 @asynccontextmanager
 async def flushing(app: FastAPI) -> AsyncIterator[None]:
-    """Opens the queue that posts are committed through, and waits for what is in it at the end."""
+    """Opens the queue that posts are committed through, and waits for what is in it at the end. What it stored is
+    counted soon after; where nothing runs by itself, as in tests, whoever reads numbers does it."""
     state = app.state
-    state.flusher = flusher = Flusher(store.commit_to(state.database, state.settings.secret_key, state.intake))
+    database: Database = state.database
+    by_itself = getattr(state, "folding", getattr(state, "background", True))
+    counter = Counter(lambda workspace_id: count_noted(database, workspace_id)) if by_itself else None
+    state.flusher = flusher = Flusher(
+        store.commit_to(database, state.settings.secret_key, state.intake), stored=counter.note if counter else None
+    )
     try:
         yield
     finally:
         await flusher.close()
+        if counter:
+            await counter.close()
 
 
-async def _nobody(_: Reading, __: Sequence[UUID]) -> dict[UUID, str]:
+def _since(name: str) -> Any:
+    """The first id of the instant that is bound by this name: so that an index serves, and months are left out."""
+    return func.first_id(bindparam(name, type_=DateTime(timezone=True)))
+
+
+OCCURRED = tuple(
+    Filter(name, Annotated[UtcDatetime | None, Query(description=words)], None, Event.occurred_at, holds)
+    for name, words, holds in (
+        ("occurred_from", "From this instant on.", col(Event.id) >= _since("occurred_from")),
+        ("occurred_to", "Before this instant.", col(Event.id) < _since("occurred_to")),
+    )
+)
+
+
+async def _nobody(_: Source, __: Sequence[UUID]) -> dict[UUID, str]:
     return {}
 
 
@@ -42,13 +73,22 @@ async def list_events(
     asked: Listing[EventRead] = listing(
         Event,
         EventRead,
-        sort=("occurred_at",),
-        by=("occurred_at",),
+        as_id=("occurred_at",),
+        also=OCCURRED,
         scanned=("type", "verdict"),
         parents={"campaign_id": Parent(Event.campaign_id), "source_id": Parent(Event.source_id)},
     ),
 ) -> Page[EventRead] | Groups[EventRead]:
-    """Events, in the order they arrived unless sorted otherwise. With `limit_per`: so many for each campaign or source,
-    whichever of `campaign_id` and `source_id` is named first; the other narrows them."""
+    """Events, in the order in which they happened: an id begins with the time. With `limit_per`: so many for each
+    campaign or source, whichever of `campaign_id` and `source_id` is named first; the other narrows them."""
     # Addresses are for those with the scope for people's data.
     return await listed(reading, asked, recipient=by_id(store.addresses_of if PEOPLE in who.scopes else _nobody))
+
+
+@judging.post("/v1/events/{id}/judge", dependencies=[scope("metrics:write")])
+async def judge_event(id: UUID, judgement: Judgement, session: Session, who: CurrentPrincipal, now: Now) -> EventRead:
+    """Says who acted, whatever was thought before. All numbers that the event is in follow in the same transaction;
+    raw ones stay, as they are human + bot + unknown."""
+    event = await revise_verdict(session, id, judgement.verdict, now)
+    addresses = store.addresses_of if PEOPLE in who.scopes else _nobody
+    return await read_of(session, EventRead, event, recipient=by_id(addresses))

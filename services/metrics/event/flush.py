@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -19,7 +20,10 @@ log = logging.getLogger("mops.flush")
 
 MOST_QUEUED_BYTES = 64_000_000
 MOST_EVENTS = 10_000
-FLUSHES = 2
+FLUSHES = 3
+# So many of them of one workspace, the second when so many bytes wait: the database has more than one processor.
+OF_ONE = 2
+MUCH = 256_000
 
 
 @dataclass(eq=False)
@@ -36,19 +40,32 @@ class Post:
 Commit = Callable[[UUID, Sequence[Post]], Awaitable[None]]
 
 
+@dataclass(eq=False)
+class Lane:
+    """A workspace's posts that wait, and how many tasks take from them."""
+
+    posts: deque[Post] = field(default_factory=deque)
+    bytes: int = 0
+    takers: int = 0
+
+
 class Flusher:
     """A bounded queue in front of the database, without a timer: each flush takes whatever queued during the last.
 
-    Each workspace has a lane of its own and each flush one transaction of one workspace. A transaction that spanned
-    several would hold all their locks together, so that one workspace's rebuild would keep the others' platforms
-    waiting; and a tenant that never changes within a transaction can't be mistaken.
+    Each workspace has a lane of its own and each flush one transaction of one workspace; of a long lane two go at once.
+    A transaction that spanned several would hold all their locks together, so that one workspace's rebuild would keep
+    the others' platforms waiting; and a tenant that never changes within a transaction can't be mistaken.
     """
 
-    def __init__(self, commit: Commit, most_bytes: int = MOST_QUEUED_BYTES, flushes: int = FLUSHES) -> None:
+    def __init__(
+        self, commit: Commit, most_bytes: int = MOST_QUEUED_BYTES, flushes: int = FLUSHES,
+        stored: Callable[[UUID], None] | None = None,
+    ) -> None:  # fmt: skip
         self._commit = commit
+        self._stored = stored or (lambda _: None)
         self._most_bytes = most_bytes
         self._slots = asyncio.Semaphore(flushes)
-        self._lanes: dict[UUID, deque[Post]] = {}
+        self._lanes: dict[UUID, Lane] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._bytes = 0
         self._closing = False
@@ -56,7 +73,8 @@ class Flusher:
 
     def waiting(self, workspace_id: UUID) -> int:
         """How many posts of a workspace wait for the flush after the one that runs."""
-        return len(self._lanes.get(workspace_id, ()))
+        lane = self._lanes.get(workspace_id)
+        return len(lane.posts) if lane else 0
 
     @contextmanager
     def expecting(self, size: int) -> Iterator[None]:
@@ -77,13 +95,14 @@ class Flusher:
         """Returns once the post is committed; Unavailable when it couldn't be."""
         self._assert_room(post.size)
         self._bytes += post.size
-        lane = self._lanes.get(workspace_id)
-        if lane is None:
-            lane = self._lanes[workspace_id] = deque()
+        lane = self._lanes.setdefault(workspace_id, Lane())
+        lane.posts.append(post)
+        lane.bytes += post.size
+        if lane.takers == 0 or (lane.takers < OF_ONE and lane.bytes >= MUCH):
+            lane.takers += 1
             task = asyncio.create_task(self._drain(workspace_id, lane))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        lane.append(post)
         if not await post.stored:
             raise Unavailable("this couldn't be stored now; send it again", code="not_stored")
 
@@ -93,17 +112,20 @@ class Flusher:
         while self._running:
             await asyncio.gather(*self._running)
 
-    async def _drain(self, workspace_id: UUID, lane: deque[Post]) -> None:
+    async def _drain(self, workspace_id: UUID, lane: Lane) -> None:
         try:
-            while lane:
+            while lane.posts:
                 async with self._slots:
                     posts = _take(lane)
-                    await self._flush(workspace_id, posts)
+                    if posts:  # another may have taken them meanwhile
+                        await self._flush(workspace_id, posts)
         finally:
-            # In the same step in which the lane was found empty: a later post begins another.
-            del self._lanes[workspace_id]
-            for post in lane:
-                self._settle(post, stored=False)
+            lane.takers -= 1
+            if lane.takers == 0:
+                # In the same step in which the lane was found empty: a later post begins another.
+                del self._lanes[workspace_id]
+                for post in lane.posts:
+                    self._settle(post, stored=False)
 
     async def _flush(self, workspace_id: UUID, posts: Sequence[Post]) -> None:
         problem = await self._try(workspace_id, posts)
@@ -122,6 +144,7 @@ class Flusher:
         self.flushes += 1
         try:
             await self._commit(workspace_id, posts)
+            self._stored(workspace_id)
         except Exception as problem:  # whatever it is, the platform hears of it by the status
             # Without the message: a database's error quotes the row, and a row holds a person's data.
             kind = type(getattr(problem, "orig", None) or problem).__name__
@@ -135,20 +158,23 @@ class Flusher:
             post.stored.set_result(stored)
 
 
-def _take(lane: deque[Post]) -> list[Post]:
-    posts = [lane.popleft()]
-    events = len(posts[0].reading.events)
-    while lane and events + len(lane[0].reading.events) <= MOST_EVENTS:
-        events += len(lane[0].reading.events)
-        posts.append(lane.popleft())
+def _take(lane: Lane) -> list[Post]:
+    posts: list[Post] = []
+    events = 0
+    while lane.posts and (not posts or events + len(lane.posts[0].reading.events) <= MOST_EVENTS):
+        post = lane.posts.popleft()
+        events += len(post.reading.events)
+        lane.bytes -= post.size
+        posts.append(post)
     return posts
 
 
 def _unreachable(problem: Exception) -> bool:
     """Whether the next attempt would fare no better, whatever it carries."""
-    if isinstance(problem, DBAPIError):
-        return problem.connection_invalidated or str(getattr(problem.orig, "sqlstate", None) or "")[:2] in _AWAY
-    return isinstance(problem, OSError | PoolTimeout)
+    if isinstance(problem, DBAPIError | asyncpg.PostgresError):
+        state = getattr(getattr(problem, "orig", problem), "sqlstate", None)
+        return getattr(problem, "connection_invalidated", False) or str(state or "")[:2] in _AWAY
+    return isinstance(problem, OSError | PoolTimeout | asyncpg.InterfaceError)
 
 
 # SQLSTATE classes: connection, resources, operator intervention (shutdown), lock not available.

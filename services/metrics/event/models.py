@@ -4,34 +4,33 @@ from datetime import datetime
 from uuid import UUID
 
 from pydantic import Field
-from sqlalchemy import ARRAY, Column, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import ARRAY, Column, Index, Text, text
 from sqlmodel import Field as Kept
 
 from chassis.db import enum_column, instant_column
-from chassis.fields import Readable, UtcDatetime
+from chassis.fields import Input, Readable, UtcDatetime
 from services.metrics.db import Table
 from services.metrics.event.rules import EventType, EventVerdict
 
 
 class Event(Table, table=True):
-    """What happened to one message. `key` is its identity at its source: the same on every retry."""
+    """What happened to one message. The id is its identity, the same on every retry, and begins with its time: see
+    `rules.event_id`. The table is partitioned by it, a month to each. No foreign keys: what a row names is looked up
+    or made in the statement that stores it and stays, and four look-ups for each row would cost more than the row."""
 
+    __tablename__ = "occurrence"
     __table_args__ = (
-        UniqueConstraint("workspace_id", "source_id", "key"),
-        # No foreign keys: four look-ups for each row, of what the transaction that stores it has just found or made.
-        # Lists of a campaign's or a source's events, in either order that can be asked for; and days are rebuilt from
-        # the campaign's by time.
         Index(None, "workspace_id", "campaign_id", "id"),
-        Index(None, "workspace_id", "campaign_id", "occurred_at"),
         Index(None, "workspace_id", "source_id", "id"),
-        Index(None, "workspace_id", "source_id", "occurred_at"),
-        Index(None, "workspace_id", "occurred_at"),
         # The events that a new campaign takes over.
-        Index(None, "workspace_id", "tag_set_id"),
-    )
+        Index(
+            "occurrence_unmapped_idx", "workspace_id", "tag_set_id",
+            postgresql_where=text("campaign_id IS NULL AND tag_set_id IS NOT NULL"),
+        ),
+        {"postgresql_partition_by": "RANGE (id)"},
+    )  # fmt: skip
 
     source_id: UUID
-    key: bytes = Kept(sa_column=Column("key", LargeBinary, nullable=False))
     type: EventType = Kept(sa_column=enum_column(EventType, "type"))
     recipient_id: UUID | None
     message_id: str | None
@@ -63,3 +62,9 @@ class EventRead(Readable):
     )
     verdict: EventVerdict = Field(description="Who acted. Raw numbers are human + bot + unknown.")
     reasons: list[str] = Field(description="Why the verdict is what it is.", examples=[["machine_open"]])
+
+
+class Judgement(Input):
+    """Who acted, by somebody who knows better."""
+
+    verdict: EventVerdict

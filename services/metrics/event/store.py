@@ -1,130 +1,166 @@
-"""Decides how events are stored, counted in the same transaction, and found again."""
+"""Decides how events are stored, with a note in the same transaction of what they add to the numbers."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from weakref import WeakSet
 
 from pydantic import SecretStr
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Database, workspace_of
-from chassis.fields import new_id
+from chassis.db import Database
 from chassis.reading import Source
 from services.metrics.campaign.rules import first_match
-from services.metrics.campaign.store import campaigns_by_slug, tag_set_ids
-from services.metrics.change.models import Change
-from services.metrics.change.store import note_change
+from services.metrics.campaign.store import TagBook, Tags, campaigns_by_slug
+from services.metrics.event.copying import encode
 from services.metrics.event.flush import Commit, Post
-from services.metrics.event.rules import ReadEvent
+from services.metrics.event.rules import EPOCH, ReadEvent, event_id, micros, month, salt
 from services.metrics.quarantine.store import quarantine
-from services.metrics.recipient.store import address_key, recipient_ids
-from services.metrics.rollup.store import FOLD, share_numbers
+from services.metrics.recipient.store import RESOLVE, address_key, hashes_of
+from services.metrics.rollup.store import LOCK_TIMEOUT, NOTE
 from services.metrics.source.intake import Intake
 from services.metrics.source.store import heard_from
 
-# Below, one statement with arrays is faster; above, COPY is, even by way of a temporary table.
-COPY_FROM = 200
-
-# The columns in which rows come in, and their types; `reasons` are codes, joined by commas.
+_BEGIN = (
+    f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'; SELECT pg_advisory_xact_lock_shared(hashtextextended('numbers:%s', 0))"
+)
+# The columns in which rows come in; `person` and `tags` are places in the arrays that come beside them.
 COLUMNS = {
-    "id": "uuid", "source_id": "uuid", "key": "bytea", "type": "text", "recipient_id": "uuid", "message_id": "text",
-    "url": "text", "tag_set_id": "uuid", "campaign_id": "uuid", "occurred_at": "timestamptz",
-    "received_at": "timestamptz", "verdict": "text", "reasons": "text",
+    "id": "uuid", "source_id": "uuid", "type": "text", "person": "int", "message_id": "text", "url": "text",
+    "tags": "int", "occurred_at": "timestamptz", "received_at": "timestamptz", "verdict": "text", "reasons": "text",
 }  # fmt: skip
-Row = tuple[Any, ...]
-
-# {INCOMING} is one of two constants below. RETURNING gives what is new, so that a repeated event is counted nowhere.
-_STORE = """
-    WITH fresh AS (
-        INSERT INTO event (workspace_id, id, source_id, key, type, recipient_id, message_id, url, tag_set_id,
-            campaign_id, occurred_at, received_at, verdict, reasons)
-        SELECT cast(:workspace AS uuid), id, source_id, key, type, recipient_id, message_id, url, tag_set_id,
-            campaign_id, occurred_at, received_at, verdict, string_to_array(reasons, ',')
-        FROM {INCOMING} ORDER BY source_id, key
-        ON CONFLICT (workspace_id, source_id, key) DO NOTHING
-        RETURNING workspace_id, source_id, campaign_id, local_day(occurred_at, :zone) AS day, type, verdict,
-            recipient_id, message_id
-    ), {FOLD}
-    SELECT campaign_id, day, source_id, count(*) FROM fresh GROUP BY 1, 2, 3
-"""
-_ARRAYS = (
-    "unnest(" + ", ".join(f"cast(:{name} AS {kind}[])" for name, kind in COLUMNS.items()) + ") AS incoming("
-    + ", ".join(COLUMNS) + ")"
-)  # fmt: skip
-_STORE_ARRAYS = text(_STORE.replace("{INCOMING}", _ARRAYS).replace("{FOLD}", FOLD))
-_STORE_COPIED = text(_STORE.replace("{INCOMING}", "pg_temp.incoming").replace("{FOLD}", FOLD))
-_INCOMING = text(
+# COPY can't write to a table with row security, nor does it know of conflicts.
+_INCOMING = (
     "CREATE TEMPORARY TABLE IF NOT EXISTS incoming ("
     + ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
     + ") ON COMMIT DELETE ROWS"
 )
+# Everything at once: people are found or made, events stored in one order for all writers (or they deadlock), and of
+# those that are new it is noted what they add. RETURNING gives what is new, so that a repeated event counts nowhere.
+_STORE = f"""
+    WITH {RESOLVE}, fresh AS (
+        INSERT INTO occurrence (workspace_id, id, source_id, type, recipient_id, message_id, url, tag_set_id,
+            campaign_id, occurred_at, received_at, verdict, reasons)
+        SELECT $1, i.id, i.source_id, i.type, (SELECT ids FROM people)[i.person], i.message_id, i.url,
+            ($4::uuid[])[i.tags], ($5::uuid[])[i.tags], i.occurred_at, i.received_at, i.verdict,
+            string_to_array(i.reasons, ',')
+        FROM pg_temp.incoming i ORDER BY i.id
+        ON CONFLICT (workspace_id, id) DO NOTHING
+        RETURNING source_id, campaign_id, occurred_at, type, verdict, recipient_id, message_id, received_at
+    ), noted AS (
+        {NOTE.format(WORKSPACE="$1", ZONE="(SELECT zone FROM workspace WHERE workspace_id = $1)")}
+    )
+    SELECT source_id, count(*) AS stored, count(*) FILTER (WHERE campaign_id IS NULL) AS unmapped FROM fresh GROUP BY 1
+"""
+
+
+class Months:
+    """Which months have a partition to store events in. A job makes them ahead; what it hasn't come to is made here."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: set[date] = set()
+
+    async def have(self, wanted: set[date]) -> None:
+        missing = wanted - self._known
+        if missing:
+            await keep_months(self._database, min(missing), max(missing))
+            self._known |= missing
+
+
+async def keep_months(database: Database, first: date, last: date) -> None:
+    """Makes the partitions of these months and of those between, where there are none yet."""
+    async with database.worker() as session:
+        await session.execute(
+            text("SELECT keep_occurrences(:first, :until)"), {"first": month(first), "until": month(last, 1)}
+        )
+
+
+async def drop_months(database: Database, before: datetime) -> None:
+    """Drops the partitions of all months that ended before: their numbers stay."""
+    async with database.worker() as session:
+        await session.execute(text("SELECT drop_occurrences(:before)"), {"before": before.date()})
 
 
 def commit_to(database: Database, secret_key: SecretStr, intake: Intake) -> Commit:
-    """What the flusher commits posts with: one transaction of one workspace."""
+    """What the flusher commits posts with: one transaction of one workspace, on the driver itself."""
+    months, books = Months(database), dict[UUID, TagBook]()
+    ready: WeakSet[Any] = WeakSet()
 
     async def commit(workspace_id: UUID, posts: Sequence[Post]) -> None:
-        async with database.tenant(workspace_id) as session:
-            cells = await store_posts(session, address_key(secret_key, workspace_id), posts)
-        for campaign_id, _, source_id, new in cells:
-            intake.note(workspace_id, source_id, posts[0].received_at, stored=new, unmapped=0 if campaign_id else new)
+        batch = Batch(address_key(secret_key, workspace_id), posts)
+        await months.have(batch.months)
+        book = books.setdefault(workspace_id, TagBook())
+        async with database.driving(workspace_id, _BEGIN % workspace_id) as connection:
+            if connection not in ready:  # even to find that it's there already takes longer than to store a few
+                await connection.execute(_INCOMING)
+            known = await batch.store(connection, workspace_id, book)
+        ready.add(connection)
+        book.keep(known)
+        for source_id, stored, unmapped in batch.new:
+            intake.note(workspace_id, source_id, posts[0].received_at, stored=stored, unmapped=unmapped)
+        if len(books) > 1000:
+            books.clear()
 
     return commit
 
 
-async def store_posts(session: AsyncSession, key: bytes, posts: Sequence[Post]) -> Sequence[Any]:
-    """Stores what the posts hold and adds what is new to the numbers; `key` hashes addresses. How many are new, by
-    campaign, day and source.
+class Batch:
+    """What several posts hold, each event once, as it goes to the database."""
 
-    Every step writes its rows in one order, so that concurrent flushes wait for each other but never in a circle.
-    """
-    found: dict[tuple[UUID, bytes], tuple[ReadEvent, datetime]] = {}
-    for post in posts:
-        for event in post.reading.events:
-            found.setdefault((post.source_id, event.key), (event, post.received_at))
-    events = [event for event, _ in found.values()]
-    zone = await share_numbers(session)
-    people = await recipient_ids(session, key, {event.recipient for event in events if event.recipient})
-    tag_sets = await tag_set_ids(session, {event.tags for event in events if event.tags})
-    slugs = await campaigns_by_slug(session, {tag for tags in tag_sets for tag in tags})
-    campaigns = {tags: first_match(tags, slugs) for tags in tag_sets}
-    rows: list[Row] = [
-        (
-            new_id(), source_id, event.key, event.type.value, people.get(event.recipient or ""), event.message_id,
-            event.url, tag_sets.get(event.tags), campaigns.get(event.tags), event.occurred_at, received_at,
-            event.verdict.value, ",".join(event.reasons),
-        )
-        for (source_id, _), (event, received_at) in found.items()
-    ]  # fmt: skip
-    cells = await _insert(session, rows, zone) if rows else []
-    await quarantine(
-        session, [(post.source_id, post.received_at, each) for post in posts for each in post.reading.unreadable]
-    )
-    await heard_from(session, sorted((post.source_id, post.received_at) for post in posts))
-    changed = Change.over((campaign_id, day) for campaign_id, day, _, _ in cells)
-    await note_change(session, changed, max(post.received_at for post in posts))
-    return cells
+    def __init__(self, key: bytes, posts: Sequence[Post]) -> None:
+        self._posts = posts
+        # Once stored: how many of each source are new, and how many of these are of no campaign.
+        self.new: Sequence[tuple[UUID, int, int]] = ()
+        found: dict[bytes, tuple[ReadEvent, bytes, int, int]] = {}
+        for post in posts:
+            salted, source, received = salt(post.source_id), post.source_id.bytes, micros(post.received_at)
+            for event in post.reading.events:
+                at = micros(event.occurred_at)
+                event_key = event_id(salted, event.key, at)
+                if event_key not in found:
+                    found[event_key] = (event, source, at, received)
+        self._events = found
+        people: dict[str, int] = {}
+        tags: dict[Tags, int] = {}
+        for event, _, _, _ in found.values():
+            if event.recipient and event.recipient not in people:
+                people[event.recipient] = len(people) + 1
+            if event.tags and event.tags not in tags:
+                tags[event.tags] = len(tags) + 1
+        self._people, self._tags = people, tags
+        self._hashes = hashes_of(key, people)
+        self._rows = encode(found, people, tags)
+        days = {at // 86_400_000_000 for _, _, at, _ in found.values()}
+        self.months = {month((EPOCH + timedelta(days=day)).date()) for day in days}
+
+    async def store(self, connection: Any, workspace_id: UUID, book: TagBook) -> dict[Tags, UUID]:
+        """Stores all of it and notes what is new; the ids of the sets of tags, once this is committed."""
+        known: dict[Tags, UUID] = {}
+        if self._events:
+            await connection.copy_to_table("incoming", source=_once(self._rows), format="binary", columns=list(COLUMNS))
+            known = await book.ids(connection, workspace_id, list(self._tags))
+            slugs = await campaigns_by_slug(connection, workspace_id, {tag for tags in self._tags for tag in tags})
+            campaigns = [first_match(tags, slugs) for tags in self._tags]
+            self.new = await connection.fetch(
+                _STORE, workspace_id, self._hashes, list(self._people), [known[tags] for tags in self._tags], campaigns
+            )
+        posts = self._posts
+        unreadable = [(post.source_id, post.received_at, each) for post in posts for each in post.reading.unreadable]
+        if unreadable:
+            await quarantine(connection, workspace_id, unreadable)
+        await heard_from(connection, workspace_id, sorted((post.source_id, post.received_at) for post in posts))
+        return known
 
 
-async def _insert(session: AsyncSession, rows: list[Row], zone: str) -> Sequence[Any]:
-    bound: dict[str, Any] = {"workspace": workspace_of(session), "zone": zone}
-    if len(rows) < COPY_FROM:
-        bound |= dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
-        statement = _STORE_ARRAYS
-    else:
-        await session.execute(_INCOMING)
-        # A temporary table, since COPY can't write to one with row security.
-        connection = await (await session.connection()).get_raw_connection()
-        driver: Any = connection.driver_connection
-        await driver.copy_records_to_table("incoming", records=rows, columns=list(COLUMNS))
-        statement = _STORE_COPIED
-    return (await session.execute(statement, bound)).all()
+async def _once(rows: bytes) -> AsyncIterator[bytes]:
+    yield rows
 
 
 _ADDRESSES_OF = text("""
-    SELECT e.id, r.address FROM event e JOIN recipient r ON (r.workspace_id, r.id) = (e.workspace_id, e.recipient_id)
+    SELECT e.id, r.address FROM occurrence e
+    JOIN recipient r ON (r.workspace_id, r.id) = (e.workspace_id, e.recipient_id)
     WHERE e.id = ANY(:ids)
 """)
 

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import workspace_of
 from services.metrics.export.rules import BATCH
 
-Position = tuple[datetime, UUID]
+# The id of the last: ids stand in the order of time.
+Position = UUID
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,16 @@ _EVENTS = text("""
     SELECT e.occurred_at, e.id, e.source_id, e.campaign_id, e.type, r.address, e.message_id, e.url, e.received_at,
         e.verdict, array_to_string(e.reasons, ' ')
     FROM (
-        SELECT * FROM event
-        WHERE workspace_id = :workspace AND occurred_at >= :begins AND occurred_at < :ends
-            AND (cast(:last AS uuid) IS NULL OR (occurred_at, id) > (:begins, cast(:last AS uuid)))
+        SELECT * FROM occurrence
+        WHERE workspace_id = :workspace AND id >= first_id(cast(:begins AS timestamptz))
+            AND id < first_id(cast(:ends AS timestamptz)) AND (cast(:last AS uuid) IS NULL OR id > cast(:last AS uuid))
             AND (cast(:campaigns AS uuid[]) IS NULL OR campaign_id = ANY(cast(:campaigns AS uuid[])))
             AND (cast(:sources AS uuid[]) IS NULL OR source_id = ANY(cast(:sources AS uuid[])))
             AND (cast(:types AS text[]) IS NULL OR type = ANY(cast(:types AS text[])))
-        ORDER BY occurred_at, id LIMIT :most
+        ORDER BY id LIMIT :most
     ) AS e
     LEFT JOIN recipient r ON :people AND r.workspace_id = e.workspace_id AND r.id = e.recipient_id
-    ORDER BY e.occurred_at, e.id
+    ORDER BY e.id
 """)
 
 
@@ -51,8 +52,8 @@ async def events_after(
     rows = await session.execute(
         _EVENTS,
         {
-            "workspace": workspace_of(session), "begins": after[0] if after else wanted.begins, "ends": wanted.ends,
-            "last": after[1] if after else None, "campaigns": list(wanted.campaign_ids) or None,
+            "workspace": workspace_of(session), "begins": wanted.begins, "ends": wanted.ends, "last": after,
+            "campaigns": list(wanted.campaign_ids) or None,
             "sources": list(wanted.source_ids) or None, "types": list(wanted.types) or None, "most": BATCH,
             "people": wanted.people,
         },
@@ -64,5 +65,5 @@ async def events_after(
         found.append(
             (str(event_id), str(source_id), campaign, kind, address, message, url, at, received, verdict, reasons)
         )
-        last = (at, event_id)
+        last = event_id
     return found, last if len(found) == BATCH else None

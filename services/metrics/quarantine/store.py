@@ -3,45 +3,37 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from chassis.db import workspace_of
 from chassis.fields import new_id
 from services.metrics.event.rules import Unreadable
 
 EXCERPT = 2000
 
 
-async def quarantine(session: AsyncSession, found: Sequence[tuple[UUID, datetime, Unreadable]]) -> None:
-    """Keeps (source, received at, what couldn't be read)."""
+async def quarantine(connection: Any, workspace_id: UUID, found: Sequence[tuple[UUID, datetime, Unreadable]]) -> None:
+    """Keeps (source, received at, what couldn't be read), on the driver."""
     rows = sorted(
         ((source_id, hashlib.sha256(each.payload).digest(), at, each) for source_id, at, each in found),
         key=lambda row: row[:2],
     )
-    if not rows:
-        return
-    await session.execute(
-        text("""
-            INSERT INTO quarantine (workspace_id, id, source_id, digest, reason, payload, excerpt, received_at)
-            SELECT :workspace, each.* FROM unnest(
-                cast(:ids AS uuid[]), cast(:sources AS uuid[]), cast(:digests AS bytea[]), cast(:reasons AS text[]),
-                cast(:payloads AS bytea[]), cast(:excerpts AS text[]), cast(:times AS timestamptz[])
-            ) AS each
-            ON CONFLICT DO NOTHING
-        """),
-        {
-            "workspace": workspace_of(session),
-            "ids": [new_id() for _ in rows],
-            "sources": [source_id for source_id, _, _, _ in rows],
-            "digests": [digest for _, digest, _, _ in rows],
-            "reasons": [each.reason for *_, each in rows],
-            "payloads": [each.payload for *_, each in rows],
-            "excerpts": [_excerpt(each.payload) for *_, each in rows],
-            "times": [at for _, _, at, _ in rows],
-        },
+    await connection.execute(
+        """
+        INSERT INTO quarantine (workspace_id, id, source_id, digest, reason, payload, excerpt, received_at)
+        SELECT $1, each.* FROM unnest(
+            $2::uuid[], $3::uuid[], $4::bytea[], $5::text[], $6::bytea[], $7::text[], $8::timestamptz[]
+        ) AS each
+        ON CONFLICT DO NOTHING
+        """,
+        workspace_id,
+        [new_id() for _ in rows],
+        [source_id for source_id, _, _, _ in rows],
+        [digest for _, digest, _, _ in rows],
+        [each.reason for *_, each in rows],
+        [each.payload for *_, each in rows],
+        [_excerpt(each.payload) for *_, each in rows],
+        [at for _, _, at, _ in rows],
     )
 
 

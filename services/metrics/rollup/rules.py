@@ -1,8 +1,15 @@
-"""Decides what the smallest piece of the numbers is."""
+"""Decides what the smallest piece of the numbers is, and which pieces a span of days is put together from."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from enum import StrEnum
 from uuid import UUID
+
+# Stands for no campaign where a key can't be null.
+NO_CAMPAIGN = UUID(int=0)
+# Of these events it is kept which pairs of recipient and message they are of.
+IN_SETS = frozenset({"opened", "clicked"})
 
 
 @dataclass(frozen=True)
@@ -12,3 +19,44 @@ class Cell:
     source_id: UUID
     campaign_id: UUID | None
     day: date
+
+
+class Piece(StrEnum):
+    """What sets are kept of."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+def month_of(day: date) -> date:
+    return day.replace(day=1)
+
+
+def month_after(day: date) -> date:
+    """The first day of the next month."""
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def pieces(since: date, until: date) -> Iterator[tuple[Piece, date, date]]:
+    """Half-open spans that make up [since, until): of whole months where there are any, of days at the edges."""
+    first = since if since.day == 1 else month_after(since)
+    last = month_of(until)
+    if first >= last:
+        yield Piece.DAY, since, until
+        return
+    if since < first:
+        yield Piece.DAY, since, first
+    yield Piece.MONTH, first, last
+    if last < until:
+        yield Piece.DAY, last, until
+
+
+def merged(spans: Iterable[tuple[Piece, date, date]]) -> list[tuple[Piece, date, date]]:
+    """The same days, in as few spans of each piece as cover them."""
+    found: list[tuple[Piece, date, date]] = []
+    for piece, since, until in sorted(set(spans)):
+        if found and found[-1][0] is piece and since <= found[-1][2]:
+            found[-1] = piece, found[-1][1], max(until, found[-1][2])
+        else:
+            found.append((piece, since, until))
+    return found

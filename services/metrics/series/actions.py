@@ -45,7 +45,7 @@ class Question:
         check_grain(scope.grain, metric.grain)
         periods(scope.since, scope.until, scope.grain)
         question = cls(metric, book, scope, frozenset(needs(metric, book)))
-        check_as_of(scope, zone, now, raw=question.raw)
+        check_as_of(scope, now, raw=question.raw)
         if any(isinstance(each, Observed) for each in question.needs):
             scope.check_observed()
         return question

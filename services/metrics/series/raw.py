@@ -32,7 +32,8 @@ _FITS = {
     "groups": """({GROUPED} = ANY(cast(:groups AS text[])) OR (:nameless AND {GROUPED} IS NULL))""",
     "after": """({GROUPED} COLLATE "C" > :after OR {GROUPED} IS NULL)""",
 }
-_EVENTS = "FROM event WHERE workspace_id = :workspace AND occurred_at >= :begins AND occurred_at < :ends AND {FITS}"
+_EVENTS = """FROM occurrence WHERE workspace_id = :workspace AND id >= first_id(cast(:begins AS timestamptz))
+    AND id < first_id(cast(:ends AS timestamptz)) AND {FITS}"""
 _START = """CASE cast(:grain AS text) WHEN 'total' THEN cast(:since AS date)
     ELSE greatest(cast(:since AS date),
         cast(date_trunc(:grain, cast(local_day(occurred_at, :zone) AS timestamp)) AS date)) END"""

@@ -1,14 +1,14 @@
 """Decides which periods a span of days has, how complete each is, and what a series may ask for."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from chassis.errors import Invalid
+from services.metrics.event.rules import MONTHS_KEPT, first_whole_day
 
 # Three years of days.
 MOST_POINTS = 1100
@@ -43,8 +43,6 @@ ONLY_IN_EVENTS = (GroupBy.MESSAGE, GroupBy.URL)
 OF_OBSERVATIONS = (GroupBy.CAMPAIGN,)
 # All that there is of it so far.
 CHANNEL = "email"
-# How far back events themselves can be counted again: they may be gone after that, and only roll-ups stay.
-RAW_DAYS = 1100
 
 # What a series of a group is of: an id as text, a message's id, a link; None: of no campaign, without a link.
 Group = str | None
@@ -92,14 +90,14 @@ class Scope:
                 raise Invalid.field(field, "observations have a campaign and a day, and nothing else", "not_observed")
 
 
-def check_as_of(scope: Scope, zone: str, now: datetime, *, raw: bool) -> None:
+def check_as_of(scope: Scope, now: datetime, *, raw: bool) -> None:
     """Invalid where what would have to be counted again (`raw`) may be gone, or hasn't happened yet."""
     if scope.as_of and scope.as_of > now:
         raise Invalid.field("as_of", "is in the future", "in_the_future")
-    horizon = now.astimezone(ZoneInfo(zone)).date() - timedelta(days=RAW_DAYS)
+    horizon = first_whole_day(now)
     if raw and scope.since < horizon:
         field = "as_of" if scope.as_of else "from"
-        words = f"events are kept for {RAW_DAYS} days; this is counted from them, so ask from {horizon} on"
+        words = f"events are kept for {MONTHS_KEPT} months; this is counted from them, so ask from {horizon} on"
         raise Invalid.field(field, words, "beyond_retention")
 
 
@@ -171,79 +169,6 @@ def _next(day: date, grain: Grain) -> date:
     months = 1 if grain is Grain.MONTH else 3 - (day.month - 1) % 3
     years, month = divmod(day.month - 1 + months, 12)
     return date(day.year + years, month + 1, 1)
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Scopes that overlap in the same events, to be read in one pass: `edges` cut their days into parts, from 1 on.
-
-    `spans` are their periods as (first part, last part), each with whose it is and on which day it starts.
-    """
-
-    whole: Scope
-    edges: tuple[date, ...]
-    spans: Mapping[tuple[int, int], list[tuple[Scope, date]]]
-
-    @property
-    def crossed(self) -> bool:
-        """Whether a period holds several parts."""
-        return any(first != last for first, last in self.spans)
-
-
-def stretches(scopes: Iterable[Scope]) -> list[Stretch]:
-    """The scopes put together; two that share no day stay apart."""
-    alike: dict[object, list[list[Scope]]] = defaultdict(list)
-    for scope in sorted(scopes, key=lambda scope: scope.since):
-        together = alike[frozenset(scope.campaign_ids), frozenset(scope.source_ids), scope.group_by]
-        if together and scope.since < max(each.until for each in together[-1]):
-            together[-1].append(scope)
-        else:
-            together.append([scope])
-    return [_stretch(overlapping) for together in alike.values() for overlapping in together]
-
-
-def _stretch(scopes: list[Scope]) -> Stretch:
-    found = [(scope, period) for scope in scopes for period in periods(scope.since, scope.until, scope.grain)]
-    edges = sorted({day for _, period in found for day in (period.start, period.end)})
-    place = {day: number for number, day in enumerate(edges)}
-    spans: dict[tuple[int, int], list[tuple[Scope, date]]] = defaultdict(list)
-    for scope, period in found:
-        spans[place[period.start] + 1, place[period.end]].append((scope, period.start))
-    return Stretch(replace(scopes[0], since=edges[0], until=edges[-1]), tuple(edges), spans)
-
-
-def distinct(seen: Mapping[tuple[int, int], int], spans: Iterable[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """How many pairs each span of parts holds; `seen` is how many were in a part and before that last in which, or 0.
-
-    A pair counts in a span where it is seen there for the first time: the part is in the span, the last before it.
-    """
-    found = dict.fromkeys(spans, 0)
-    for (part, _), count in seen.items():
-        if (part, part) in found:
-            found[part, part] += count
-    several = sorted(span for span in found if span[0] != span[1])
-    # By their last part, the earliest first, into a Fenwick tree over the parts: log(parts) for each row and span.
-    rows = sorted((last, part, count) for (part, last), count in seen.items()) if several else []
-    tree = [0] * (max((part for part, _ in seen), default=0) + 1)
-    taken = 0
-    for first, end in several:
-        while taken < len(rows) and rows[taken][0] < first:
-            _, part, count = rows[taken]
-            while part < len(tree):
-                tree[part] += count
-                part += part & -part
-            taken += 1
-        found[first, end] = _up_to(tree, end) - _up_to(tree, first - 1)
-    return found
-
-
-def _up_to(tree: list[int], part: int) -> int:
-    part = min(part, len(tree) - 1)
-    total = 0
-    while part > 0:
-        total += tree[part]
-        part -= part & -part
-    return total
 
 
 def completeness(period: Period, zone: str, watermark: datetime | None) -> float:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import workspace_of
 from services.metrics.metric.rules import Counted, Observed
 from services.metrics.observation.store import heard_of, read_observed
+from services.metrics.rollup.store import fold_little
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.raw import page_of_raw_groups, read_raw
 from services.metrics.series.rolled import is_rolled, read_tallies, read_uniques
@@ -24,7 +25,8 @@ Questions = Mapping[Scope, Needs]
 
 @dataclass(frozen=True)
 class Basis:
-    """The workspace's zone, when each of its sources was last heard of, and when each observed metric was."""
+    """The workspace's zone, up to when what each of its sources sent is in the numbers, and when each observed metric
+    was last heard of."""
 
     zone: str
     heard: dict[UUID, datetime]
@@ -44,8 +46,14 @@ class Basis:
 
 
 async def read_basis(session: AsyncSession, needs: Iterable[Counted | Observed] = ()) -> Basis:
+    """What numbers that are read next rest on. What little waits to be counted is counted first; where it is much, the
+    watermark is where it begins."""
+    await fold_little(session)
     rows = await session.execute(
-        text("""SELECT w.zone, s.id, s.received_at FROM workspace w
+        text("""SELECT w.zone, s.id, least(s.received_at, (
+                    SELECT min(u.received_at) FROM uncounted u
+                    WHERE u.workspace_id = w.workspace_id AND u.source_id = s.id)) AS counted_until
+                FROM workspace w
                 LEFT JOIN source s ON s.workspace_id = w.workspace_id AND s.received_at IS NOT NULL
                 WHERE w.workspace_id = :workspace"""),
         {"workspace": workspace_of(session)},
@@ -53,7 +61,7 @@ async def read_basis(session: AsyncSession, needs: Iterable[Counted | Observed] 
     found = rows.all()
     observed = {each.key for each in needs if isinstance(each, Observed)}
     told = await heard_of(session, observed) if observed else {}
-    return Basis(found[0].zone, {row.id: row.received_at for row in found if row.id}, told)
+    return Basis(found[0].zone, {row.id: row.counted_until for row in found if row.id}, told)
 
 
 async def read_numbers(session: AsyncSession, questions: Questions, zone: str) -> dict[Scope, Numbers]:

@@ -37,21 +37,23 @@ def seal_credentials(sealer: Sealer, workspace_id: UUID, source_id: UUID, creden
     return sealer.seal(json.dumps(credentials).encode(), _place(workspace_id, source_id))
 
 
-async def heard_from(session: AsyncSession, posts: Sequence[tuple[UUID, datetime]]) -> None:
-    """Moves the watermark of each source on to when its latest post arrived; never back."""
+async def heard_from(connection: Any, workspace_id: UUID, posts: Sequence[tuple[UUID, datetime]]) -> None:
+    """Moves the watermark of each source on to when its latest post arrived; never back. On the driver."""
     latest = dict(sorted(posts))
-    await session.execute(
-        text("""
-            WITH heard AS (
-                SELECT * FROM unnest(cast(:sources AS uuid[]), cast(:times AS timestamptz[])) AS each(id, at)
-            ), held AS (  -- in one order for all writers, or they deadlock
-                SELECT id FROM source WHERE id = ANY(cast(:sources AS uuid[])) ORDER BY id FOR NO KEY UPDATE
-            )
-            UPDATE source SET received_at = greatest(source.received_at, heard.at)
-            FROM heard JOIN held ON held.id = heard.id
-            WHERE source.workspace_id = :workspace AND source.id = heard.id
-        """),
-        {"workspace": workspace_of(session), "sources": list(latest), "times": list(latest.values())},
+    await connection.execute(
+        """
+        WITH heard AS (
+            SELECT * FROM unnest($2::uuid[], $3::timestamptz[]) AS each(id, at)
+        ), held AS (  -- in one order for all writers, or they deadlock
+            SELECT id FROM source WHERE workspace_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE
+        )
+        UPDATE source SET received_at = greatest(source.received_at, heard.at)
+        FROM heard JOIN held ON held.id = heard.id
+        WHERE source.workspace_id = $1 AND source.id = heard.id
+        """,
+        workspace_id,
+        list(latest),
+        list(latest.values()),
     )
 
 

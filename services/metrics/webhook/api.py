@@ -62,8 +62,8 @@ async def read_post(source: KnownSource, delivery: Delivery) -> Read:
 
 @router.post("/v1/webhooks/{token}", openapi_extra=WEBHOOK, response_model=WebhookReceipt)
 async def receive_webhook(token: str, request: Request, now: Now) -> WebhookReceipt | Response:
-    """Takes what an e-mail platform posts to its source's URL. The answer is 200 once all of it is durable, and the
-    numbers hold it by then.
+    """Takes what an e-mail platform posts to its source's URL. The answer is 200 once all of it is durable; the
+    numbers hold it within five seconds.
 
     There is no bearer token: what the platform signs the exact body with decides, in its own format (see the examples
     and docs/metrics.md). 404 for an address that is none; 403 for a signature that is missing or doesn't hold, 401 for

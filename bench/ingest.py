@@ -1,0 +1,382 @@
+"""Decides what taking events in costs, beside what the database allows and what FastAPI does with nothing to do.
+
+Sides, in turn, over the same events: the limit (COPY to a staging table, then INSERT .. ON CONFLICT into a plain table
+of the same columns and indexes, one connection, 10,000 at a time); ours, through the real service over HTTP, 1,000
+signed events a POST; a naive route (FastAPI and pydantic, an INSERT for each event). Then one event a POST over 64
+connections, beside a FastAPI and pydantic route that does nothing. Left out: TLS, and the service's relay and jobs.
+
+BENCH_ROWS (90,000 unless set) are taken in over BENCH_ROUNDS; numbers are read until they are exact.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import asyncpg
+import httpx
+import psutil
+import uvloop
+from fastapi import FastAPI, Request
+from pydantic import BaseModel
+
+from bench.load import drive
+from bench.reads import until_it_answers
+from chassis import migrate
+from chassis.fields import new_id
+from chassis.roles import scopes_of
+from chassis.serving import served
+from chassis.testing import TestStack
+from deploy.postgres import cluster, databases, roles
+from gateway.identity.token.signing import Grant, access_token
+
+ROWS = int(os.environ.get("BENCH_ROWS", "90000"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+POST, BATCH, SOCKETS, SECONDS = 1_000, 10_000, 16, 3.0
+MEGABYTES = 250
+BARS = {"acknowledged": 0.80, "counted": 0.60, "single": 2.8}
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+CAMPAIGNS = 50
+KINDS = ["queued"] * 33 + ["delivered"] * 32 + ["opened"] * 27 + ["clicked"] * 6 + ["bounced", "unsubscribed"]
+
+
+# --- the events -------------------------------------------------------------------------------------------------------
+
+
+class Mail:
+    """Events as a team's platforms tell them over twelve months: to half as many people as there are thousands of
+    events, of fifty campaigns, in the order of time but for what comes late."""
+
+    def __init__(self, rows: int, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.people = max(1000, min(rows // 10, 400_000))
+        self.span = timedelta(days=330)
+        self.rows, self.made = rows, 0
+        self.end = datetime.now(UTC) - timedelta(days=1)
+        self.seed = seed
+
+    def event(self) -> dict[str, Any]:
+        rng = self.rng
+        share = self.made / self.rows
+        late = timedelta(seconds=rng.expovariate(1 / 7200)) if rng.random() < 0.1 else timedelta(0)
+        at = self.end - self.span * (1 - share) - late
+        self.made += 1
+        person = rng.randrange(self.people)
+        kind = rng.choice(KINDS)
+        campaign = (int(share * 12) * 7 + rng.randrange(9)) % CAMPAIGNS
+        told: dict[str, Any] = {
+            "type": kind, "recipient": f"person{person}@example{person % 13}.com",
+            "message_id": f"{self.seed}.{campaign}.{int(share * 50)}.{person}@mail.example.com",
+            "occurred_at": at.isoformat(timespec="microseconds"), "tags": [f"campaign-{campaign}"],
+            "id": f"evt_{self.made:020}", "user_agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)",
+        }  # fmt: skip
+        if kind == "clicked":
+            told["url"] = f"https://www.example.com/offer/{campaign}"
+        if kind == "opened" and person % 3 == 0:
+            told["machine"] = True
+        return told
+
+    def bodies(self, many: int, size: int) -> list[bytes]:
+        return [
+            json.dumps([self.event() for _ in range(size)] if size > 1 else self.event()).encode() for _ in range(many)
+        ]
+
+
+def wire(path: str, body: bytes, secret: str = SECRET) -> bytes:
+    """A signed POST as it goes over the wire."""
+    name, now = f"msg_{token_hex(10)}", str(int(time.time()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signature = base64.b64encode(hmac.new(key, f"{name}.{now}.".encode() + body, hashlib.sha256).digest()).decode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"webhook-id: {name}\r\nwebhook-timestamp: {now}\r\nwebhook-signature: v1,{signature}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+# --- the sides --------------------------------------------------------------------------------------------------------
+
+
+class Told(BaseModel):
+    type: str
+    recipient: str
+    message_id: str
+    occurred_at: datetime
+    tags: list[str]
+    url: str | None = None
+    machine: bool = False
+
+
+def peers(dsn: str) -> FastAPI:
+    """What FastAPI does with an event and nothing to do; and what people write first."""
+    app = FastAPI()
+
+    @app.post("/nothing")
+    async def nothing(event: Told) -> dict[str, int]:
+        return {"received": 1}
+
+    @app.post("/naive")
+    async def naive(events: list[Told], request: Request) -> dict[str, int]:
+        pool = getattr(app.state, "pool", None)
+        if pool is None:
+            pool = app.state.pool = await asyncpg.create_pool(dsn, min_size=1, max_size=4)
+        async with pool.acquire() as connection:
+            for event in events:
+                await connection.execute(
+                    "INSERT INTO naive (type, recipient, message_id, occurred_at, url) VALUES ($1, $2, $3, $4, $5)"
+                    " ON CONFLICT DO NOTHING",
+                    event.type, event.recipient, event.message_id, event.occurred_at, event.url,
+                )  # fmt: skip
+        return {"received": len(events)}
+
+    return app
+
+
+def serve(app: Any, port: int) -> None:
+    import uvicorn
+
+    uvicorn.Server(served(app, host="127.0.0.1", port=port)).run()
+
+
+def serve_peers(dsn: str, port: int) -> None:
+    serve(peers(dsn), port)
+
+
+def serve_metrics(stack: TestStack, port: int) -> None:
+    from joserfc.jwk import KeySet
+
+    from chassis.tokens import Verifier
+    from services.metrics.app import app
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    app.state.settings = stack.settings("metrics").model_copy(update={"database_pool": 8, "log_format": "json"})
+    app.state.clock = lambda: datetime.now(UTC)
+    app.state.background = False
+    app.state.folding = True
+    app.state.http = object()
+    app.state.verifier = Verifier("http://gateway", app.state.http)
+    app.state.verifier.trust(KeySet([stack.key]).as_dict(private=False))
+    serve(app, port)
+
+
+LIMIT_COLUMNS = [
+    "workspace_id", "id", "source_id", "type", "recipient_id", "message_id", "url", "tag_set_id", "campaign_id",
+    "occurred_at", "received_at", "verdict", "reasons",
+]  # fmt: skip
+
+
+async def limit(admin: Any, workspace: UUID, rows: list[tuple[Any, ...]]) -> float:
+    """Seconds for the rows as they would be stored, in batches."""
+    began = time.perf_counter()
+    for place in range(0, len(rows), BATCH):
+        async with admin.transaction():
+            await admin.copy_records_to_table(
+                "staged", records=rows[place : place + BATCH], columns=LIMIT_COLUMNS, schema_name="bench"
+            )
+            await admin.execute(
+                "INSERT INTO bench.stored SELECT * FROM bench.staged ON CONFLICT DO NOTHING; TRUNCATE bench.staged"
+            )
+    return time.perf_counter() - began
+
+
+async def post(port: int, wires: Sequence[bytes], sockets: int = SOCKETS) -> float:
+    """Seconds until the last of these is answered 200."""
+    from bench.load import _Socket
+
+    loop = asyncio.get_running_loop()
+    opened = [(await loop.create_connection(_Socket, "127.0.0.1", port))[1] for _ in range(sockets)]
+    waiting = iter(wires)
+
+    async def one(through: Any) -> None:
+        for each in waiting:
+            await through.ask(each)
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(one, opened))
+    took = time.perf_counter() - began
+    for each in opened:
+        each.transport.close()
+    return took
+
+
+async def counted(http: httpx.AsyncClient, kind: str, wanted: int) -> None:
+    """Returns when a metric's total is what was acknowledged."""
+    today = datetime.now(UTC).date()
+    span = {"from": str(today - timedelta(days=800)), "to": str(today + timedelta(days=3)), "grain": "total"}
+    for _ in range(3000):
+        answer = (await http.get(f"/v1/metrics/{kind}/series", params=span)).json()
+        found = answer["series"][0]["points"][0]["value"]
+        if found == wanted:
+            return
+        assert found < wanted, (found, wanted)
+        await asyncio.sleep(0.02)
+    raise RuntimeError(f"{kind} is {found}, not {wanted}")
+
+
+def as_rows(workspace: UUID, source: UUID, bodies: Sequence[bytes], ids: dict[str, UUID]) -> list[tuple[Any, ...]]:
+    """What is stored of these bodies, as a client that did everything beforehand would copy it."""
+    from services.metrics.event.rules import event_id, micros, salt
+    from services.metrics.source.platforms import PLATFORMS
+    from services.metrics.source.platforms.platform import Delivery
+    from services.metrics.source.rules import Labels, PlatformName
+
+    now, found = datetime.now(UTC), []
+    for body in bodies:
+        for event in PLATFORMS[PlatformName.STANDARD].read(Delivery("POST", "", {}, body, now), Labels()).events:
+            key = event_id(salt(source), event.key, micros(event.occurred_at))
+            who = ids.setdefault(event.recipient or "", new_id())
+            what = ids.setdefault(event.tags[0], new_id())
+            found.append((
+                workspace, UUID(bytes=key), source, event.type.value, who, event.message_id, event.url, what, what,
+                event.occurred_at, now, event.verdict.value, list(event.reasons),
+            ))  # fmt: skip
+    return found
+
+
+# --- the run ----------------------------------------------------------------------------------------------------------
+
+
+async def run(stack: TestStack, workspace: UUID, token: str, ports: dict[str, int], pid: int) -> dict[str, Any]:
+    for port in ports.values():
+        await until_it_answers(port)
+    admin = await asyncpg.connect(stack.admin_dsn)
+    await admin.execute("""
+        CREATE SCHEMA bench;
+        CREATE TABLE bench.stored (LIKE metrics.occurrence INCLUDING ALL);
+        CREATE UNLOGGED TABLE bench.staged (LIKE metrics.occurrence);
+    """)
+    mops = httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['mops']}", headers={"Authorization": f"Bearer {token}"})
+    made = await mops.post(
+        "/v1/sources", json={"platform": "standard", "name": "Bench", "credentials": {"signing_secret": SECRET}}
+    )
+    path = urlsplit(made.json()["webhook_url"]).path
+    source = UUID(made.json()["id"])
+    process = psutil.Process(pid)
+    ids: dict[str, UUID] = {}
+    ratios: dict[str, list[float]] = {"acknowledged": [], "counted": [], "naive": []}
+    rates: dict[str, list[float]] = {"limit": [], "acknowledged": [], "counted": [], "naive": []}
+    opens, most, spent = 0, 0, 0.0
+    piece = max(POST * 10, ROWS // ROUNDS // POST * POST)
+    total = 0
+    for number in range(ROUNDS):
+        mail = Mail(piece, number)
+        left = piece
+        seconds = {"limit": 0.0, "acknowledged": 0.0, "counted": 0.0}
+        while left > 0:
+            some = min(left, 100_000)
+            left -= some
+            bodies = mail.bodies(some // POST, POST)
+            opens += sum(body.count(b'"type": "opened"') for body in bodies)
+            rows = as_rows(workspace, source, bodies, ids)
+            seconds["limit"] += await limit(admin, workspace, rows)
+            del rows
+            wires = [wire(path, body) for body in bodies]
+            before = process.cpu_times()
+            began = time.perf_counter()
+            seconds["acknowledged"] += await post(ports["mops"], wires)
+            await counted(mops, "email.opens", opens)
+            seconds["counted"] += time.perf_counter() - began
+            after = process.cpu_times()
+            spent += after.user + after.system - before.user - before.system
+            most = max(most, process.memory_info().rss)
+            total += some
+        for side in seconds:
+            rates[side].append(piece / seconds[side])
+            if side != "limit":
+                ratios[side].append(seconds["limit"] / seconds[side])
+        print(f"round {number + 1}: " + ", ".join(f"{side} {rates[side][-1]:,.0f}/s" for side in seconds), flush=True)
+    await admin.execute(
+        "CREATE TABLE public.naive (id bigserial PRIMARY KEY, type text, recipient text, message_id text,"
+        " occurred_at timestamptz, url text, UNIQUE (message_id, type, occurred_at))"
+    )
+    some_bodies = Mail(3000, 99).bodies(3, POST)
+    took = await post(ports["peers"], [wire("/naive", body) for body in some_bodies], 1)
+    rates["naive"].append(3000 / took)
+    ratios["naive"].append(rates["naive"][0] / statistics.median(rates["limit"]))
+    singles = Mail(40_000, 77).bodies(40_000, 1)
+    sides: dict[str, list[float]] = {"nothing": [], "single": []}
+    for number in range(ROUNDS):
+        share = singles[number::ROUNDS]
+        for side, port, where in (("nothing", ports["peers"], "/nothing"), ("single", ports["mops"], path)):
+            told = await drive(port, [wire(where, body) for body in share], 64, SECONDS)
+            sides[side].append(told.per_second)
+    most = max(most, process.memory_info().rss)
+    result = {name: statistics.median(found) for name, found in ratios.items()}
+    result["single"] = statistics.median(a / b for a, b in zip(sides["single"], sides["nothing"], strict=True))
+    print(f"{total:,} events; metrics: memory at most {most / 1e6:.0f} MB, CPU {spent / total * 1e6:.1f} us an event")
+    print(", ".join(f"{name} {statistics.median(found):,.0f}/s" for name, found in {**rates, **sides}.items()))
+    result["memory_mb"] = most / 1e6
+    await mops.aclose()
+    await admin.close()
+    return result
+
+
+def main() -> None:
+    forked = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory(prefix="mops-bench-") as folder, cluster.running(Path(folder) / "postgres") as up:
+        name = f"mops_bench_{os.getpid()}"
+        admin_dsn = asyncio.run(databases.create(up.admin_dsn, name))
+        every = ("gateway", "goals", "assets", "budget", "metrics")
+        stack = TestStack(
+            admin_dsn=admin_dsn, name=name, home=Path(folder), clock=None,  # type: ignore[arg-type]
+            passwords={part: token_hex(8) for part in every}, service_secrets={part: token_hex(8) for part in every},
+        )  # fmt: skip
+        workers: list[Any] = []
+        try:
+            workspace = new_id()
+
+            async def prepare() -> None:
+                await roles.ensure(stack.admin_dsn, stack.name, stack.passwords)
+                await migrate.upgrade(stack.admin_dsn, "metrics", stack.name)
+                connection = await asyncpg.connect(stack.admin_dsn, server_settings={"search_path": "metrics"})
+                await connection.execute(
+                    "INSERT INTO workspace (workspace_id, name, zone, currency)"
+                    f" VALUES ('{workspace}', 'Bench', 'Europe/Berlin', 'EUR')"
+                )
+                for number in range(CAMPAIGNS):
+                    await connection.execute(
+                        "INSERT INTO campaign (workspace_id, id, slug, name) VALUES ($1, $2, $3, $3)",
+                        workspace, new_id(), f"campaign-{number}",
+                    )  # fmt: skip
+                await connection.close()
+
+            asyncio.run(prepare())
+            grant = Grant(
+                "client:bench", "bench", workspace, ["admin"], sorted(scopes_of(["admin"])), timedelta(hours=3)
+            )
+            token = access_token(grant, stack.key, "http://gateway", datetime.now(UTC))
+            ports = {"mops": 28_471, "peers": 28_472}
+            workers = [
+                forked.Process(target=serve_metrics, args=(stack, ports["mops"])),
+                forked.Process(target=serve_peers, args=(stack.admin_dsn, ports["peers"])),
+            ]
+            for each in workers:
+                each.start()
+            found = uvloop.run(run(stack, workspace, token, ports, workers[0].pid))
+            bars = {**BARS, "memory_mb": MEGABYTES}
+            rounded = {key: round(value, 3) for key, value in found.items()}
+            print(json.dumps({"bench": "ingest", "ratios": rounded, "bars": bars}))
+        finally:
+            for each in workers:
+                each.terminate()
+                each.join(10)
+            asyncio.run(databases.drop(up.admin_dsn, name))
+            asyncio.run(roles.drop(up.admin_dsn, name))
+
+
+if __name__ == "__main__":
+    main()
