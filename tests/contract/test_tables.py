@@ -45,6 +45,7 @@ OF_NAME = {
 # Functions that act as the schema's owner: they see no row and give none.
 AS_OWNER = {
     "metrics.keep_occurrences(date,date)": "makes the months that events are stored in; a service owns nothing",
+    "metrics.erase_from_audit(text,text)": "takes an erased person out of the workspace's own record; adds nothing",
     "metrics.drop_occurrences(date)": "drops months that are over, none of the last year",
 }
 # What a column that needs a value gets in a row that no operation makes.

@@ -229,5 +229,7 @@ async def account(connect: Connect, workspace: Workspace, clock: Clock, outside:
 
 async def rows(app: FastAPI, workspace: Workspace) -> int:
     async with app.state.database.tenant(workspace.id) as session:
-        counts = "+".join(f"(SELECT count(*) FROM {each})" for each in ("event", "quarantine", "recipient", "intake"))
+        counts = "+".join(
+            f"(SELECT count(*) FROM {each})" for each in ("occurrence", "quarantine", "recipient", "intake")
+        )
         return int(await session.scalar(text(f"SELECT {counts}")) or 0)

@@ -13,7 +13,7 @@ from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
 from services.metrics.event.models import Event
 from services.metrics.event.rules import BY_HAND, EventVerdict, kept_since, month
-from services.metrics.event.store import drop_months, keep_months
+from services.metrics.event.store import drop_months, keep_months, note_unjudged
 from services.metrics.rollup.actions import count_events
 from services.metrics.rollup.rules import Cell
 from services.metrics.rollup.store import rebuild, seize_numbers
@@ -33,6 +33,7 @@ async def revise_verdict(session: AsyncSession, event_id: UUID, verdict: EventVe
         day = event.occurred_at.astimezone(ZoneInfo(zone)).date()
         await rebuild(session, [Cell(event.source_id, event.campaign_id, day)])
         await note_change(session, Change.over([(event.campaign_id, day)]), now)
+        await note_unjudged(session, [event.id], now)
     return event
 
 

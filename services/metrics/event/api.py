@@ -21,6 +21,7 @@ from services.metrics.event import store
 from services.metrics.event.actions import revise_verdict
 from services.metrics.event.flush import Flusher
 from services.metrics.event.models import Event, EventRead, Judgement
+from services.metrics.judging.actions import look_at
 from services.metrics.rollup.actions import Counter, count_noted
 
 router = APIRouter(tags=["events"])
@@ -36,7 +37,12 @@ async def flushing(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     database: Database = state.database
     by_itself = getattr(state, "folding", getattr(state, "background", True))
-    counter = Counter(lambda workspace_id: count_noted(database, workspace_id)) if by_itself else None
+
+    async def count(workspace_id: UUID) -> None:
+        await look_at(database, workspace_id)
+        await count_noted(database, workspace_id)
+
+    counter = Counter(count) if by_itself else None
     state.flusher = flusher = Flusher(
         store.commit_to(database, state.settings.secret_key, state.intake), stored=counter.note if counter else None
     )

@@ -27,6 +27,11 @@ class Event(Table, table=True):
             "occurrence_unmapped_idx", "workspace_id", "tag_set_id",
             postgresql_where=text("campaign_id IS NULL AND tag_set_id IS NOT NULL"),
         ),
+        # What one recipient did around a time: clicks of a person and of a scanner look otherwise together.
+        Index(
+            "occurrence_recipient_idx", "workspace_id", "recipient_id", "id",
+            postgresql_where=text("type IN ('clicked', 'unsubscribed')"),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )  # fmt: skip
 

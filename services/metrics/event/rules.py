@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 import struct
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from json.encoder import encode_basestring_ascii
 from typing import NamedTuple
 from uuid import UUID
@@ -54,9 +56,17 @@ class EventVerdict(StrEnum):
 ACTS = frozenset(
     {EventType.OPENED, EventType.CLICKED, EventType.COMPLAINED, EventType.UNSUBSCRIBED, EventType.SUBSCRIBED}
 )
-# Why a verdict is "bot": the platform says that a machine opened it, or the sender that a machine acted.
+# These are looked at again beside others: by what stands around them, and by whom not to write to any more.
+LOOKED_AT = frozenset(
+    {EventType.CLICKED, EventType.UNSUBSCRIBED, EventType.SUBSCRIBED, EventType.BOUNCED, EventType.COMPLAINED}
+)
+# Why a verdict is "bot": the platform says that a machine opened it, or the sender that a machine acted; the program
+# says that it is one, or where it runs; it followed a link that no person sees.
 MACHINE_OPEN = "machine_open"
 MACHINE = "machine"
+SCANNER_AGENT = "scanner_agent"
+DATA_CENTRE = "data_centre"
+HONEYPOT_LINK = "honeypot_link"
 # Why it is what it is: somebody said so.
 BY_HAND = "judged_by_hand"
 
@@ -208,9 +218,64 @@ def clean_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tag in found if tag))
 
 
+# Programs that say what they are. Image proxies aren't among them: through these people look. Nor are phones by Cubot.
+_SCANNERS = re.compile(
+    r"(?<!cu)bot\b|crawler|spider|curl/|wget/|python-(requests|urllib)|go-http-client|headlesschrome|phantomjs"
+    r"|barracuda|mimecast|proofpoint|safelinks|link ?scan",
+    re.IGNORECASE,
+)
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True)
+class Traps:
+    """What of a source's mail tells a machine: links that no person sees, and networks that no person sits in."""
+
+    honeypots: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
+
+
+NO_TRAPS = Traps()
+
+
+@lru_cache(maxsize=5000)
+def _within(ip: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return False
+    return any(address in network for network in networks if network.version == address.version)
+
+
+@lru_cache(maxsize=5000)
+def _scans(agent: str) -> bool:
+    return _SCANNERS.search(agent) is not None
+
+
+def network(text: str) -> Network:
+    """A range of addresses, such as 192.0.2.0/24; ValueError when it is none."""
+    return ip_network(text.strip())
+
+
 @lru_cache(maxsize=100)
-def judge(kind: EventType, machine: str | None) -> tuple[EventVerdict, tuple[str, ...]]:
-    """Who acted, and why we think so: a bot where `machine` gives a reason, nobody known where nobody acts."""
-    if machine:
-        return EventVerdict.BOT, (machine,)
+def _judged(kind: EventType, why: tuple[str, ...]) -> tuple[EventVerdict, tuple[str, ...]]:
+    if why:
+        return EventVerdict.BOT, why
     return (EventVerdict.HUMAN if kind in ACTS else EventVerdict.UNKNOWN), ()
+
+
+def judge(
+    kind: EventType, machine: str | None, *, url: str | None = None, ip: str | None = None, agent: str | None = None,
+    traps: Traps = NO_TRAPS,
+) -> tuple[EventVerdict, tuple[str, ...]]:  # fmt: skip
+    """Who acted by what one event says, and why we think so: a bot where there is a reason, nobody known where nobody
+    acts."""
+    if kind not in ACTS:
+        return _judged(kind, (machine,) if machine else ())
+    why = (
+        machine,
+        SCANNER_AGENT if agent and _scans(agent) else None,
+        DATA_CENTRE if ip and traps.networks and _within(ip, traps.networks) else None,
+        HONEYPOT_LINK if url and url in traps.honeypots else None,
+    )
+    return _judged(kind, tuple(each for each in why if each))

@@ -8,14 +8,15 @@ from weakref import WeakSet
 
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Database
+from chassis.db import Database, workspace_of
 from chassis.reading import Source
 from services.metrics.campaign.rules import first_match
 from services.metrics.campaign.store import TagBook, Tags, campaigns_by_slug
 from services.metrics.event.copying import encode
 from services.metrics.event.flush import Commit, Post
-from services.metrics.event.rules import EPOCH, ReadEvent, event_id, micros, month, salt
+from services.metrics.event.rules import EPOCH, LOOKED_AT, ReadEvent, event_id, micros, month, salt
 from services.metrics.quarantine.store import quarantine
 from services.metrics.recipient.store import RESOLVE, address_key, hashes_of
 from services.metrics.rollup.store import LOCK_TIMEOUT, NOTE
@@ -47,9 +48,13 @@ _STORE = f"""
             string_to_array(i.reasons, ',')
         FROM pg_temp.incoming i ORDER BY i.id
         ON CONFLICT (workspace_id, id) DO NOTHING
-        RETURNING source_id, campaign_id, occurred_at, type, verdict, recipient_id, message_id, received_at
+        RETURNING id, source_id, campaign_id, occurred_at, type, verdict, recipient_id, message_id, received_at
     ), noted AS (
         {NOTE.format(WORKSPACE="$1", ZONE="(SELECT zone FROM workspace WHERE workspace_id = $1)")}
+    ), waiting AS (
+        INSERT INTO unjudged (workspace_id, id, events, noted_at)
+        SELECT $1, gen_random_uuid(), array_agg(id), max(received_at) FROM fresh
+        WHERE type = ANY ('{{{",".join(sorted(LOOKED_AT))}}}') AND recipient_id IS NOT NULL HAVING count(*) > 0
     )
     SELECT source_id, count(*) AS stored, count(*) FILTER (WHERE campaign_id IS NULL) AS unmapped FROM fresh GROUP BY 1
 """
@@ -147,15 +152,49 @@ class Batch:
                 _STORE, workspace_id, self._hashes, list(self._people), [known[tags] for tags in self._tags], campaigns
             )
         posts = self._posts
-        unreadable = [(post.source_id, post.received_at, each) for post in posts for each in post.reading.unreadable]
+        unreadable = [(post, each) for post in posts for each in post.reading.unreadable]
         if unreadable:
             await quarantine(connection, workspace_id, unreadable)
         await heard_from(connection, workspace_id, sorted((post.source_id, post.received_at) for post in posts))
         return known
 
 
+async def store_in(session: AsyncSession, secret_key: SecretStr, posts: Sequence[Post]) -> int:
+    """Stores posts in a transaction that does more than that; how many events are new."""
+    workspace_id = workspace_of(session)
+    batch = Batch(address_key(secret_key, workspace_id), posts)
+    if not batch.months:
+        return 0
+    await session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'"))
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:key, 0))"), {"key": f"numbers:{workspace_id}"}
+    )
+    await session.execute(
+        text("SELECT keep_occurrences(:first, :until)"),
+        {"first": min(batch.months), "until": month(max(batch.months), 1)},
+    )
+    connection: Any = (await (await session.connection()).get_raw_connection()).driver_connection
+    await connection.execute(_INCOMING)
+    await batch.store(connection, workspace_id, TagBook())
+    return sum(stored for _, stored, _ in batch.new)
+
+
 async def _once(rows: bytes) -> AsyncIterator[bytes]:
     yield rows
+
+
+async def note_unjudged(session: AsyncSession, event_ids: Sequence[UUID], now: datetime) -> None:
+    """Has events looked at again."""
+    await session.execute(
+        text("""INSERT INTO unjudged (workspace_id, id, events, noted_at)
+                SELECT :workspace, gen_random_uuid(), array_agg(id), :now FROM occurrence
+                WHERE workspace_id = :workspace AND id = ANY(:ids) AND recipient_id IS NOT NULL
+                    AND type = ANY(cast(:types AS text[])) HAVING count(*) > 0"""),
+        {
+            "workspace": workspace_of(session), "ids": list(event_ids), "now": now,
+            "types": sorted(LOOKED_AT),
+        },
+    )  # fmt: skip
 
 
 _ADDRESSES_OF = text("""

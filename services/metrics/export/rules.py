@@ -35,6 +35,9 @@ EVENTS: Columns = (
     *map(Column, ("id", "source_id", "campaign_id", "type", "recipient", "message_id", "url")),
     Column("occurred_at", Kind.INSTANT), Column("received_at", Kind.INSTANT), Column("verdict"), Column("reasons"),
 )  # fmt: skip
+SUPPRESSIONS: Columns = (
+    *map(Column, ("address", "reason", "state")), Column("since", Kind.INSTANT), Column("address_hash"),
+)  # fmt: skip
 OF_A_SERIES: Columns = (
     Column("metric"), Column("version", Kind.INTEGER), Column("unit"), Column("currency"), Column("group"),
     Column("start", Kind.DAY), Column("value", Kind.NUMBER), Column("numerator", Kind.NUMBER),

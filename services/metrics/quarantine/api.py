@@ -1,15 +1,18 @@
-"""Decides what callers see of what can't be read."""
+"""Decides what callers see of what can't be read, and that it can be read again."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from chassis.answers import listed
-from chassis.db import Reading
+from chassis.db import Now, Reading, Session
+from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
 from chassis.listing import Listing, Parent, listing
 from chassis.paging import Groups, Page
-from services.metrics.quarantine.models import Quarantined, QuarantinedRead
+from chassis.settings import Settings
+from services.metrics.quarantine.actions import MOST_AT_ONCE, replay_waiting
+from services.metrics.quarantine.models import Quarantined, QuarantinedRead, ReplayAsked, Replayed, Replays
 
-router = APIRouter(tags=["events"])
+router = APIRouter(route_class=IdempotentRoute, tags=["events"])
 
 
 @router.get("/v1/quarantine", dependencies=[scope("metrics:people")])
@@ -19,10 +22,24 @@ async def list_quarantine(
         Quarantined,
         QuarantinedRead,
         sort=("received_at",),
-        by=("received_at",),
+        by=("received_at", "state"),
         parents={"source_id": Parent(Quarantined.source_id)},
     ),
 ) -> Page[QuarantinedRead] | Groups[QuarantinedRead]:
     """What platforms sent under a valid signature but can't be read, with the reason. It holds what they sent, people's
     addresses too, so it needs the scope `metrics:people`."""
     return await listed(reading, asked)
+
+
+@router.post(
+    "/v1/quarantine/replay", dependencies=[scope("metrics:write"), scope("metrics:people")],
+    openapi_extra={"x-graph": False},
+)  # fmt: skip
+async def replay_quarantine(asked: ReplayAsked, request: Request, session: Session, now: Now) -> Replays:
+    """Reads parts again, once their reader or the source's settings are mended: up to 200 at once. Those whose every
+    event can be read are stored as if they came now, each event once; the others stay with the reason of today. All of
+    it commits together."""
+    settings: Settings = request.app.state.settings
+    found = await replay_waiting(session, settings.secret_key, asked.ids, asked.source_id, now)
+    items = [Replayed(id=each, **vars(replay)) for each, replay in found.items()]
+    return Replays(items=items, more=asked.source_id is not None and len(items) == MOST_AT_ONCE)

@@ -1,28 +1,35 @@
 """Decides how what can't be read is kept and found."""
 
 import hashlib
+import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
 from chassis.fields import new_id
+from services.metrics.event.flush import Post
 from services.metrics.event.rules import Unreadable
+from services.metrics.quarantine.models import Quarantined
+from services.metrics.quarantine.rules import QuarantineState
 
 EXCERPT = 2000
 
 
-async def quarantine(connection: Any, workspace_id: UUID, found: Sequence[tuple[UUID, datetime, Unreadable]]) -> None:
-    """Keeps (source, received at, what couldn't be read), on the driver."""
+async def quarantine(connection: Any, workspace_id: UUID, found: Sequence[tuple[Post, Unreadable]]) -> None:
+    """Keeps what couldn't be read of posts, on the driver."""
     rows = sorted(
-        ((source_id, hashlib.sha256(each.payload).digest(), at, each) for source_id, at, each in found),
+        ((post.source_id, hashlib.sha256(each.payload).digest(), post, each) for post, each in found),
         key=lambda row: row[:2],
     )
     await connection.execute(
         """
-        INSERT INTO quarantine (workspace_id, id, source_id, digest, reason, payload, excerpt, received_at)
+        INSERT INTO quarantine (workspace_id, id, source_id, digest, reason, payload, excerpt, received_at, headers)
         SELECT $1, each.* FROM unnest(
-            $2::uuid[], $3::uuid[], $4::bytea[], $5::text[], $6::bytea[], $7::text[], $8::timestamptz[]
+            $2::uuid[], $3::uuid[], $4::bytea[], $5::text[], $6::bytea[], $7::text[], $8::timestamptz[],
+            $9::jsonb[]
         ) AS each
         ON CONFLICT DO NOTHING
         """,
@@ -33,9 +40,20 @@ async def quarantine(connection: Any, workspace_id: UUID, found: Sequence[tuple[
         [each.reason for *_, each in rows],
         [each.payload for *_, each in rows],
         [_excerpt(each.payload) for *_, each in rows],
-        [at for _, _, at, _ in rows],
+        [post.received_at for _, _, post, _ in rows],
+        [json.dumps(dict(post.headers)) for _, _, post, _ in rows],
     )
 
 
 def _excerpt(payload: bytes) -> str:
     return payload[: EXCERPT * 4].decode("utf-8", "replace").replace("\0", "�")[:EXCERPT]
+
+
+async def waiting(session: AsyncSession, ids: Sequence[UUID], source_id: UUID | None, most: int) -> list[Quarantined]:
+    """What waits to be read again: of these ids, or of a source the oldest first; held until the transaction ends."""
+    wanted = select(Quarantined).where(col(Quarantined.state) == QuarantineState.WAITING)
+    wanted = (
+        wanted.where(col(Quarantined.id).in_(ids)) if ids else wanted.where(col(Quarantined.source_id) == source_id)
+    )
+    rows = await session.scalars(wanted.order_by(col(Quarantined.id)).limit(most).with_for_update())
+    return list(rows.all())

@@ -1,11 +1,22 @@
-"""Decides what is kept of a person who gets e-mail."""
+"""Decides what is kept of a person who gets e-mail, and what an address is."""
 
+from typing import Annotated
 from uuid import UUID, uuid4
 
+from pydantic import AfterValidator, StringConstraints
+from pydantic import Field as Described
 from sqlalchemy import Column, LargeBinary, UniqueConstraint
 from sqlmodel import Field
 
 from services.metrics.db import Table
+
+LONGEST = 320
+Address = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=LONGEST, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$"),
+    AfterValidator(str.lower),
+    Described(description="An e-mail address.", examples=["ann@example.com"]),
+]
 
 
 class Recipient(Table, table=True):

@@ -4,7 +4,10 @@ from collections.abc import Collection
 from uuid import UUID
 
 from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.db import workspace_of
 from chassis.secrets import keyed_hash, subkey
 
 # Parts of a WITH: `people` has one row, whose `ids` are those of the addresses in $3 with the hashes in $2, in their
@@ -38,6 +41,19 @@ RESOLVE = """
 def address_key(secret_key: SecretStr, workspace_id: UUID) -> bytes:
     """The key of a workspace's address hashes: equal addresses of two workspaces don't look alike."""
     return subkey(secret_key, f"recipient:{workspace_id}")
+
+
+def hash_of(key: bytes, address: str) -> bytes:
+    return keyed_hash(key, address)
+
+
+async def keep_recipient(session: AsyncSession, address: str, address_hash: bytes) -> None:
+    """Keeps an address, unless it is known."""
+    await session.execute(
+        text("""INSERT INTO recipient (workspace_id, id, address, address_hash)
+                VALUES (:workspace, gen_random_uuid(), :address, :hash) ON CONFLICT DO NOTHING"""),
+        {"workspace": workspace_of(session), "address": address, "hash": address_hash},
+    )
 
 
 def hashes_of(key: bytes, addresses: Collection[str]) -> list[bytes]:

@@ -126,7 +126,7 @@ async def _fold(session: AsyncSession, most: int) -> Sequence[Any]:
     taken = (await session.execute(_TAKE, {"workspace": workspace_of(session), "most": most})).all()
     with_pairs = [row for row in taken if row.pairs]
     if with_pairs:
-        numbers = await _numbers(session, {each for row in with_pairs for each in _split(row.pairs)})
+        numbers = await number(session, {each for row in with_pairs for each in _split(row.pairs)})
         added: dict[SetKey, Sets] = defaultdict(lambda: defaultdict(BitMap))
         for row in with_pairs:
             each = [numbers[name] for name in _split(row.pairs)]
@@ -145,7 +145,7 @@ def _split(names: bytes) -> list[bytes]:
     return [names[place : place + 16] for place in range(0, len(names), 16)]
 
 
-async def _numbers(session: AsyncSession, hashes: set[bytes]) -> dict[bytes, int]:
+async def number(session: AsyncSession, hashes: set[bytes]) -> dict[bytes, int]:
     """The number of each pair and recipient, new ones where there is none yet."""
     named = {"workspace": workspace_of(session), "hashes": list(hashes)}
     found = {row.hash: row.number for row in await session.execute(_KNOWN, named)}
@@ -159,16 +159,22 @@ async def _numbers(session: AsyncSession, hashes: set[bytes]) -> dict[bytes, int
 
 
 async def _unite(session: AsyncSession, added: Mapping[SetKey, Sets]) -> None:
-    keys = list(added)
-    rows = await session.execute(_SETS, {"workspace": workspace_of(session), **_keys(keys)})
-    for row in rows.all():
-        sets = added[row.campaign_id, row.grain, row.start, row.source_id, row.type, row.unit]
-        for verdict, bitmap in sets_of(row).items():
-            sets[verdict] |= bitmap
-    await _put(session, added)
+    for key, sets in (await read_sets(session, list(added))).items():
+        for verdict, bitmap in sets.items():
+            added[key][verdict] |= bitmap
+    await put_sets(session, added)
 
 
-async def _put(session: AsyncSession, found: Mapping[SetKey, Sets]) -> None:
+async def read_sets(session: AsyncSession, keys: Sequence[SetKey]) -> dict[SetKey, Sets]:
+    """The sets of these keys; empty ones where there are none."""
+    found: dict[SetKey, Sets] = {key: defaultdict(BitMap) for key in keys}
+    for row in (await session.execute(_SETS, {"workspace": workspace_of(session), **_keys(keys)})).all():
+        found[row.campaign_id, row.grain, row.start, row.source_id, row.type, row.unit].update(sets_of(row))
+    return found
+
+
+async def put_sets(session: AsyncSession, found: Mapping[SetKey, Sets]) -> None:
+    """Keeps these sets as they are."""
     if not found:
         return
     none = BitMap()
@@ -221,6 +227,19 @@ async def seize_numbers(session: AsyncSession) -> str:
         text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"numbers:{workspace_of(session)}"}
     )
     # A statement of its own: what committed while this one waited for the lock is seen.
+    zone = await session.scalar(
+        text("SELECT zone FROM workspace WHERE workspace_id = :id"), {"id": workspace_of(session)}
+    )
+    return str(zone)
+
+
+async def share_numbers(session: AsyncSession) -> str:
+    """Keeps whoever remaps or rebuilds out until this transaction ends, and writers not; answers the zone."""
+    await session.execute(text("SELECT set_config('lock_timeout', :most, true)"), {"most": LOCK_TIMEOUT})
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:key, 0))"),
+        {"key": f"numbers:{workspace_of(session)}"},
+    )
     zone = await session.scalar(
         text("SELECT zone FROM workspace WHERE workspace_id = :id"), {"id": workspace_of(session)}
     )
@@ -355,7 +374,7 @@ async def _months_from_days(session: AsyncSession, named: Mapping[str, Any]) -> 
             key = (row.campaign_id, Piece.MONTH.value, month_of(row.start), row.source_id, row.type, row.unit)
             for verdict, bitmap in sets_of(row).items():
                 left[key][verdict] |= bitmap
-    await _put(session, left)
+    await put_sets(session, left)
 
 
 async def cells_with_numbers(session: AsyncSession) -> list[Cell]:
@@ -374,7 +393,9 @@ Tallies = Mapping[tuple[Cell, str, str], int]
 async def tallies(session: AsyncSession) -> Tallies:
     """How many events of each type and verdict each cell counts."""
     rows = await session.execute(
-        text("SELECT source_id, campaign_id, start, type, verdict, count FROM counted WHERE grain = 'day'")
+        text(
+            "SELECT source_id, campaign_id, start, type, verdict, count FROM counted WHERE grain = 'day' AND count > 0"
+        )
     )
     return {
         (Cell(source_id, None if campaign_id == NO_CAMPAIGN else campaign_id, day), kind, verdict): count

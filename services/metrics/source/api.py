@@ -17,6 +17,7 @@ from chassis.identity import scope
 from chassis.listing import Fields, Listing, fields_of, listing
 from chassis.paging import MOST, Page
 from chassis.settings import Settings
+from services.metrics.event.rules import network
 from services.metrics.source import store
 from services.metrics.source.models import (
     Source,
@@ -67,6 +68,11 @@ def _assert_told(platform: PlatformName, settings: SourceSettings) -> None:
     if unknown:
         named = ", ".join(f"{each}.KEY" if each == "data" else each for each in sorted(gives))
         raise Invalid.field("campaign_by", f"{platform} tells {named}, and not {', '.join(unknown)}", "unknown")
+    for place, each in enumerate(settings.bot_networks):
+        try:
+            network(each)
+        except ValueError:
+            raise Invalid.field(f"bot_networks.{place}", "no network, such as 192.0.2.0/24", "network") from None
     if len(set(settings.campaign_by)) < len(settings.campaign_by):
         raise Invalid.field("campaign_by", "names something twice", "repeated")
 
@@ -95,7 +101,9 @@ async def create_source(create: SourceCreate, request: Request, session: Session
     token = new_token()
     source = Source(
         workspace_id=workspace_of(session), id=new_id(), platform=create.platform, name=create.name,
-        campaign_by=create.campaign_by, created_at=now, received_at=None, token_hash=hash_token(token), credentials=b"",
+        campaign_by=create.campaign_by, honeypots=create.honeypots,
+        bot_networks=create.bot_networks, created_at=now, received_at=None, token_hash=hash_token(token),
+        credentials=b"",
         state=SourceState.AWAITING if awaiting else SourceState.ACTIVE, old_token_hash=None, old_token_ends_at=None,
         old_credentials=None, old_credentials_end_at=None,
     )  # fmt: skip

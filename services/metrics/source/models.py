@@ -43,6 +43,12 @@ class Source(Table, Editable, table=True):
         default_factory=lambda: list(BY_TAGS),
         sa_column=Column("campaign_by", ARRAY(Text), nullable=False, server_default="{tags}"),
     )
+    honeypots: list[str] = Field(
+        default_factory=list, sa_column=Column("honeypots", ARRAY(Text), nullable=False, server_default="{}")
+    )
+    bot_networks: list[str] = Field(
+        default_factory=list, sa_column=Column("bot_networks", ARRAY(Text), nullable=False, server_default="{}")
+    )
     token_hash: bytes = Field(sa_column=Column("token_hash", LargeBinary, nullable=False))
     old_token_hash: bytes | None = Field(None, sa_column=Column("old_token_hash", LargeBinary))
     old_token_ends_at: datetime | None = Field(None, sa_column=instant_column("old_token_ends_at", nullable=True))
@@ -131,11 +137,33 @@ CampaignBy = Annotated[
 ]
 
 
+Honeypots = Annotated[
+    list[Annotated[str, Described(min_length=1, max_length=2000)]],
+    Described(
+        max_length=100,
+        description="Links in its mails that no person sees, as clicks name them: whoever follows one is a machine, "
+        "and so is what it does to that message within a minute. It holds for events that come from then on.",
+        examples=[["https://example.com/trap"]],
+    ),
+]
+BotNetworks = Annotated[
+    list[Annotated[str, Described(max_length=50)]],
+    Described(
+        max_length=1000,
+        description="Networks that no person reads mail in, such as a data centre's or a scanner's: who acts from "
+        "there is a machine. It holds for events that come from then on, of platforms that tell the address.",
+        examples=[["192.0.2.0/24"]],
+    ),
+]
+
+
 class SourceSettings(Input):
     """What can be changed of a source."""
 
     name: Name = Field(schema_extra={"examples": ["Newsletter account"]})
     campaign_by: CampaignBy = list(BY_TAGS)
+    honeypots: Honeypots = []
+    bot_networks: BotNetworks = []
 
 
 class SourceCreate(SourceSettings):
@@ -181,6 +209,8 @@ class SourceRead(Readable):
         "platform is asked to come again later."
     )
     campaign_by: list[str] = Described(examples=[["tags"]])
+    honeypots: list[str] = Described(description="Links that no person sees.")
+    bot_networks: list[str] = Described(description="Networks that no person reads mail in.")
     created_at: UtcDatetime
     received_at: UtcDatetime | None = Described(description="When its latest post arrived; null before the first.")
     old_token_ends_at: UtcDatetime | None = Described(description="Until when the URL before this one works.")

@@ -11,6 +11,7 @@ from functools import cached_property
 from urllib.parse import parse_qsl, urlsplit
 
 from chassis.errors import Conflict
+from services.metrics.event.rules import NO_TRAPS, Traps
 
 
 class PlatformName(StrEnum):
@@ -86,9 +87,11 @@ LONGEST_LABEL = 300
 
 @dataclass(frozen=True)
 class Labels:
-    """Where a source's events say which campaign they belong to, the most telling first."""
+    """Where a source's events say which campaign they belong to, the most telling first; and what gives a machine
+    away."""
 
     fields: tuple[str, ...] = (TAGS,)
+    traps: Traps = NO_TRAPS
 
     @cached_property
     def wants_data(self) -> bool:

@@ -16,6 +16,7 @@ from chassis.db import Database, workspace_of
 from chassis.errors import NotFound
 from chassis.reading import Source as ReadFrom
 from chassis.secrets import Sealer
+from services.metrics.event.rules import Traps, network
 from services.metrics.source.models import COUNTS
 from services.metrics.source.platforms.platform import Claim
 from services.metrics.source.rules import Labels, PlatformName, SourceState, hash_token
@@ -160,8 +161,15 @@ class KnownSource:
         return [self.credentials, self.old_credentials]
 
 
+def labels_of(row: Any) -> Labels:
+    """What a source's row says of how its events are read."""
+    traps = Traps(frozenset(row.honeypots), tuple(map(network, row.bot_networks)))
+    return Labels(tuple(row.campaign_by), traps)
+
+
 _FIND = text("""
-    SELECT workspace_id, id, platform, state, campaign_by, credentials, old_credentials, old_credentials_end_at,
+    SELECT workspace_id, id, platform, state, campaign_by, honeypots, bot_networks, credentials, old_credentials,
+        old_credentials_end_at,
         CASE WHEN token_hash = :hash THEN NULL ELSE old_token_ends_at END AS ends_at
     FROM source WHERE token_hash = :hash OR old_token_hash = :hash
 """)
@@ -221,7 +229,7 @@ class SourceBook:
         place = _place(row.workspace_id, row.id)
         known = KnownSource(
             row.workspace_id, row.id, PlatformName(row.platform), SourceState(row.state),
-            Labels(tuple(row.campaign_by)), json.loads(self._sealer.open(row.credentials, place)),
+            labels_of(row), json.loads(self._sealer.open(row.credentials, place)),
             json.loads(self._sealer.open(row.old_credentials, place)) if row.old_credentials else None,
             row.old_credentials_end_at, row.ends_at,
         )  # fmt: skip

@@ -39,6 +39,11 @@ def _expected(request: Request) -> int:
     return int(declared) if declared.isdecimal() else settings.webhook_limit
 
 
+def kept(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Those that a body can't be read without."""
+    return {name: headers[name] for name in ("content-type", "svix-id", "webhook-id") if name in headers}
+
+
 def _url(request: Request, token: str) -> str:
     """The URL as it was pasted at the platform, with what its owner put behind it; whatever a proxy made of it."""
     settings: Settings = request.app.state.settings
@@ -114,7 +119,7 @@ async def _take(source: KnownSource, token: str, request: Request, now: datetime
     await _assert_claimed(source, delivery, request)
     await _confirm(source, delivery, request)
     if reading.events or reading.unreadable:
-        await flusher.store(source.workspace_id, Post(source.id, now, reading, len(body)))
+        await flusher.store(source.workspace_id, Post(source.id, now, reading, len(body), kept(request.headers)))
     received, quarantined = len(reading.events), reading.quarantined
     _intake(request).note(source.workspace_id, source.id, now, received=received, quarantined=quarantined)
     request.app.state.measures.ingested.labels(source.platform).inc(received)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ MOST_REASON = 500
 MOST_SINGLE = 100
 Shape = TypeVar("Shape")
 
+_ONE, _GAP = json.JSONDecoder(), re.compile(r"\s*")
 # Everything that the decoder raises at bytes it can't make sense of; it recurses into nested values.
 DECODING = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -126,6 +128,21 @@ def _count(body: bytes) -> None:
 
 def _too_many() -> UnreadableError:
     return UnreadableError(f"more than {MOST_ITEMS} events in one post: send them in several")
+
+
+def together(payload: bytes) -> bytes | None:
+    """Several JSON values one after the other, as an array of them; None for anything else, a single one too."""
+    try:
+        text, place, found = payload.decode(), 0, list[str]()
+        while place < len(text):
+            start = _GAP.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
+            if start == len(text):
+                break
+            _, place = _ONE.raw_decode(text, start)
+            found.append(text[start:place])
+    except (ValueError, RecursionError):
+        return None
+    return f"[{','.join(found)}]".encode() if len(found) > 1 else None
 
 
 def read_each(items: Sequence[msgspec.Raw], kind: type[Shape], read: Callable[[Shape], ReadEvent]) -> Reading:

@@ -59,6 +59,10 @@ class Klaviyo(Platform):
         except DECODING:
             return False
 
+    def again(self, payload: bytes) -> bytes:
+        found = super().again(payload)
+        return found if b'"data"' in found[:20] or found[:1] not in b"{[" else b'{"data":' + found + b"}"
+
     def read(self, delivery: Delivery, labels: Labels) -> Reading:
         return read_many(delivery.body, lambda event: _event(event, labels, delivery.at), _items)
 

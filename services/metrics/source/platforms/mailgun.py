@@ -114,6 +114,7 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         tags=event.texts("tags"),
         data=event.data("user-variables"),
         machine=MACHINE_OPEN if kind is EventType.OPENED and client.text("bot") else None,
+        ip=event.text("ip"), agent=client.text("user-agent"),
         # Its ids come round again on another day.
         key=(event_id, occurred_at.date().isoformat()) if event_id else (),
         stable=(word, event.text("ip"), client.text("user-agent")),
@@ -133,5 +134,6 @@ def _legacy(form: Form, labels: Labels, now: datetime) -> ReadEvent:
         url=first(form, "url"),
         tags=tags,
         data=texts_of(dict(form)),
+        ip=first(form, "ip"), agent=first(form, "user-agent"),
         stable=(word, first(form, "ip"), first(form, "user-agent")),
     )  # fmt: skip

@@ -41,6 +41,7 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         url=event.text("url"),
         tags=event.texts("customcampaign"),
         data=_data(event),
+        ip=event.text("ip"), agent=event.text("agent"),
         stable=(word, event.text("ip"), event.text("agent")),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Decides how Mandrill's webhooks are trusted and read."""
 
 from datetime import datetime
+from urllib.parse import urlencode
 
 from services.metrics.event.rules import EventType, ReadEvent, Reading, Unreadable, UnreadableError
 from services.metrics.source.platforms.decoding import reason
@@ -42,6 +43,10 @@ class Mandrill(Platform):
         right = base64_hmac(credentials["webhook_key"].encode(), signed.encode(), "sha1")
         return same(delivery.headers.get(SIGNATURE, ""), right)
 
+    def again(self, payload: bytes) -> bytes:
+        found = super().again(payload)
+        return urlencode({FIELD: found.decode("utf-8", "replace")}).encode() if found[:1] in (b"{", b"[") else found
+
     def read(self, delivery: Delivery, labels: Labels) -> Reading:
         ((_, events),) = _form(delivery) or [("", "")]
         try:
@@ -71,5 +76,6 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         url=event.text("url"),
         tags=message.texts("tags"),
         data=message.data("metadata"),
+        ip=event.text("ip"), agent=event.text("user_agent"),
         stable=(word or event.text("type"), event.text("action"), event.text("ip"), event.text("user_agent")),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from chassis.errors import Invalid
 from services.metrics.event.rules import Reading
+from services.metrics.source.platforms.decoding import together
 from services.metrics.source.rules import DATA, TAGS, UTM_CAMPAIGN, Labels
 
 Credentials = Mapping[str, Any]
@@ -69,6 +70,11 @@ class Platform(ABC):
     @abstractmethod
     def read(self, delivery: Delivery, labels: Labels) -> Reading:
         """What an authentic post says. Never raises: what can't be read is part of the reading."""
+
+    def again(self, payload: bytes) -> bytes:
+        """The body by which a kept part of a post, or a kept post, is read once more: parts that were kept together are
+        an array."""
+        return together(payload) or payload
 
     def certificate_url(self, credentials: Credentials, delivery: Delivery) -> str | None:
         """Where the certificate is that `verify` needs, if it is a place to be trusted."""

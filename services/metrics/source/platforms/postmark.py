@@ -60,6 +60,7 @@ def _event(record: Fields, labels: Labels, now: datetime) -> ReadEvent:
         url=record.text("OriginalLink"),
         tags=record.texts("Tag"),
         data=record.data("Metadata"),
+        ip=record.part("Geo").text("IP"), agent=record.text("UserAgent"),
         key=(word, bounce) if bounce else (),
         stable=(word, record.text("UserAgent"), record.part("Geo").text("IP")),
     )  # fmt: skip

@@ -125,7 +125,7 @@ def _read(sent: Sent, data: Mapping[str, str], labels: Labels, now: datetime) ->
         url=sent.url,
         tags=[category] if isinstance(category, str) else category,
         data=data,
-        machine=MACHINE_OPEN if sent.sg_machine_open else None,
+        machine=MACHINE_OPEN if sent.sg_machine_open else None, ip=sent.ip, agent=sent.useragent,
         # Not sg_event_id: it is another one on each retry.
         stable=(sent.event, sent.useragent, sent.ip),
     )  # fmt: skip

@@ -184,6 +184,7 @@ def _events(event: Fields, post_id: str, labels: Labels, now: datetime) -> Itera
             url=told.text("link"),
             tags=tags,
             data=data,
+            ip=told.text("ipAddress"), agent=told.text("userAgent"),
             key=(post_id, recipient),
         )  # fmt: skip
 

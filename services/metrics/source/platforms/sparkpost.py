@@ -73,6 +73,7 @@ def _event(item: Fields, labels: Labels, now: datetime) -> ReadEvent:
         tags=[*event.texts("campaign_id"), *event.texts("rcpt_tags")],
         data=event.data("rcpt_meta"),
         machine=MACHINE_OPEN if kind is EventType.OPENED and fetched else None,
+        ip=event.text("ip_address"), agent=event.text("user_agent"),
         key=(event_id,) if by_id else (),
         stable=() if kind is EventType.OPENED else (word,),
     )  # fmt: skip

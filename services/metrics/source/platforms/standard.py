@@ -36,6 +36,8 @@ class Sent(msgspec.Struct):
     tags: str | list[str] | None = None
     machine: bool | None = None
     metadata: Any = None
+    ip: Any = None
+    user_agent: Any = None
     # A CloudEvent has these. In an event of ours they may be anything, as what isn't known is passed over.
     specversion: Any = None
     time: Any = None
@@ -121,4 +123,6 @@ def _read(sent: Sent, labels: Labels, now: datetime) -> ReadEvent:
         tags=[tags] if isinstance(tags, str) else tags,
         data=texts_of(sent.metadata) if isinstance(sent.metadata, dict) else None,
         machine=machine if sent.machine else None,
+        ip=sent.ip if isinstance(sent.ip, str) else None,
+        agent=sent.user_agent if isinstance(sent.user_agent, str) else None,
     )  # fmt: skip

@@ -31,18 +31,19 @@ OBJECT = dict[str, Any]
 def tell(
     labels: Labels, now: datetime, kind: EventType, occurred_at: datetime, recipient: str | None,
     message_id: str | None, *, url: str | None = None, tags: Sequence[str] = (), data: Mapping[str, str] | None = None,
-    machine: str | None = None, key: tuple[object, ...] = (), stable: tuple[object, ...] = (),
+    machine: str | None = None, ip: str | None = None, agent: str | None = None, key: tuple[object, ...] = (),
+    stable: tuple[object, ...] = (),
 ) -> ReadEvent:  # fmt: skip
     """An event, clean enough to be stored; UnreadableError, naming the field, when it can't be.
 
     `key` is the platform's own id where every retry has it; without one, the key is made of all that stays the same,
-    and of `stable` beside it.
+    and of `stable` beside it. `ip` and `agent` are those of who acted; they are judged by and not kept.
     """
     recipient = clean_recipient(recipient)
     message_id = clean("message_id", message_id, MOST_MESSAGE_ID)
     url = clean("url", url, MOST_URL)
     occurred_at = plausible(occurred_at, now)
-    verdict, reasons = judge(kind, machine)
+    verdict, reasons = judge(kind, machine, url=url, ip=ip, agent=agent, traps=labels.traps)
     return ReadEvent(
         key=identity(*key) if key else identity(
             kind.value, message_id, recipient, occurred_at.isoformat(), url, *(each or None for each in stable)

@@ -1,0 +1,25 @@
+"""Decides what somebody agrees to, given all receipts of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """That somebody gave or withdrew consent to a purpose."""
+
+    purpose: str
+    given: bool
+    at: datetime
+    recorded_at: datetime
+
+
+def standing(receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """The receipt that holds for each purpose: the latest. Of two of one moment the one that withdraws."""
+    found: dict[str, Receipt] = {}
+    for each in receipts:
+        known = found.get(each.purpose)
+        if known is None or (each.at, not each.given) > (known.at, not known.given):
+            found[each.purpose] = each
+    return found

@@ -1,0 +1,161 @@
+"""Where events are stored: a month to a partition, read again out of quarantine, and how good what comes is."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chassis.fields import new_id
+from chassis.testing import Clock, TestStack
+from services.metrics.event import rules as event_rules
+from services.metrics.event.actions import keep_months_of_events
+from services.metrics.event.store import keep_months
+from services.metrics.quality.rules import Hour, Parts, Steps, grade_of, parts_of, score_of
+from services.metrics.source.intake import Intake
+from tests.conftest import Connect, Workspace
+from tests.metrics.conftest import Open, Read, Sender
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def told(kind: str = "opened", at: datetime = NOON, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "recipient": "ann@example.com", "message_id": "m1", "occurred_at": at.isoformat(), **fields}
+
+
+async def parts(stack: TestStack) -> list[str]:
+    connection = await asyncpg.connect(stack.admin_dsn)
+    found = await connection.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'metrics.occurrence'::regclass"
+    )
+    await connection.close()
+    return sorted(each["name"].removeprefix("metrics.occurrence_") for each in found)
+
+
+async def test_a_month_that_is_over_is_dropped_and_its_numbers_stay(
+    connect: Connect, workspace: Workspace, standard: Sender, metrics_app: FastAPI, stack: TestStack, clock: Clock
+) -> None:
+    old = clock.now - timedelta(days=30 * 35)
+    keys = ("email.opens", "email.unique_opens", "email.unique_recipient_impressions.human")
+
+    async def numbers() -> list[float]:
+        span = {"from": str(old.date() - timedelta(days=40)), "to": "2027-01-01", "grain": "total"}
+        found = [await connect("metrics", workspace).get(f"/v1/metrics/{key}/series", params=span) for key in keys]
+        return [each.json()["series"][0]["points"][0]["value"] for each in found]
+
+    await standard.tell(told(at=old), told(at=NOON))
+    before = await numbers()
+    assert before == [2, 1, 1]
+    clock.now += timedelta(days=120)
+    # The server's own clock keeps what is younger than a year, whatever ours says.
+    await keep_months_of_events(metrics_app)
+    assert f"{old:%Y_%m}" not in await parts(stack)
+    assert f"{event_rules.month(clock.now.date(), 2):%Y_%m}" in await parts(stack)
+    assert await numbers() == before
+    answer = await standard.post(told(at=old, message_id="m2"))
+    assert answer.json() == {"received": 0, "quarantined": 1}
+    (kept,) = (await connect("metrics", workspace).get("/v1/quarantine")).json()["items"]
+    assert "since when events are kept" in kept["reason"]
+    await keep_months(metrics_app.state.database, date(old.year, old.month, 1), date(old.year, old.month, 1))
+
+
+async def test_one_event_is_one_whichever_month_it_is_in(
+    metrics: httpx.AsyncClient, standard: Sender, points: Read
+) -> None:
+    edge = datetime(2026, 6, 1, tzinfo=UTC)
+    both = [told(at=edge - timedelta(microseconds=1)), told(at=edge)]
+    for _ in range(3):
+        await standard.tell(*both)
+    assert (await points("email.opens"))[0]["value"] == 2
+
+
+async def test_what_is_read_again_counts_once_and_what_still_can_t_be_read_says_why(
+    metrics: httpx.AsyncClient, standard: Sender, points: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.metrics.source.platforms import telling
+
+    long_id = "x" * 50
+    with monkeypatch.context() as broken:
+        broken.setattr(telling, "MOST_MESSAGE_ID", 40)
+        answer = await standard.post([told(message_id=long_id), told(message_id=long_id + "y"), told("never")])
+    assert answer.json() == {"received": 0, "quarantined": 3}
+    waiting = (await metrics.get("/v1/quarantine", params={"state": "waiting"})).json()["items"]
+    await standard.tell(told(message_id=long_id + "y"))
+    asked = {"source_id": str(standard.source_id)}
+    answer = await metrics.post("/v1/quarantine/replay", json=asked)
+    assert answer.status_code == 200, answer.text
+    found = {each["id"]: each for each in answer.json()["items"]}
+    assert sorted((each["outcome"], each["stored"]) for each in found.values()) == [
+        ("known", 0), ("stored", 1), ("unreadable", 0),
+    ]  # fmt: skip
+    assert found.keys() == {each["id"] for each in waiting}
+    assert (await points("email.opens"))[0]["value"] == 2
+    left = (await metrics.get("/v1/quarantine", params={"state": "waiting"})).json()["items"]
+    assert [(each["id"], found[each["id"]]["reason"]) for each in left] == [(left[0]["id"], left[0]["reason"])]
+    again = (await metrics.post("/v1/quarantine/replay", json={"ids": list(found)})).json()["items"]
+    assert [each["outcome"] for each in again] == ["unreadable"]
+    for wrong in ({}, {**asked, "ids": list(found)}):
+        assert (await metrics.post("/v1/quarantine/replay", json=wrong)).status_code == 422
+
+
+HOURS = st.lists(
+    st.builds(
+        Hour, st.integers(0, 700).map(lambda each: NOON - timedelta(hours=each)),
+        *(st.integers(0, 1000) for _ in range(5)),
+    ),
+    max_size=30, unique_by=lambda hour: hour.at,
+).map(lambda hours: sorted(hours, key=lambda hour: hour.at))  # fmt: skip
+
+
+@given(HOURS, st.builds(Steps, *(st.integers(0, 1000) for _ in range(4))))
+def test_a_score_lies_between_its_parts(hours: list[Hour], steps: Steps) -> None:
+    parts = parts_of(hours, steps, hours[-1].at if hours else None, NOON)
+    known = [each for each in vars(parts).values() if each is not None]
+    assert all(0 <= each <= 100 for each in known)
+    score = score_of(parts)
+    assert (score is None) == (not known)
+    if score is not None:
+        assert min(known) - 1e-9 <= score <= max(known) + 1e-9
+
+
+def test_a_part_falls_by_what_it_is_about_and_no_other_does() -> None:
+    def of(steps: Steps = Steps(100, 95, 60, 70), late: int = 0, **changed: int) -> Parts:
+        base = {"received": 100, "stored": 100, "unmapped": 0, "quarantined": 0, "refused": 0}
+        hours = [Hour(NOON - timedelta(hours=each), **{**base, **changed}) for each in range(48, -1, -1)]
+        return parts_of(hours, steps, NOON - timedelta(hours=late), NOON)
+
+    whole = vars(of())
+    assert set(whole.values()) == {100}
+    for part, parts in {
+        "freshness": of(late=20), "completeness": of(unmapped=50), "validity": of(quarantined=50),
+        "uniqueness": of(stored=50), "consistency": of(Steps(100, 120, 10, 0)),
+    }.items():  # fmt: skip
+        assert [name for name, value in vars(parts).items() if value != 100] == [part]
+    assert grade_of(of(), 100) == "good"
+    assert grade_of(of(quarantined=500), 100) == "poor"
+    assert grade_of(of(received=0, stored=0), 0) == "silent"
+
+
+async def test_a_source_s_quality_tells_its_parts(
+    metrics: httpx.AsyncClient, open_standard: Open, metrics_app: FastAPI
+) -> None:
+    sender = await open_standard()
+    await sender.tell(told(), told("delivered"))
+    await sender.tell(told())
+    await sender.post({"type": "never"})
+    intake: Intake = metrics_app.state.intake
+    await intake.tell()
+    answer = await metrics.get(f"/v1/sources/{sender.source_id}/quality", params={"days": 7})
+    assert answer.status_code == 200, answer.text
+    quality = answer.json()
+    assert quality["parts"] == {
+        "freshness": 100, "completeness": 0, "validity": 75, "uniqueness": pytest.approx(66.7), "consistency": None,
+    }  # fmt: skip
+    assert (quality["grade"], len(quality["by_day"])) == ("poor", 1)
+    many = (await metrics.get("/v1/source-quality", params={"source_id": str(sender.source_id), "days": 7})).json()
+    assert many["items"] == [quality]
+    assert (await metrics.get(f"/v1/sources/{new_id()}/quality")).status_code == 404
