@@ -42,6 +42,8 @@ BODIES: Mapping[str, dict[str, Any]] = {
     },
     "update_source": {"campaign_by": ["tags"]},
     "create_statement": {"file": STATEMENT},
+    "erase_recipient": {"address": "gone@example.com", "address_hash": None},
+    "replay_quarantine": {"ids": []},
     "rotate_source": {"credentials": {"signing_secret": SIGNING_SECRET}},
 }  # fmt: skip
 

@@ -67,6 +67,8 @@ async def test_no_secret_of_a_source_ever_prints(metrics_app: FastAPI, standard:
         name="x",
         state=known.state,
         campaign_by=["tags"],
+        honeypots=[],
+        bot_networks=[],
         created_at=START,
         received_at=None,
         old_token_ends_at=None,

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
 from services.metrics.event.rules import EventType, EventVerdict
+from services.metrics.judging.models import unjudged
 from services.metrics.judging.rules import LEAVING, REACH, Act
 from services.metrics.rollup.moving import Moved
 from services.metrics.suppression.rules import Sign
@@ -117,4 +118,4 @@ async def revise(session: AsyncSession, found: Mapping[UUID, tuple[str, ...]], z
 
 async def unjudged_workspaces(session: AsyncSession) -> Sequence[UUID]:
     """Workspaces with something that waits (worker transaction)."""
-    return (await session.execute(text("SELECT DISTINCT workspace_id FROM unjudged"))).scalars().all()
+    return (await session.execute(select(unjudged.c.workspace_id).distinct())).scalars().all()
