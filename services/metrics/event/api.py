@@ -39,8 +39,8 @@ async def flushing(app: FastAPI) -> AsyncIterator[None]:
     by_itself = getattr(state, "folding", getattr(state, "background", True))
 
     async def count(workspace_id: UUID) -> None:
-        await look_at(database, workspace_id)
         await count_noted(database, workspace_id)
+        await look_at(database, workspace_id)
 
     counter = Counter(count) if by_itself else None
     state.flusher = flusher = Flusher(

@@ -14,7 +14,8 @@ from services.metrics.judging.rules import LEAVING, REACH, Act
 from services.metrics.rollup.moving import Moved
 from services.metrics.suppression.rules import Sign
 
-MOST_NOTES = 200
+# Those of a large post are some hundreds of events each.
+MOST_NOTES = 50
 
 # Two who look at once share the notes between them.
 _TAKE = text("""
