@@ -24,7 +24,7 @@ from chassis.db import Database
 from chassis.fields import new_id
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
-from services.metrics.metric.rules import definition
+from services.metrics.metric.rules import Counted, DistinctKey
 from services.metrics.rollup.store import NOTE, fold
 from services.metrics.series.rules import Grain, GroupBy, Scope
 from services.metrics.series.store import read_basis, read_numbers
@@ -69,15 +69,14 @@ async def fill(admin: Any, workspace: UUID, events: int, pairs: int) -> None:
 
 async def ask(database: Database, workspace: UUID) -> tuple[float, int]:
     """Milliseconds of one question, and the sum of what it answers."""
-    metric = definition("email.unique_recipient_impressions")
+    shown = Counted(frozenset({"opened"}), DistinctKey.RECIPIENT_MESSAGE)
     scope = Scope(SINCE, UNTIL, Grain.MONTH, group_by=GroupBy.CAMPAIGN)
     async with database.tenant(workspace) as session:
         began = time.perf_counter()
-        await read_basis(session)
-        numbers = (await read_numbers(session, [(scope, metric)]))[scope]
+        basis = await read_basis(session, [shown])
+        numbers = (await read_numbers(session, {scope: frozenset([shown])}, basis.zone))[scope]
         took = (time.perf_counter() - began) * 1000
-    unique = [counts for (_, _, name), counts in numbers.counts.items() if name == "unique_recipient_impressions"]
-    return took, sum(counts[0] for counts in unique)
+    return took, sum(each.human + each.bot + each.unknown for each in numbers.uniques.values())
 
 
 async def run(stack: TestStack) -> None:
