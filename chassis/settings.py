@@ -42,6 +42,19 @@ class Settings(BaseSettings):
     read_seconds: float = Field(
         0.8, description="Gateway only: most seconds that all reads of one graph request take together."
     )
+    introspection: bool = Field(
+        False, description="Gateway only: whether the graph tells its schema, and what a misspelled name may mean."
+    )
+    trusted_documents: Path | None = Field(
+        None, description="Gateway only: JSON file of documents by their ids, such as a frontend's build makes."
+    )
+    trusted_only: bool = Field(False, description="Gateway only: whether all other documents are refused.")
+    cors_origins: list[str] = Field(
+        [], description='Gateway only: JSON list of the origins whose pages may ask, such as "https://app.example.com".'
+    )
+    graph_cost: int = Field(
+        1_000_000, gt=0, description="Gateway only: most objects that one client may ask the graph for in a minute."
+    )
     body_limit: int = Field(1_000_000, description="Most bytes of a JSON body.")
     webhook_limit: int = Field(16_000_000, description="Most bytes of one webhook POST.")
     upload_limit: int = Field(5_000_000_000, description="Most bytes of one uploaded file.")

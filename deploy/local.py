@@ -113,7 +113,8 @@ def environment(part: stack.Part, made: Credentials, admin_dsn: str, home: Home,
     """All that one part is told."""
     shared = {name: value for name, value in os.environ.items() if name not in PRIVATE and not name.startswith("PG")}
     here = {"MOPS_HOME": str(home.path), "MOPS_HOST": address.host, "MOPS_PORT": str(address.port)}
-    return shared | here | private(part, made, admin_dsn)
+    # On one machine whoever asks is who builds: the graph explains itself, unless told otherwise.
+    return {"MOPS_INTROSPECTION": "true"} | shared | here | private(part, made, admin_dsn)
 
 
 def private(part: stack.Part, made: Credentials, admin_dsn: str) -> dict[str, str]:

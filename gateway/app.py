@@ -2,6 +2,7 @@
 
 from chassis.service import create_service
 from gateway import graphql
+from gateway.cors import Cors
 from gateway.db import METADATA
 from gateway.events import CONSUMES
 from gateway.identity.client import api as client
@@ -26,3 +27,4 @@ app = create_service(
     jobs=(key_actions.TEND,),
     resources=(key.signing, graphql.graph),
 )
+app.add_middleware(Cors)

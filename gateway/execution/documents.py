@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, parse, validate
+from graphql import DocumentNode, GraphQLError, GraphQLSchema, NoSchemaIntrospectionCustomRule, parse, validate
+from graphql.validation import specified_rules
 
 from gateway.execution.limits import MAX_BYTES, MAX_TOKENS, Limiter
 from gateway.failures import GraphFailure
@@ -13,6 +14,8 @@ from gateway.failures import GraphFailure
 MAX_ERRORS = 10
 # Bounds what is remembered: syntax trees take some hundred times the text's size.
 REMEMBERED_CHARACTERS = 500_000
+# Of one document, by the values of its variables that say how long lists are.
+REMEMBERED_COSTS = 64
 
 
 class Refusal(Exception):
@@ -24,16 +27,46 @@ class Refusal(Exception):
         self.code = code
 
 
-class Documents:
-    """Parses and validates each document once, as long as it is remembered."""
+class Document:
+    """A document that holds, and what it costs."""
 
-    def __init__(self, schema: GraphQLSchema) -> None:
+    def __init__(self, text: str, ast: DocumentNode) -> None:
+        self.text = text
+        self.ast = ast
+        self._lengths: tuple[str, ...] | None = None
+        self._costs: dict[tuple[int | None, ...], int] = {}
+
+    def cost(self, variables: Mapping[str, Any]) -> int:
+        """How many objects it may answer; raises Refusal when these are too many."""
+        known = None if self._lengths is None else self._costs.get(_lengths(self._lengths, variables))
+        if known is not None:
+            return known
+        limiter = Limiter(self.ast, variables)
+        try:
+            cost = limiter.check()
+        except GraphFailure as problem:
+            raise _refused(problem) from None
+        if self._lengths is None:
+            self._lengths = tuple(limiter.lengths)
+        elif len(self._costs) >= REMEMBERED_COSTS:
+            self._costs.clear()
+        self._costs[_lengths(self._lengths, variables)] = cost
+        return cost
+
+
+class Documents:
+    """Parses and validates each document once, as long as it is remembered. `explains`: whether the graph tells its
+    schema, and what a misspelled name may have meant."""
+
+    def __init__(self, schema: GraphQLSchema, *, explains: bool = False) -> None:
         self._schema = schema
-        self._known: OrderedDict[str, DocumentNode | Refusal] = OrderedDict()
+        self._explains = explains
+        self._rules = list(specified_rules) if explains else [*specified_rules, NoSchemaIntrospectionCustomRule]
+        self._known: OrderedDict[str, Document | Refusal] = OrderedDict()
         self._characters = 0
 
-    def read(self, text: str, variables: Mapping[str, Any]) -> DocumentNode:
-        """The document, ready to be executed; raises Refusal."""
+    def read(self, text: str, variables: Mapping[str, Any]) -> tuple[Document, int]:
+        """The document, ready to be executed, and its cost; raises Refusal."""
         known = self._known.get(text)
         if known is None:
             known = self._judge(text, variables)
@@ -42,32 +75,28 @@ class Documents:
             self._remember(text, known)
         else:
             self._known.move_to_end(text)
-            if isinstance(known, DocumentNode):
-                # How much it asks for also depends on its variables.
-                refusal = _too_much(known, variables)
-                if refusal:
-                    raise refusal
         if isinstance(known, Refusal):
             raise known
-        return known
+        return known, known.cost(variables)
 
-    def _judge(self, text: str, variables: Mapping[str, Any]) -> DocumentNode | Refusal:
+    def _judge(self, text: str, variables: Mapping[str, Any]) -> Document | Refusal:
         if len(text) > MAX_BYTES:
-            problem = GraphFailure("QUERY_TOO_LARGE", f"a query has {MAX_BYTES} characters at most")
-            return _refused(problem)
+            return _refused(GraphFailure("QUERY_TOO_LARGE", f"a query has {MAX_BYTES} characters at most"))
         try:
-            document = parse(text, max_tokens=MAX_TOKENS, max_comments=MAX_TOKENS)
+            document = Document(text, parse(text, max_tokens=MAX_TOKENS, max_comments=MAX_TOKENS))
+            document.cost(variables)
         except GraphQLError as error:
             return Refusal([error], "GRAPHQL_PARSE_FAILED")
         except RecursionError:
             return _refused(GraphFailure("QUERY_TOO_DEEP", "the query nests too deeply to be read"))
-        refusal = _too_much(document, variables)
-        if refusal:
+        except Refusal as refusal:
             return refusal
-        errors = validate(self._schema, document, max_errors=MAX_ERRORS, hide_suggestions=True)
+        errors = validate(
+            self._schema, document.ast, self._rules, max_errors=MAX_ERRORS, hide_suggestions=not self._explains
+        )
         return Refusal(errors, "GRAPHQL_VALIDATION_FAILED") if errors else document
 
-    def _remember(self, text: str, verdict: DocumentNode | Refusal) -> None:
+    def _remember(self, text: str, verdict: Document | Refusal) -> None:
         self._known[text] = verdict
         self._characters += len(text)
         while self._characters > REMEMBERED_CHARACTERS:
@@ -75,12 +104,8 @@ class Documents:
             self._characters -= len(forgotten)
 
 
-def _too_much(document: DocumentNode, variables: Mapping[str, Any]) -> Refusal | None:
-    try:
-        Limiter(document, variables).check()
-    except GraphFailure as problem:
-        return _refused(problem)
-    return None
+def _lengths(names: tuple[str, ...], variables: Mapping[str, Any]) -> tuple[int | None, ...]:
+    return tuple(value if isinstance(value, int) else None for value in map(variables.get, names))
 
 
 def _refused(problem: GraphFailure) -> Refusal:

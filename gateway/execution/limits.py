@@ -2,6 +2,9 @@
 
 Every number is of the query with its fragments written out, so that a fragment that spreads another twice, and so on,
 counts for what it would cost. What a fragment costs is remembered by its name.
+
+What a query costs is the objects that it may answer: one for each field with a selection, times the length of the lists
+around it.
 """
 
 from collections import Counter
@@ -32,12 +35,14 @@ MAX_DIRECTIVES = 50
 MAX_SPREADS = 200
 # The same name twice in one selection: validation compares each with each.
 MAX_REPEATED = 150
-# Rows that lists may answer if they are as long as they may be.
-MAX_ROWS = 20_000
+# Objects that may be answered if lists are as long as they may be.
+MAX_OBJECTS = 20_000
 MAX_INTROSPECTIONS = 2
 DEFAULT_FIRST = 20
 
 LISTS = frozenset({"edges", "nodes"})
+# Parts of a list, which are no objects of their own.
+PARTS = LISTS | {"node", "pageInfo"}
 INTROSPECTION = frozenset({"__schema", "__type"})
 
 
@@ -51,7 +56,7 @@ class Cost:
     directives: int = 0
     spreads: int = 0
     repeated: int = 0
-    rows: int = 0
+    objects: int = 0
     introspections: int = 0
     # What only concerns the selection itself, not the field that it belongs to.
     names: Counter[str] = field(default_factory=Counter)
@@ -65,7 +70,7 @@ LIMITS = (
     ("directives", MAX_DIRECTIVES, "QUERY_TOO_LARGE", "has more than {} directives"),
     ("spreads", MAX_SPREADS, "QUERY_TOO_LARGE", "spreads more than {} fragments"),
     ("repeated", MAX_REPEATED, "QUERY_TOO_LARGE", "repeats more than {} fields"),
-    ("rows", MAX_ROWS, "QUERY_TOO_LARGE", "could answer more than {} rows: ask for fewer with `first`"),
+    ("objects", MAX_OBJECTS, "QUERY_TOO_LARGE", "could answer more than {} objects: ask for fewer with `first`"),
     ("introspections", MAX_INTROSPECTIONS, "QUERY_TOO_LARGE", "asks for the schema more than {} times"),
 )
 
@@ -81,10 +86,12 @@ class Limiter:
         }
         # None while it is being looked at: a spread that meets itself there is a cycle.
         self._costs: dict[str, Cost | None] = {}
+        # The variables that say how long lists are: with the same values, a document costs the same.
+        self.lengths: set[str] = set()
 
-    def check(self) -> None:
-        """Raises GraphFailure when the document asks for too much. Fragments that nobody spreads count too: validation
-        looks at them all the same."""
+    def check(self) -> int:
+        """How many objects may be answered. Raises GraphFailure when the document asks for too much. Fragments that
+        nobody spreads count too: validation looks at them all the same."""
         whole = Cost()
         for node in self._document.definitions:
             if isinstance(node, OperationDefinitionNode):
@@ -93,6 +100,7 @@ class Limiter:
                 self._add(whole, cost)
         for name in self._fragments:
             self._within(self._fragment(name, 1))
+        return whole.objects
 
     def _selection(self, selected: SelectionSetNode, depth: int) -> Cost:
         if depth > MAX_DEPTH:
@@ -123,7 +131,9 @@ class Limiter:
             return
         inner = self._selection(node.selection_set, depth + 1)
         if inner.is_list:
-            inner.rows = self._length(node) * max(inner.rows, 1)
+            inner.objects = self._length(node) * (inner.objects + 1)
+        elif node.name.value not in PARTS and node.name.value not in INTROSPECTION:
+            inner.objects += 1
         inner.names.clear()
         inner.is_list = False
         inner.depth += 1
@@ -137,8 +147,9 @@ class Limiter:
                 if isinstance(argument.value, IntValueNode):
                     value = int(argument.value.value[:9])
                 elif isinstance(argument.value, VariableNode):
+                    self.lengths.add(argument.value.name.value)
                     value = self._variables.get(argument.value.name.value)
-                return max(1, min(value, MOST)) if isinstance(value, int) else MOST
+                return max(1, min(value, MOST)) if isinstance(value, int) else MOST  # defaults are as long as may be
         return DEFAULT_FIRST
 
     def _fragment(self, name: str, depth: int) -> Cost:
@@ -160,7 +171,7 @@ class Limiter:
 
     def _add(self, cost: Cost, other: Cost) -> None:
         cost.depth = max(cost.depth, other.depth)
-        for name in ("fields", "aliases", "directives", "spreads", "repeated", "rows", "introspections"):
+        for name in ("fields", "aliases", "directives", "spreads", "repeated", "objects", "introspections"):
             setattr(cost, name, getattr(cost, name) + getattr(other, name))
         cost.repeated += sum(count for name, count in other.names.items() if name in cost.names)
         cost.names.update(other.names)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse
-from graphql import ExecutionResult, GraphQLSchema, parse
+from graphql import ExecutionResult, GraphQLSchema, get_operation_ast, parse
 from pydantic import BaseModel
 
 from chassis.measures import Measures
@@ -17,6 +17,7 @@ from chassis.settings import Settings
 from chassis.telemetry import Tracing
 from gateway.derive.graph import build
 from gateway.derive.kinds import Asked, Attached, Edge, Many, Ref, Refs
+from gateway.execution.documents import Document
 from gateway.execution.execute import execute
 from gateway.reads import Context
 from gateway.upstream import connected
@@ -190,7 +191,12 @@ class Library:
         return BookRead(id=id, shelf_id=id.partition("b")[0], title=id)
 
     async def ask(self, query: str) -> Any:
-        result: ExecutionResult = await execute(self.schema, parse(query), {}, None, Context(self.upstream, {}))
+        document = Document(query, parse(query))
+        operation = get_operation_ast(document.ast)
+        assert operation
+        result: ExecutionResult = (
+            await execute(self.schema, document, {}, operation, Context(self.upstream, {}))
+        ).result
         return result
 
     async def data(self, query: str) -> Any:

@@ -1,20 +1,47 @@
-"""What the graph's route promises whoever speaks HTTP to it."""
+"""What the graph's route promises whoever speaks HTTP to it: what npm's graphql-http audits, and what it leaves out."""
 
+import json
 import re
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from gateway.allowance import Allowance
+from gateway.execution.documents import Documents
+from gateway.trusted import Trusted, read_manifest
 from tests.conftest import Connect, Workspace
 from tests.gateway.conftest import Graph
 
-MODERN = "application/graphql-response+json; charset=utf-8"
+MODERN, LEGACY = "application/graphql-response+json", "application/json"
 ASKED = {"query": "{ __typename }"}
+TYPED = "query Type($name: String!) { __type(name: $name) { name } }"
+NAMED = {"query": TYPED, "variables": {"name": "Run🏃Swim🏊"}}
 
 
 def code(response: httpx.Response) -> Any:
     return response.json()["errors"][0]["extensions"]["code"]
+
+
+async def post(graph: Graph, body: Any, accept: str | None = None, media: str | None = LEGACY) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+    request = graph.http.build_request("POST", "/graphql", content=content)
+    for name, value in (("Accept", accept), ("Content-Type", media)):
+        request.headers.pop(name, None)
+        if value is not None:
+            request.headers[name] = value
+    return await graph.http.send(request)
+
+
+@pytest.fixture
+def explaining(apps: dict[str, FastAPI], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph tells its schema."""
+    state = apps["gateway"].state
+    monkeypatch.setitem(state._state, "documents", Documents(state.graph, explains=True))
 
 
 @pytest.mark.parametrize("authorization", ["", "Bearer nonsense", "Basic YTpi"])
@@ -24,54 +51,77 @@ async def test_nothing_is_answered_without_a_token(connect: Connect, authorizati
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-async def test_the_answers_media_type_is_the_one_asked_for(graph: Graph) -> None:
-    for accept, found in (
-        ("*/*", MODERN),
-        (MODERN.partition(";")[0], MODERN),
-        ("application/json", "application/json; charset=utf-8"),
-    ):
-        response = await graph.http.post("/graphql", json=ASKED, headers={"Accept": accept})
-        assert (response.status_code, response.headers["content-type"]) == (200, found)
-    assert (await graph.http.post("/graphql", json=ASKED, headers={"Accept": "text/csv"})).status_code == 406
-
-
-@pytest.mark.parametrize("query", ["{", "{ nothing }", "query($a: Int!) { __typename }"])
-async def test_a_document_that_doesnt_hold_is_400_or_for_older_clients_200(graph: Graph, query: str) -> None:
-    modern = await graph.http.post("/graphql", json={"query": query})
-    assert modern.status_code == 400
-    assert "data" not in modern.json()
-    older = await graph.http.post("/graphql", json={"query": query}, headers={"Accept": "application/json"})
-    assert older.status_code == 200
-    assert older.json() == modern.json()
-
-
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [(b"{", 400), (b"[]", 400), (b"{}", 400), (b'{"query": 1}', 400), (b'{"query": "{a}", "variables": 1}', 400),
-     (b"[" * 50_000, 400), (b'{"query": "' + b" " * 70_000 + b'"}', 413)],
+ACCEPTED = (
+    (None, LEGACY), ("*/*", LEGACY), (LEGACY, LEGACY), (MODERN, MODERN), (f"{MODERN}, {LEGACY};q=0.9", MODERN),
+     (f"{LEGACY}, {MODERN}", MODERN), (f"{MODERN};q=0.1, {LEGACY}", LEGACY), ("text/html, */*;q=0.8", LEGACY),
+     (f"{LEGACY}; charset=UTF-8", LEGACY), ("text/csv", None), (f"{MODERN};q=0", None),
+     (f"{LEGACY}; charset=latin-1", None),
 )  # fmt: skip
-async def test_a_body_that_isnt_a_request_is_refused(graph: Graph, body: bytes, status: int) -> None:
-    response = await graph.http.post("/graphql", content=body, headers={"Content-Type": "application/json"})
-    assert response.status_code == status
 
 
-@pytest.mark.parametrize("media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-async def test_a_form_elsewhere_cant_ask(graph: Graph, media: str) -> None:
-    response = await graph.http.post(
-        "/graphql", content=b'{"query": "{ __typename }"}', headers={"Content-Type": media}
-    )
-    assert (response.status_code, code(response)) == (415, "UNSUPPORTED_MEDIA_TYPE")
+async def test_the_answers_media_type_is_the_one_asked_for(graph: Graph) -> None:
+    for accept, found in ACCEPTED:
+        response = await post(graph, ASKED, accept)
+        assert response.status_code == (200 if found else 406), accept
+        if found:
+            assert response.headers["content-type"] == f"{found}; charset=utf-8", accept
+            assert response.json()["data"] == {"__typename": "Query"}
 
 
+@pytest.mark.usefixtures("explaining")
+async def test_every_parameter_that_the_specification_has_is_taken(graph: Graph) -> None:
+    asked = [NAMED, {"query": "query Query { __typename }", "operationName": "Query"}]
+    asked += [ASKED | {name: None} for name in ("variables", "operationName", "extensions")]
+    asked += [ASKED | {"extensions": {"some": "value"}}]
+    for body, accept in product(asked, (None, "*/*", LEGACY, MODERN)):
+        response = await post(graph, body, accept, f"{LEGACY}; charset=utf-8")
+        assert response.status_code == 200, body
+        assert "errors" not in response.json()
+
+
+async def test_a_parameter_of_another_kind_is_refused_by_its_name(graph: Graph) -> None:
+    kinds = {"query": str, "operationName": str, "variables": dict, "extensions": dict}
+    for (name, kind), wrong in product(kinds.items(), ({"obj": "ect"}, 0, False, ["array"], "text")):
+        if not isinstance(wrong, kind):
+            response = await post(graph, ASKED | {name: wrong})
+            assert (response.status_code, code(response)) == (400, "BAD_REQUEST"), (name, wrong)
+            assert name in response.text
+
+
+async def test_a_body_that_isnt_a_request_is_refused(graph: Graph) -> None:
+    unread = (b"", b"{", b"[]", b"{}", b'{"qeury": "{ a }"}', b"\xff", b"[" * 50_000)
+    for body, accept in product(unread, (LEGACY, MODERN)):
+        assert (await post(graph, body, accept)).status_code == 400, body[:20]
+    assert (await post(graph, b'{"query": "' + b" " * 70_000 + b'"}')).status_code == 413
+
+
+async def test_a_document_that_doesnt_hold_is_400_or_for_older_clients_200(graph: Graph) -> None:
+    for query in (
+        "{",
+        "{ nothing }",
+        "query($a: Int!) { a: __typename }",
+        "query($id: ID!) { campaign(id: $id) { id } }",
+    ):
+        asked = {"query": query, "variables": {"id": None}}
+        modern, older = [await post(graph, asked, accept) for accept in (MODERN, LEGACY)]
+        assert (modern.status_code, older.status_code) == (400, 200), query
+        assert "data" not in modern.json()
+        assert older.json() == modern.json()
+
+
+async def test_a_form_elsewhere_cant_ask(graph: Graph) -> None:
+    forms = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
+    for media in (*forms, None, f"{LEGACY}; charset=latin-1"):
+        response = await post(graph, ASKED, media=media)
+        assert (response.status_code, code(response)) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+@pytest.mark.usefixtures("explaining")
 async def test_get_asks_and_never_changes(graph: Graph) -> None:
-    answer = await graph.http.get(
-        "/graphql",
-        params={
-            "query": "query($a: Boolean!) { a: __typename @skip(if: $a) b: __typename }",
-            "variables": '{"a": true}',
-        },
-    )
-    assert answer.json() == {"data": {"b": "Query"}}
+    for accept in ("*/*", LEGACY, MODERN):
+        asked = {"query": TYPED, "variables": '{"name": "sometype"}'}
+        answer = await graph.http.get("/graphql", params=asked, headers={"Accept": accept})
+        assert (answer.status_code, answer.json()["data"]) == (200, {"__type": None})
     change = 'mutation { createObjective(input: {name: "x", stakeholder: CEO}) { objective { id } } }'
     refused = await graph.http.get("/graphql", params={"query": change})
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
@@ -80,9 +130,107 @@ async def test_get_asks_and_never_changes(graph: Graph) -> None:
 
 async def test_one_of_several_operations_is_named(graph: Graph) -> None:
     both = "query A { a: __typename } query B { b: __typename }"
-    named = await graph.http.post("/graphql", json={"query": both, "operationName": "B"})
-    assert named.json() == {"data": {"b": "Query"}}
-    assert (await graph.http.post("/graphql", json={"query": both})).status_code == 400
+    named = await post(graph, {"query": both, "operationName": "B"})
+    assert named.json()["data"] == {"b": "Query"}
+    assert (await post(graph, {"query": both}, MODERN)).status_code == 400
+
+
+async def test_a_page_elsewhere_may_ask_where_the_settings_name_its_origin(
+    graph: Graph, apps: dict[str, FastAPI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preflight = {
+        "Origin": "https://app.example.com", "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, content-type",
+    }  # fmt: skip
+    assert "access-control-allow-origin" not in (await graph.http.options("/graphql", headers=preflight)).headers
+    monkeypatch.setattr(apps["gateway"].state.settings, "cors_origins", ["https://app.example.com"])
+    allowed = await graph.http.options("/graphql", headers=preflight)
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://app.example.com")
+    answer = await graph.http.post("/graphql", json=ASKED, headers={"Origin": "https://app.example.com"})
+    assert "Retry-After" in answer.headers["access-control-expose-headers"]
+    other = await graph.http.options("/graphql", headers=preflight | {"Origin": "https://evil.example.com"})
+    assert (other.status_code, "access-control-allow-origin" in other.headers) == (400, False)
+
+
+async def test_a_graph_that_doesnt_explain_itself_tells_neither_schema_nor_names(graph: Graph) -> None:
+    told = await post(graph, {"query": "{ __schema { types { name } } }"}, MODERN)
+    assert (told.status_code, "introspection" in told.text) == (400, True)
+    assert "Did you mean" not in (await post(graph, {"query": "{ campaing { id } }"})).text
+
+
+@pytest.mark.usefixtures("explaining")
+async def test_a_graph_that_explains_itself_says_what_was_meant(graph: Graph) -> None:
+    assert "Did you mean 'campaign'" in (await post(graph, {"query": "{ campaing { id } }"})).text
+
+
+def by_hash(query: str | None, text: str) -> dict[str, Any]:
+    persisted = {"version": 1, "sha256Hash": sha256(text.encode()).hexdigest()}
+    return ({"query": query} if query else {}) | {"extensions": {"persistedQuery": persisted}}
+
+
+async def test_a_document_sent_once_with_its_hash_goes_by_the_hash(graph: Graph) -> None:
+    text = "{ __typename once: __typename }"
+    unknown = await post(graph, by_hash(None, text))
+    assert (unknown.json()["errors"][0]["message"], code(unknown)) == (
+        "PersistedQueryNotFound",
+        "PERSISTED_QUERY_NOT_FOUND",
+    )
+    assert code(await post(graph, by_hash("{ __typename }", text))) == "PERSISTED_QUERY_MISMATCH"
+    assert code(await post(graph, by_hash("{ nothing }", "{ nothing }"))) == "GRAPHQL_VALIDATION_FAILED"
+    assert code(await post(graph, by_hash(None, "{ nothing }"))) == "PERSISTED_QUERY_NOT_FOUND"
+    for asked in (by_hash(text, text), by_hash(None, text)):
+        assert (await post(graph, asked)).json()["data"] == {"__typename": "Query", "once": "Query"}
+    extensions = json.dumps(by_hash(None, text)["extensions"])
+    assert (await graph.http.get("/graphql", params={"extensions": extensions})).json()["data"]["once"] == "Query"
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [{"sha256:abc": "{ __typename }"}, {"operations": [{"id": "abc", "body": "{ __typename }", "type": "query"}]}],
+)
+async def test_where_only_listed_documents_are_trusted_no_others_are_answered(
+    graph: Graph, apps: dict[str, FastAPI], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, manifest: Any
+) -> None:
+    path = tmp_path / "documents.json"
+    path.write_text(json.dumps(manifest))
+    monkeypatch.setitem(apps["gateway"].state._state, "trusted", Trusted(read_manifest(path), only=True))
+    for asked in ({"documentId": "sha256:abc"}, {"documentId": "abc"}, ASKED):
+        assert (await post(graph, asked)).json()["data"] == {"__typename": "Query"}
+    other = "{ other: __typename }"
+    for unlisted in ({"query": other}, by_hash(other, other)):
+        assert code(await post(graph, unlisted)) == "UNTRUSTED_DOCUMENT"
+    assert code(await post(graph, {"documentId": "abd"})) == "PERSISTED_QUERY_NOT_FOUND"
+    path.write_text('{"abc": 1}')
+    with pytest.raises(ValueError, match=r"documents\.json isn't a map of documents"):
+        read_manifest(path)
+
+
+async def test_a_client_that_asks_for_too_much_waits_and_no_other_does(
+    graph: Graph, graph_of: Any, other_workspace: Workspace, apps: dict[str, FastAPI], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setitem(apps["gateway"].state._state, "allowance", Allowance(600, lambda: now[0]))
+    asked = {"query": "{ campaigns(first: 200) { nodes { id } } __typename }"}
+    for _ in range(3):
+        answer = await post(graph, asked)
+        assert answer.json()["extensions"] == {"cost": {"objects": 200}}
+    refused = await post(graph, asked)
+    assert (refused.status_code, refused.headers["retry-after"], code(refused)) == (429, "20", "COST_EXHAUSTED")
+    assert (await post(await graph_of(other_workspace), asked)).status_code == 200
+    assert (await post(graph, ASKED)).status_code == 200
+    now[0] += 20
+    assert (await post(graph, asked)).status_code == 200
+    assert (await post(graph, asked)).status_code == 429
+
+
+def test_an_allowance_grows_back_to_a_minutes_worth_and_no_further() -> None:
+    now = [0.0]
+    allowance = Allowance(60, lambda: now[0])
+    allowance.take("a", 1000)
+    assert allowance._left["a"].objects == 0
+    now[0] = 600
+    allowance.take("a", 0)
+    assert allowance._left["a"].objects == 60
 
 
 async def test_a_day_that_is_none_is_refused_before_anyone_is_asked(graph: Graph) -> None:

@@ -13,7 +13,7 @@ from gateway.execution.documents import Documents, Refusal
 from gateway.execution.limits import Limiter
 from gateway.graphql import OPENAPI
 
-DOCUMENTS = Documents(build(load(OPENAPI), EDGES, KEYS)._schema)
+DOCUMENTS = Documents(build(load(OPENAPI), EDGES, KEYS)._schema, explains=True)
 
 
 def nested(levels: int) -> str:

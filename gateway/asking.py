@@ -1,0 +1,113 @@
+"""Decides how a GraphQL request is read from HTTP, and in which media type it is answered (GraphQL over HTTP)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from fastapi import Request
+
+from gateway.execution.limits import MAX_BYTES
+
+MODERN, LEGACY = "application/graphql-response+json", "application/json"
+# What each range that a caller may accept is answered with; the more exact one first.
+RANGES = {MODERN: MODERN, LEGACY: LEGACY, "application/*": LEGACY, "*/*": LEGACY}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One GraphQL request. The document is there by its text, its id, or both."""
+
+    query: str | None
+    id: str | None
+    variables: Mapping[str, Any]
+    operation_name: str | None
+
+
+class Wrong(Exception):
+    """A request that isn't answered with data: its status, and the errors that say why."""
+
+    def __init__(self, status: int, errors: list[dict[str, Any]], headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.errors = errors
+        self.headers = headers or {}
+
+    @classmethod
+    def because(cls, status: int, code: str, message: str, **headers: str) -> "Wrong":
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return cls(status, [{"message": message, "extensions": {"code": code}}], named)
+
+
+def media_type(accept: str) -> str | None:
+    """What to answer in: what is accepted most, the modern one among equals; None when nothing is."""
+    best, found = 0.0, None
+    for each in (accept or "*/*").split(","):
+        kind, *parameters = (part.strip().lower() for part in each.split(";"))
+        offered = RANGES.get(kind)
+        if offered is None or any(part.startswith("charset=") and part != "charset=utf-8" for part in parameters):
+            continue
+        quality = next((part.removeprefix("q=") for part in parameters if part.startswith("q=")), "1")
+        try:
+            weight = float(quality)
+        except ValueError:
+            continue
+        if weight > best or (weight == best and weight and kind == MODERN):
+            best, found = weight, offered
+    return found
+
+
+async def by_post(request: Request) -> Asked:
+    media, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    if media != LEGACY or any(part.startswith("charset=") and part != "charset=utf-8" for part in parameters):
+        # What a page elsewhere can send without asking (forms, plain text) is never read.
+        raise Wrong.because(415, "UNSUPPORTED_MEDIA_TYPE", "send application/json in UTF-8")
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BYTES:
+            raise Wrong.because(413, "QUERY_TOO_LARGE", f"a request has {MAX_BYTES} bytes at most")
+    sent = _json(body, "the body")
+    if not isinstance(sent, dict):
+        raise Wrong.because(400, "BAD_REQUEST", "the body is a JSON object with `query`")
+    return _asked(sent)
+
+
+def by_get(request: Request) -> Asked:
+    sent: dict[str, Any] = dict(request.query_params)
+    for name in ("variables", "extensions"):
+        sent[name] = _json(sent[name].encode(), f"`{name}`") if sent.get(name) else None
+    return _asked({name: value for name, value in sent.items() if value != ""})
+
+
+def _json(text: bytes, what: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        raise Wrong.because(400, "BAD_REQUEST", f"{what} isn't JSON") from None
+
+
+def _asked(sent: Mapping[str, Any]) -> Asked:
+    query, operation_name = _text(sent, "query"), _text(sent, "operationName")
+    variables, extensions = _map(sent, "variables"), _map(sent, "extensions")
+    persisted = extensions.get("persistedQuery")
+    if persisted is not None and not (isinstance(persisted, dict) and isinstance(persisted.get("sha256Hash"), str)):
+        raise Wrong.because(400, "BAD_REQUEST", "`extensions.persistedQuery` holds a `sha256Hash`")
+    id = _text(sent, "documentId") or (persisted["sha256Hash"] if persisted else None)
+    if not query and not id:
+        raise Wrong.because(400, "BAD_REQUEST", "`query` is missing, and `documentId` too")
+    return Asked(query or None, id, variables, operation_name)
+
+
+def _text(sent: Mapping[str, Any], name: str) -> str | None:
+    value = sent.get(name)
+    if not isinstance(value, str | None):
+        raise Wrong.because(400, "BAD_REQUEST", f"`{name}` is text")
+    return value
+
+
+def _map(sent: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = sent.get(name)
+    if not isinstance(value, dict | None):
+        raise Wrong.because(400, "BAD_REQUEST", f"`{name}` is an object")
+    return value or {}
