@@ -1,4 +1,4 @@
-"""Decides how much of the graph one client may ask for: so many objects a minute, as they are asked for, not answered."""
+"""Decides how much of the graph one client may ask for: so many objects a minute, whether or not there are any."""
 
 import time
 from collections import OrderedDict

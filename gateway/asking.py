@@ -93,10 +93,10 @@ def _asked(sent: Mapping[str, Any]) -> Asked:
     persisted = extensions.get("persistedQuery")
     if persisted is not None and not (isinstance(persisted, dict) and isinstance(persisted.get("sha256Hash"), str)):
         raise Wrong.because(400, "BAD_REQUEST", "`extensions.persistedQuery` holds a `sha256Hash`")
-    id = _text(sent, "documentId") or (persisted["sha256Hash"] if persisted else None)
-    if not query and not id:
+    known_as = _text(sent, "documentId") or (persisted["sha256Hash"] if persisted else None)
+    if not query and not known_as:
         raise Wrong.because(400, "BAD_REQUEST", "`query` is missing, and `documentId` too")
-    return Asked(query or None, id, variables, operation_name)
+    return Asked(query or None, known_as, variables, operation_name)
 
 
 def _text(sent: Mapping[str, Any], name: str) -> str | None:

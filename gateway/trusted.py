@@ -20,7 +20,7 @@ def read_manifest(path: Path) -> dict[str, str]:
         said = {each["id"]: each["body"] for each in said["operations"]}
     if not isinstance(said, dict) or not all(isinstance(text, str) for text in said.values()):
         raise ValueError(f"{path} isn't a map of documents by their ids")
-    return {id.removeprefix(PREFIX): text for id, text in said.items()}
+    return {name.removeprefix(PREFIX): text for name, text in said.items()}
 
 
 class Trusted:
@@ -36,25 +36,25 @@ class Trusted:
     def text(self, query: str | None, id: str | None) -> str:
         """The document that is meant: by its text, by its id, or by both, when it is sent for the first time. Raises
         GraphFailure when it isn't known, isn't trusted, or isn't what its hash says."""
-        id = None if id is None else id.removeprefix(PREFIX)
+        known_as = None if id is None else id.removeprefix(PREFIX)
         if query is None:
-            found = self._listed.get(id or "") or (None if self._only else self._sent.get(id or ""))
+            found = self._listed.get(known_as or "") or (None if self._only else self._sent.get(known_as or ""))
             if found is None:
                 # The message is the one that clients of automatic persisted queries wait for.
                 raise GraphFailure("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound")
             return found
         if self._only and query not in self._texts:
             raise GraphFailure("UNTRUSTED_DOCUMENT", "only documents that are listed are answered here")
-        if id is not None and id not in self._listed and sha256(query.encode()).hexdigest() != id:
+        if known_as not in (None, sha256(query.encode()).hexdigest()) and known_as not in self._listed:
             raise GraphFailure("PERSISTED_QUERY_MISMATCH", "the document isn't the one that its hash says")
         return query
 
     def remember(self, query: str, id: str) -> None:
         """A document that turned out to hold, so that its hash will do from now on."""
-        id = id.removeprefix(PREFIX)
-        if id in self._listed or id in self._sent:
+        known_as = id.removeprefix(PREFIX)
+        if known_as in self._listed or known_as in self._sent:
             return
-        self._sent[id] = query
+        self._sent[known_as] = query
         self._characters += len(query)
         while self._characters > REMEMBERED_CHARACTERS:
             _, forgotten = self._sent.popitem(last=False)

@@ -42,9 +42,9 @@ class Upstream:
     async def call(
         self, operation: Operation, path: Mapping[str, str], query: Query, body: Any, headers: Mapping[str, str],
         deadline: float,
-    ) -> Any:  # fmt: skip
-        """What an operation answers. Raises Refused for a 4xx, GraphFailure when there is no answer; that is logged
-        here, once, however many fields wait for it."""
+    ) -> bytes:  # fmt: skip
+        """What an operation answers, undecoded. Raises Refused for a 4xx, GraphFailure when there is no answer; that is
+        logged here, once, however many fields wait for it."""
         filled = operation.path
         for name, value in path.items():
             if value in ("", ".", "..") or "/" in value:
@@ -75,20 +75,22 @@ class Upstream:
             span.set_attribute("http.response.status_code", status)
             return self._read(operation, status, content)
 
-    def _read(self, operation: Operation, status: int, content: bytes) -> Any:
+    def unreadable(self, operation: Operation) -> GraphFailure:
+        """What an answer that isn't as it was promised means."""
+        return self._failed(operation, "UPSTREAM_UNAVAILABLE", "answers with what can't be read")
+
+    def _read(self, operation: Operation, status: int, content: bytes) -> bytes:
+        if 200 <= status < 300:
+            return content
         try:
             answer = from_json(content) if content else None
         except ValueError:
-            raise self._failed(operation, "UPSTREAM_UNAVAILABLE", "answers with what can't be read") from None
-        if 200 <= status < 300:
-            return answer
+            raise self.unreadable(operation) from None
         problem = answer if isinstance(answer, dict) else {}
         if 400 <= status < 500:
             raise Refused(operation.service, status, problem)
-        code = problem.get("code")
-        raise self._failed(
-            operation, "UPSTREAM_UNAVAILABLE", "can't answer now", reason=code if status == 503 else None, status=status
-        )
+        reason = problem.get("code") if status == 503 else None
+        raise self._failed(operation, "UPSTREAM_UNAVAILABLE", "can't answer now", reason=reason, status=status)
 
     def _failed(
         self, operation: Operation, code: str, words: str, *, reason: str | None = None,

@@ -1,35 +1,15 @@
 """Decides how an edge whose arguments differ per row is answered: many queries in one POST."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from pydantic_core import from_json, to_json
 from strawberry.types.field import StrawberryField
 
 from gateway.derive.contract import Contract, ContractError, Operation, Schema
-from gateway.derive.fields import optional, resolved
+from gateway.derive.fields import found, optional
 from gateway.derive.kinds import Asked
 from gateway.derive.names import pascal
+from gateway.derive.sources import ByQuery
 from gateway.derive.types import Types
-from gateway.failures import GraphFailure
-from gateway.reads import Context
 
 MOST_QUERIES = 200
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Answers by query; the key is the query as JSON, so that equal queries are asked once."""
-
-    operation: Operation
-    queries: str
-    answers: str
-    most: int
-
-    async def fetch(self, context: Context, keys: list[Any]) -> Mapping[Any, Any]:
-        answer = await context.call(self.operation, body={self.queries: [from_json(key) for key in keys]})
-        return dict(zip(keys, answer[self.answers], strict=True))
 
 
 def asked_field(contract: Contract, types: Types, edge: Asked, operation: Operation, name: str) -> StrawberryField:
@@ -52,28 +32,11 @@ def asked_field(contract: Contract, types: Types, edge: Asked, operation: Operat
         for each, schema in query["properties"].items()
         if each not in edge.bind
     ]  # fmt: skip
-    lists = {bound for bound in edge.bind if _is_list(query["properties"][bound])}
-    read = Queries(operation, edge.queries, edge.answers, sent[edge.queries].get("maxItems", MOST_QUERIES))
-
-    async def resolve(row: Any, context: Context, given: dict[str, Any]) -> Any:
-        asked = dict(given)
-        for each, path in edge.bind.items():
-            value = _at(row, path)
-            asked[each] = [value] if each in lists and not isinstance(value, list) else value
-        answer = await context.load(read, to_json(asked))
-        problem = answer.get("problem") if isinstance(answer, dict) else None
-        if problem:
-            code = str(problem.get("code", "unknown")).upper()
-            raise GraphFailure(code, str(problem.get("detail", code)), service=operation.service)
-        return answer
-
-    return resolved(name, optional(kind), resolve, arguments, operation.description)
-
-
-def _at(row: Any, path: str) -> Any:
-    for name in path.split("."):
-        row = row[name]
-    return row
+    source = ByQuery(
+        operation, edge.queries, edge.answers, sent[edge.queries].get("maxItems", MOST_QUERIES), edge.bind,
+        frozenset(bound for bound in edge.bind if _is_list(query["properties"][bound])),
+    )  # fmt: skip
+    return found(name, optional(kind), source, arguments, operation.description)
 
 
 def _is_list(schema: Schema) -> bool:

@@ -1,6 +1,7 @@
 """Decides what a derived field is to strawberry: a type, arguments, and a function of (row, context, arguments)."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from strawberry.annotation import StrawberryAnnotation
@@ -10,13 +11,18 @@ from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 from strawberry.types.unset import UNSET
 
+from gateway.derive.sources import Source, resolve
+
 Resolve = Callable[[Any, Any, dict[str, Any]], Any]
 
 
 class ResolvedField(StrawberryField):
-    """A field that is computed. Strawberry wants a function's signature for that; here the arguments are data."""
+    """A field that is more than a value of its row. Strawberry wants a function's signature for that; here the
+    arguments are data. `of` is the function of the row where that is all; `source` says how it is found elsewhere."""
 
     resolve: Resolve
+    of: Callable[[Any], Any] | None = None
+    source: Source | None = None
 
     @property
     def is_basic_field(self) -> bool:
@@ -42,12 +48,28 @@ def plain(rest_name: str, name: str, kind: Any, description: str | None = None) 
 def resolved(
     name: str, kind: Any, resolve: Resolve, arguments: list[StrawberryArgument] | None = None,
     description: str | None = None,
-) -> StrawberryField:  # fmt: skip
+) -> ResolvedField:  # fmt: skip
     field = ResolvedField(
         python_name=name, graphql_name=name, type_annotation=StrawberryAnnotation(kind), description=description
     )
     field.resolve = resolve
     field.arguments = arguments or []
+    return field
+
+
+def computed(name: str, kind: Any, of: Callable[[Any], Any], description: str | None = None) -> StrawberryField:
+    """A field that follows from its row alone."""
+    field = resolved(name, kind, lambda row, _, __: of(row), description=description)
+    field.of = of
+    return field
+
+
+def found(
+    name: str, kind: Any, source: Source, arguments: list[StrawberryArgument], description: str | None
+) -> StrawberryField:
+    """A field that is read from a service."""
+    field = resolved(name, kind, partial(resolve, source), arguments, description)
+    field.source = source
     return field
 
 

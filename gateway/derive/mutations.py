@@ -5,10 +5,10 @@ from typing import Any
 from strawberry.types.base import StrawberryList
 from strawberry.types.field import StrawberryField
 
-from gateway.derive.connections import query_of
 from gateway.derive.contract import REF, Contract, Operation
 from gateway.derive.fields import Resolve, argument, fields_of, new_type, optional, plain, resolved
 from gateway.derive.names import camel, camel_path, pascal, type_name
+from gateway.derive.pages import query_of
 from gateway.derive.types import Types
 from gateway.failures import Refused
 from gateway.reads import Context

@@ -1,28 +1,16 @@
 """Decides which questions the graph's root answers: a connection per list, and each resource by its keys."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from strawberry.types.field import StrawberryField
 
-from chassis.paging import MOST
-from gateway.derive.connections import (
-    Slice,
-    connection,
-    filter_arguments,
-    name_of,
-    page_arguments,
-    query_of,
-    wanted,
-)
+from gateway.derive.connections import connection, filter_arguments, name_of, page_arguments
 from gateway.derive.contract import Contract, ContractError, Operation
-from gateway.derive.fields import Resolve, argument, optional, resolved
+from gateway.derive.fields import argument, found, optional
 from gateway.derive.kinds import NaturalKey
 from gateway.derive.names import camel, pascal
-from gateway.derive.stitching import as_id
+from gateway.derive.sources import Alone, ByKey, OfList, Source
 from gateway.derive.types import Types
-from gateway.failures import GraphFailure
-from gateway.reads import Context, Listed, Rows, Single
 
 
 def root_fields(contract: Contract, types: Types, keys: Iterable[NaturalKey]) -> list[StrawberryField]:
@@ -51,18 +39,9 @@ def root_fields(contract: Contract, types: Types, keys: Iterable[NaturalKey]) ->
 def _list_field(types: Types, operation: Operation) -> StrawberryField:
     assert operation.items is not None  # noqa: S101  # it is a list
     node, _ = types.answer(operation.items, pascal(operation.id))
-    read = Listed(operation)
-
-    async def resolve(_: Any, context: Context, arguments: dict[str, Any]) -> Slice:
-        first, start = wanted(arguments)
-        query = [*query_of(operation, arguments), ("limit", str(min(first + start.skip, MOST)))]
-        if start.cursor:
-            query.append(("cursor", start.cursor))
-        return Slice.of(await context.load(read, tuple(query)), start)
-
     arguments = page_arguments() + filter_arguments(types, operation)
     kind = optional(connection(types, node))
-    return resolved(name_of(operation, "list_"), kind, resolve, arguments, operation.description)
+    return found(name_of(operation, "list_"), kind, OfList(operation), arguments, operation.description)
 
 
 def _item_field(
@@ -76,7 +55,7 @@ def _item_field(
         names = [own, known_by.by] if known_by else [own]
         kinds = [types.sent(parameter.schema, pascal(own))[0], str]
         arguments = [argument(name, camel(name), optional(of)) for name, of in zip(names, kinds, strict=False)]
-        resolve = _by_key(lists, names, is_id=parameter.schema.get("format") == "uuid")
+        source: Source = ByKey(lists, tuple(names), is_id=parameter.schema.get("format") == "uuid")
     else:
         arguments = [
             types.argument(
@@ -85,31 +64,5 @@ def _item_field(
             )
             for name, parameter in {**path, **query}.items()
         ]  # fmt: skip
-        resolve = _alone(operation)
-    return resolved(name_of(operation, "get_"), optional(kind), resolve, arguments, operation.description)
-
-
-def _by_key(lists: Operation, names: list[str], *, is_id: bool) -> Resolve:
-    reads = {name: Rows(lists, name, name) for name in names}
-
-    async def resolve(_: Any, context: Context, arguments: dict[str, Any]) -> Any:
-        given = {name: value for name, value in arguments.items() if value is not None}
-        if len(given) != 1:
-            raise GraphFailure("BAD_USER_INPUT", f"name it by exactly one of: {', '.join(map(camel, names))}")
-        ((name, value),) = given.items()
-        if is_id and name == names[0]:
-            # What isn't an id names nothing; asked for, it would spoil the batch that it is read with.
-            value = as_id(value)
-        return await context.load(reads[name], value) if value else None
-
-    return resolve
-
-
-def _alone(operation: Operation) -> Resolve:
-    read = Single(operation)
-
-    async def resolve(_: Any, context: Context, arguments: dict[str, Any]) -> Any:
-        path = tuple((name, str(arguments[name])) for name in operation.named("path"))
-        return await context.load(read, (path, tuple(query_of(operation, arguments))))
-
-    return resolve
+        source = Alone(operation)
+    return found(name_of(operation, "get_"), optional(kind), source, arguments, operation.description)
