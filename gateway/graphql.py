@@ -20,7 +20,7 @@ from gateway.derive.contract import load
 from gateway.derive.graph import build
 from gateway.edges import EDGES, KEYS
 from gateway.execution.documents import Document, Documents, Refusal
-from gateway.execution.execute import execute
+from gateway.execution.execute import Executor
 from gateway.failures import GraphFailure, shown
 from gateway.reads import Context
 from gateway.trusted import Trusted, read_manifest
@@ -39,6 +39,7 @@ async def graph(app: FastAPI) -> AsyncIterator[None]:
     """Builds the graph from the committed contracts, and opens the connections to the services."""
     state, settings = app.state, app.state.settings
     state.graph = build(load(OPENAPI), EDGES, KEYS)._schema
+    state.executor = Executor(state.graph)
     state.documents = Documents(state.graph, explains=settings.introspection)
     listed = read_manifest(settings.trusted_documents) if settings.trusted_documents else {}
     state.trusted = Trusted(listed, only=settings.trusted_only)
@@ -122,8 +123,8 @@ async def _execute(request: Request, asked: Asked, principal: Principal) -> dict
         raise Wrong.because(429, "COST_EXHAUSTED", words, Retry_After=str(ceil(exhausted.seconds))) from None
     request_id: str = request.state.request_id
     context = Context(state.upstream, {"authorization": request.headers["authorization"], "x-request-id": request_id})
-    answer = await execute(state.graph, document, asked.variables, operation, context)
-    sent = answer.sent(request_id)
+    answer = await state.executor.answer(document, asked.variables, operation, context)
+    sent: dict[str, Any] = answer.sent(request_id)
     sent["extensions"] = {"cost": {"objects": cost}}
     return sent
 

@@ -8,6 +8,7 @@ from graphql import DocumentNode, GraphQLError, GraphQLSchema, NoSchemaIntrospec
 from graphql.validation import specified_rules
 
 from gateway.execution.limits import MAX_BYTES, MAX_TOKENS, Limiter
+from gateway.execution.selection import conditions
 from gateway.failures import GraphFailure
 
 # More than a few errors help nobody, and naming what was meant instead costs more than all the rest.
@@ -33,6 +34,8 @@ class Document:
     def __init__(self, text: str, ast: DocumentNode) -> None:
         self.text = text
         self.ast = ast
+        # Known once it holds: the variables that say whether something is asked for.
+        self.conditions: tuple[str, ...] = ()
         self._lengths: tuple[str, ...] | None = None
         self._costs: dict[tuple[int | None, ...], int] = {}
 
@@ -94,7 +97,10 @@ class Documents:
         errors = validate(
             self._schema, document.ast, self._rules, max_errors=MAX_ERRORS, hide_suggestions=not self._explains
         )
-        return Refusal(errors, "GRAPHQL_VALIDATION_FAILED") if errors else document
+        if errors:
+            return Refusal(errors, "GRAPHQL_VALIDATION_FAILED")
+        document.conditions = conditions(document.ast)
+        return document
 
     def _remember(self, text: str, verdict: Document | Refusal) -> None:
         self._known[text] = verdict

@@ -2,6 +2,7 @@
 be told to break."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse
-from graphql import ExecutionResult, GraphQLSchema, get_operation_ast, parse
+from graphql import GraphQLSchema, get_operation_ast, parse
 from pydantic import BaseModel
 
 from chassis.measures import Measures
@@ -18,7 +19,9 @@ from chassis.telemetry import Tracing
 from gateway.derive.graph import build
 from gateway.derive.kinds import Asked, Attached, Edge, Many, Ref, Refs
 from gateway.execution.documents import Document
-from gateway.execution.execute import execute
+from gateway.execution.execute import Executor
+from gateway.execution.selection import conditions
+from gateway.graphql import encode
 from gateway.reads import Context
 from gateway.upstream import connected
 from tests.gateway.conftest import served
@@ -118,6 +121,7 @@ class Library:
     freeze_after: int | None = None
     app: FastAPI = field(init=False)
     schema: GraphQLSchema = field(init=False)
+    executor: Executor = field(init=False)
     upstream: Any = None
 
     def __post_init__(self) -> None:
@@ -182,7 +186,8 @@ class Library:
         async def query_loans(asked: LoanQueries) -> LoanSeries:
             return LoanSeries(series=[Loans(month=each.month, loans=len(each.shelf_ids)) for each in asked.queries])
 
-        self.schema = build({"shelf": app.openapi()}, EDGES, ())._schema
+        self.schema = schema = build({"shelf": app.openapi()}, EDGES, ())._schema
+        self.executor = Executor(schema)
 
     def _shelf(self, id: str) -> ShelfRead:
         return ShelfRead(id=id, name=id.upper(), book_ids=[f"{id}b{each}" for each in range(self.books)][::-1])
@@ -190,19 +195,29 @@ class Library:
     def _book(self, id: str) -> BookRead:
         return BookRead(id=id, shelf_id=id.partition("b")[0], title=id)
 
-    async def ask(self, query: str) -> Any:
-        document = Document(query, parse(query))
-        operation = get_operation_ast(document.ast)
-        assert operation
-        result: ExecutionResult = (
-            await execute(self.schema, document, {}, operation, Context(self.upstream, {}))
-        ).result
-        return result
+    async def ask(self, query: str, **variables: Any) -> Any:
+        """The whole answer, which a plan and graphql-core give alike, asking the services for the same."""
+        by_plan = await self.answer(self.executor.by_plan, query, variables)
+        asked = sorted(self.asked)
+        by_fields = await self.answer(self.executor.by_fields, query, variables)
+        assert by_plan == by_fields
+        assert asked == sorted(self.asked)
+        return json.loads(by_plan)
 
-    async def data(self, query: str) -> Any:
-        result = await self.ask(query)
-        assert not result.errors, result.errors
-        return result.data
+    async def answer(self, how: Any, query: str, variables: Any) -> bytes:
+        document = Document(query, parse(query))
+        document.conditions = conditions(document.ast)
+        self.asked.clear()
+        context = Context(self.upstream, {})
+        answer = await how(document, variables, get_operation_ast(document.ast), context)
+        await context.close()
+        assert answer is not None, "it isn't the plan's to answer"
+        return encode(answer.sent(""))
+
+    async def data(self, query: str, **variables: Any) -> Any:
+        answer = await self.ask(query, **variables)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
 
 
 @asynccontextmanager
