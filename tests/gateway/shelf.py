@@ -3,13 +3,14 @@ be told to break."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from graphql import GraphQLSchema, get_operation_ast, parse
 from pydantic import BaseModel
 
@@ -17,7 +18,7 @@ from chassis.measures import Measures
 from chassis.settings import Settings
 from chassis.telemetry import Tracing
 from gateway.derive.graph import build
-from gateway.derive.kinds import Asked, Attached, Edge, Many, Ref, Refs
+from gateway.derive.kinds import Asked, Attached, Edge, Many, NaturalKey, Ref, Refs
 from gateway.execution.documents import Document
 from gateway.execution.execute import Executor
 from gateway.execution.selection import conditions
@@ -37,10 +38,42 @@ class ShelfRead(BaseModel):
     book_ids: list[str]
 
 
+class Genre(StrEnum):
+    NOVEL = "novel"
+    ESSAY = "essay"
+
+
+class Size(BaseModel):
+    height: int
+    width: float | None
+
+
+class Chapter(BaseModel):
+    """What a book is made of."""
+
+    name: str
+    pages: int
+    size: Size
+
+
+CHAPTERS = [Chapter(name=f"chapter {pages}", pages=pages, size=Size(height=pages, width=None)) for pages in (1, 2)]
+DRAFT = Chapter(name="draft", pages=3, size=Size(height=1, width=1.5))
+
+
 class BookRead(BaseModel):
+    """What stands on shelves."""
+
     id: str
     shelf_id: str
     title: str
+    genre: Genre = Genre.NOVEL
+    genres: list[Genre] = [Genre.ESSAY, Genre.NOVEL]
+    size: Size = Size(height=3, width=2)
+    sleeve: Size | None = None
+    chapters: list[Chapter] = CHAPTERS
+    drafts: list[Chapter | None] = [None, DRAFT]
+    notes: dict[str, Any] = {"b": [1, None, 1.5], "a": "ü"}
+    lent: bool = False
 
 
 class ShelfPage(BaseModel):
@@ -61,6 +94,11 @@ class BookGroup(BaseModel):
 
 class BookGroups(BaseModel):
     groups: list[BookGroup]
+
+
+class LibraryRead(BaseModel):
+    city: str
+    size: Size | None
 
 
 class Weight(BaseModel):
@@ -96,8 +134,13 @@ class Loans(BaseModel):
     loans: int
 
 
+class LoansOfQuery(BaseModel):
+    loans: list[Loans] = []
+    problem: Why | None = None
+
+
 class LoanSeries(BaseModel):
-    series: list[Loans]
+    series: list[LoansOfQuery]
 
 
 EDGES: tuple[Edge, ...] = (
@@ -110,6 +153,9 @@ EDGES: tuple[Edge, ...] = (
 )
 
 
+KEYS = (NaturalKey("Shelf", "list_shelves", by="name"),)
+
+
 @dataclass
 class Library:
     """The app, its graph, and what it was asked."""
@@ -118,6 +164,8 @@ class Library:
     books: int = 5
     asked: list[str] = field(default_factory=list)
     broken: bool = False
+    # What becomes of a path's answers.
+    faults: dict[str, Callable[[Any], bytes | Response]] = field(default_factory=dict)
     freeze_after: int | None = None
     app: FastAPI = field(init=False)
     schema: GraphQLSchema = field(init=False)
@@ -132,6 +180,11 @@ class Library:
             self.asked.append(f"{request.method} {request.url.path}?{request.url.query}")
             if self.broken and "books" in request.url.path:
                 return JSONResponse({"code": "database_unavailable", "detail": "a secret"}, 503)
+            fault = self.faults.get(request.url.path)
+            if fault is not None:
+                answer = await call_next(request)
+                changed = fault(json.loads(b"".join([part async for part in answer.body_iterator])))
+                return changed if isinstance(changed, Response) else Response(changed, media_type="application/json")
             if self.freeze_after == len(self.asked):
                 await asyncio.sleep(0.5)  # slow, and then frozen: two waits that must not add up
             if self.freeze_after is not None and len(self.asked) > self.freeze_after:
@@ -139,13 +192,23 @@ class Library:
             return await call_next(request)
 
         @app.get("/v1/shelves")
-        async def list_shelves(id: Many_ = [], limit: int = 50, cursor: str | None = None) -> ShelfPage:
+        async def list_shelves(
+            id: Many_ = [], name: Many_ = [], limit: int = 50, cursor: str | None = None
+        ) -> ShelfPage:
             begin = int(cursor or 0)
             wanted = [f"s{number}" for number in range(self.shelves)]
-            found = [each for each in wanted if not id or each in id]
+            found = [each for each in wanted if (not id or each in id) and (not name or each.upper() in name)]
             after = begin + limit
             items = [self._shelf(each) for each in found[begin:after]]
             return ShelfPage(items=items, next_cursor=str(after) if after < len(found) else None)
+
+        @app.get("/v1/shelves/{id}")
+        async def get_shelf(id: str) -> ShelfRead:
+            return self._shelf(id)
+
+        @app.get("/v1/library")
+        async def get_library(city: str = "Bonn") -> LibraryRead:
+            return LibraryRead(city=city, size=Size(height=1, width=1))
 
         @app.get("/v1/books")
         async def list_books(
@@ -184,9 +247,17 @@ class Library:
 
         @app.post("/v1/loans/query", openapi_extra={"x-graph": False})
         async def query_loans(asked: LoanQueries) -> LoanSeries:
-            return LoanSeries(series=[Loans(month=each.month, loans=len(each.shelf_ids)) for each in asked.queries])
+            why = Why(code="not_yet", detail="that month is to come")
+            return LoanSeries(
+                series=[
+                    LoansOfQuery(problem=why)
+                    if each.month == "never"
+                    else LoansOfQuery(loans=[Loans(month=each.month, loans=len(each.shelf_ids))])
+                    for each in asked.queries
+                ]
+            )
 
-        self.schema = schema = build({"shelf": app.openapi()}, EDGES, ())._schema
+        self.schema = schema = build({"shelf": app.openapi()}, EDGES, KEYS)._schema
         self.executor = Executor(schema)
 
     def _shelf(self, id: str) -> ShelfRead:

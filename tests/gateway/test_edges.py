@@ -14,7 +14,7 @@ EVERYTHING = """{ shelves(first: 200) { nodes {
   books(first: 2) { nodes { title shelf { name order(first: 2) { nodes { id } } } } }
   more: books(first: 3) { pageInfo { hasNextPage } }
   order(first: 1) { nodes { title } }
-  loans(month: "may") { loans } june: loans(month: "june") { loans }
+  loans(month: "may") { loans { loans } } june: loans(month: "june") { loans { month } }
 } } }"""
 
 
