@@ -33,6 +33,14 @@ def request(url: str, headers: dict[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
+def post(url: str, headers: dict[str, str], body: bytes) -> bytes:
+    """A POST of JSON as it goes over the wire."""
+    split = urlsplit(url)
+    lines = [f"POST {split.path} HTTP/1.1", f"Host: {split.netloc}", "Content-Type: application/json"]
+    lines += [f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
 class _Socket(asyncio.Protocol):
     """One connection with one request under way; refuses every answer that isn't a 200."""
 
