@@ -26,6 +26,12 @@ class GraphFailure(Exception):
         return {name: value for name, value in said.items() if value is not None}
 
 
+class Away(GraphFailure):
+    """A service that didn't answer as one that is well does. `again`: it may just have been between two processes."""
+
+    again = False
+
+
 class Refused(GraphFailure):
     """A service's problem details with a 4xx: the caller asked for something that can't be."""
 

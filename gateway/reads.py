@@ -143,6 +143,7 @@ class Context:
             )
         finally:
             self._turns.clear()
+            self.upstream.forget(self.headers.get("authorization"))
             self.deadline = clock() + self.upstream.read_seconds
         try:
             return from_json(content) if content else None
@@ -210,7 +211,7 @@ class Context:
     async def _fetch(self, batch: Batch, turn: _Turn) -> None:
         try:
             call = batch.read.call(batch.keys)
-            batch.content = await self.upstream.call(
+            batch.content = await self.upstream.read(
                 batch.read.operation, call.path, call.query, call.body, self.headers, self.deadline
             )
         except Exception as problem:  # whatever it is, it belongs to those who wait

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from chassis.measures import Measures
 from chassis.settings import Settings
 from chassis.telemetry import Tracing
+from gateway.derive.contract import Contract, Operation
 from gateway.derive.graph import build
 from gateway.derive.kinds import Asked, Attached, Edge, Many, NaturalKey, Ref, Refs
 from gateway.execution.documents import Document
@@ -167,6 +168,8 @@ class Library:
     # What becomes of a path's answers.
     faults: dict[str, Callable[[Any], bytes | Response]] = field(default_factory=dict)
     freeze_after: int | None = None
+    # While it is there and not set, nothing is answered.
+    hold: asyncio.Event | None = None
     app: FastAPI = field(init=False)
     schema: GraphQLSchema = field(init=False)
     executor: Executor = field(init=False)
@@ -180,6 +183,8 @@ class Library:
             self.asked.append(f"{request.method} {request.url.path}?{request.url.query}")
             if self.broken and "books" in request.url.path:
                 return JSONResponse({"code": "database_unavailable", "detail": "a secret"}, 503)
+            if self.hold:
+                await self.hold.wait()
             fault = self.faults.get(request.url.path)
             if fault is not None:
                 answer = await call_next(request)
@@ -265,6 +270,9 @@ class Library:
 
     def _book(self, id: str) -> BookRead:
         return BookRead(id=id, shelf_id=id.partition("b")[0], title=id)
+
+    def operation(self, name: str) -> Operation:
+        return Contract({"shelf": self.app.openapi()}).operations[name]
 
     async def ask(self, query: str, **variables: Any) -> Any:
         """The whole answer, which a plan and graphql-core give alike, asking the services for the same."""

@@ -12,10 +12,12 @@ from fastapi import FastAPI
 from chassis.measures import Measures
 from chassis.settings import Settings
 from chassis.telemetry import Tracing
+from gateway.breaker import FAILURES, PAUSE_SECONDS, Breaker, Open
 from gateway.derive.contract import Contract, load
-from gateway.failures import GraphFailure
+from gateway.failures import Away, GraphFailure, Refused
 from gateway.graphql import OPENAPI
 from gateway.upstream import Upstream, connected
+from tests.conftest import Workspace
 from tests.gateway.conftest import Graph, bound, served, url_of
 from tests.gateway.shelf import shelf
 from tests.gateway.test_story import made
@@ -107,13 +109,142 @@ async def test_connections_survive_a_thousand_cancelled_calls(apps: dict[str, Fa
     assert refused.value.code == "UNAUTHENTICATED"
 
 
+async def test_what_many_ask_for_at_once_is_asked_once(graph: Graph, graph_of: Any, workspace: Workspace) -> None:
+    await made(graph, "spring")
+    other = await graph_of(workspace, "stakeholder")
+    app, _ = graph.counted["goals"]
+    app.asked.clear()
+    query = "{ campaigns { nodes { slug } } }"
+    found = await asyncio.gather(*(each(query) for each in (graph, graph, graph, other, other)))
+    assert found == [{"campaigns": {"nodes": [{"slug": "spring"}]}}] * 5
+    # Once for each caller's token: what may be seen depends on it.
+    assert app.asked == ["GET /v1/campaigns"] * 2
+    assert graph.upstream._flights == {}
+
+
+async def test_who_leaves_leaves_the_others_their_answer_and_the_last_one_ends_the_call() -> None:
+    async with shelf() as library:
+        library.hold = asyncio.Event()
+        upstream, headers = library.upstream, {"authorization": "Bearer a"}
+        operation = library.operation("list_shelves")
+        deadline = asyncio.get_running_loop().time() + 30
+
+        def ask() -> asyncio.Task[bytes]:
+            return asyncio.ensure_future(upstream.read(operation, {}, (), None, headers, deadline))
+
+        async def until(count: int) -> None:
+            async with asyncio.timeout(10):
+                while len(library.asked) < count:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+
+        first, second = ask(), ask()
+        await until(1)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        library.hold.set()
+        assert b"items" in await second
+        assert len(library.asked) == 1
+        library.hold.clear()
+        left = [ask(), ask()]
+        await until(2)
+        for each in left:
+            each.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        async with asyncio.timeout(10):
+            while upstream._http.connector._acquired:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert upstream._flights == {}
+        # After a change, nobody joins what was asked before it.
+        before = ask()
+        await until(3)
+        upstream.forget("Bearer a")
+        after = ask()
+        await until(4)
+        library.hold.set()
+        assert await before == await after
+
+
+async def test_a_read_is_tried_twice_where_the_connection_broke_and_a_verb_is_not() -> None:
+    broken = 0
+
+    async def hangs_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal broken
+        broken += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with shelf() as library, await asyncio.start_server(hangs_up, "127.0.0.1", 0) as server:
+        url = library.upstream._settings.urls["shelf"]
+        listed, queried = library.operation("list_shelves"), library.operation("query_loans")
+        deadline = asyncio.get_running_loop().time() + 30
+        library.upstream._settings.urls["shelf"] = url_of(server.sockets[0])
+        upstream = library.upstream
+        for ask, operation, tries in (
+            (upstream.read, listed, 2),
+            (upstream.read, queried, 2),
+            (upstream.call, queried, 1),
+        ):
+            broken = 0
+            with pytest.raises(Away):
+                await ask(operation, {}, (), None, {}, deadline)
+            assert broken == tries
+        upstream._settings.urls["shelf"] = url
+        assert b"items" in await upstream.read(listed, {}, (), None, {}, deadline)
+
+
+async def test_a_service_that_is_away_is_left_alone_but_for_a_try_a_second() -> None:
+    now = [0.0]
+    breaker = Breaker(lambda: now[0])
+
+    def asks(problem: Exception | None = None) -> bool:
+        try:
+            with breaker.asking():
+                if problem:
+                    raise problem
+        except Open:
+            return False
+        except (Away, Refused, asyncio.CancelledError):
+            pass
+        return True
+
+    away, refused = Away("UPSTREAM_TIMEOUT", ""), Refused("goals", 404, {})
+    for _ in range(20):
+        assert asks(refused)
+    for _ in range(FAILURES - 1):
+        assert asks(away)
+    assert asks()
+    for _ in range(FAILURES):
+        assert asks(away)
+    assert not asks()
+    now[0] += PAUSE_SECONDS
+    assert asks(away)
+    assert not asks()
+    now[0] += PAUSE_SECONDS
+    assert asks()
+    assert asks()
+
+
+async def test_an_open_circuit_answers_at_once_and_says_so(graph: Graph) -> None:
+    with graph.dead("goals"):
+        for number in range(FAILURES):
+            await graph.ask("query($n: Int) { campaigns(first: $n) { nodes { slug } } }", n=number + 1)
+        answer = await graph.ask(LISTED)
+    said = {"code": "UPSTREAM_UNAVAILABLE", "service": "goals", "reason": "circuit_open"}
+    assert [each["extensions"] for each in answer["errors"]] == [said] * 2
+    ticks = graph.upstream.ticks
+    graph.upstream.ticks = lambda: ticks() + PAUSE_SECONDS
+    # One read is the try; once it went well, all go through.
+    assert await graph("{ campaigns { nodes { slug } } }") == {"campaigns": {"nodes": []}}
+    assert (await graph(LISTED))["campaigns"] == {"nodes": []}
+
+
 async def test_nothing_internal_leaks(
     graph: Graph, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def breaks(*_: Any) -> Any:
         raise KeyError("a secret of the house")
 
-    monkeypatch.setattr(Upstream, "call", breaks)
+    monkeypatch.setattr(Upstream, "_call", breaks)
     answer = await graph.ask(LISTED)
     assert [(each["message"], each["extensions"]) for each in answer["errors"]] == [
         ("internal error", {"code": "INTERNAL"})

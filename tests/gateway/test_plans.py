@@ -1,15 +1,20 @@
 """A plan and graphql-core answer the same bytes, whatever is asked and whatever services answer."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from fastapi.responses import JSONResponse, Response
-from graphql import parse, validate
+from graphql import get_operation_ast, get_variable_values, parse, validate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.execution import execute
+from gateway.execution.documents import Document, Documents
+from gateway.execution.execute import Executor
+from gateway.reads import Context
 from tests.gateway.generated import VARIABLES, documents
 from tests.gateway.shelf import Library, shelf
 
@@ -65,15 +70,12 @@ async def library() -> AsyncIterator[Library]:
 
 async def compared(library: Library, query: str, variables: Any) -> bytes:
     """The answer, once it is the same both ways: as it is given, which may begin with a plan and end with fields."""
-    answers, asked = [], []
-    for how in (library.executor.answer, library.executor.by_fields):
-        answers.append(await library.answer(how, query, variables))
-        asked.append(sorted(library.asked))
-    assert answers[0] == answers[1]
-    # Which may have asked for less than a plan does that it gave up, but never for the same twice.
-    assert len(set(asked[0])) == len(asked[0])
-    assert set(asked[1]) <= set(asked[0])
-    return answers[0]
+    by_fields = await library.answer(library.executor.by_fields, query, variables)
+    as_given = await library.answer(library.executor.answer, query, variables)
+    assert as_given == by_fields
+    # Nothing is asked for again where a plan is given up.
+    assert len(set(library.asked)) == len(library.asked)
+    return as_given
 
 
 # Each query is tried on services that are well and on some that aren't.
@@ -83,3 +85,72 @@ async def test_a_plan_answers_what_graphql_core_does(library: Library, query: st
     assert validate(SCHEMA, parse(query)) == []
     for library.faults in ({}, faults):
         await compared(library, query, VARIABLES)
+
+
+@pytest.mark.parametrize(
+    ("path", "fault", "planned"),
+    [
+        ("/v1/books", named("sleeve", None), True), ("/v1/books", refused, True), ("/v1/books", away, True),
+        ("/v1/books", named("title", None), False), ("/v1/books", named("genre", "poem"), False),
+        ("/v1/books", named("height", "3"), False), ("/v1/shelves", lambda _: b"{", False),
+    ],
+)  # fmt: skip
+async def test_a_plan_is_given_up_where_a_promise_is_broken_and_nowhere_else(
+    library: Library, path: str, fault: Fault, planned: bool
+) -> None:
+    query = "{ shelves { nodes { books { nodes { title genre size { height } sleeve { height } } } } } }"
+    library.faults = {path: fault}
+    await compared(library, query, {})
+    document = Document(query, parse(query))
+    operation = get_operation_ast(document.ast)
+    assert operation
+    context = Context(library.upstream, {})
+    assert (await library.executor.by_plan(document, {}, operation, context) is not None) is planned
+    await context.close()
+
+
+async def test_a_null_bubbles_to_the_next_field_that_may_be_null(library: Library) -> None:
+    library.faults = {"/v1/books": named("title", None)}
+    answer = json.loads(await compared(library, "{ shelves(first: 1) { nodes { id books { nodes { title } } } } }", {}))
+    assert answer["data"] == {"shelves": {"nodes": [{"id": "s0", "books": None}]}}
+    assert [each["path"] for each in answer["errors"]] == [["shelves", "nodes", 0, "books", "nodes", 0, "title"]]
+
+
+def test_plans_are_made_once_and_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute, "REMEMBERED_PLANS", 2)
+    executor = Executor(SCHEMA)
+
+    def plan(text: str, flag: bool) -> Any:
+        document, _ = Documents(SCHEMA, explains=True).read(text, {})
+        operation = get_operation_ast(document.ast)
+        assert operation
+        values = get_variable_values(SCHEMA, operation.variable_definitions or (), {"a": flag})
+        return executor._plan(document, operation, values)
+
+    conditional, other = "query($a: Boolean!) { library { city @skip(if: $a) } }", "{ library { city } }"
+    with_city, without = plan(conditional, False), plan(conditional, True)
+    assert with_city is not without
+    assert plan(conditional, False) is with_city
+    plan(other, False)
+    assert len(executor._plans) == 2
+    assert plan(conditional, False) is with_city
+    assert plan(conditional, True) is not without
+    # What graphql-core executes isn't looked at again either.
+    assert plan("{ __schema { types { name } } }", False) is None
+
+
+async def test_a_request_that_is_cancelled_leaves_nothing_under_way() -> None:
+    async with shelf() as library:
+        library.hold = asyncio.Event()
+        query = "{ shelves { nodes { id books { nodes { id } } } } a: shelves(first: 2) { nodes { id } } }"
+        running = asyncio.create_task(library.answer(library.executor.answer, query, {}))
+        async with asyncio.timeout(10):
+            while len(library.asked) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            while library.upstream._http.connector._acquired:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert library.upstream._flights == {}
+        library.hold.set()
+        assert (await library.data(query))["a"]["nodes"]
