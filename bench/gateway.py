@@ -1,7 +1,7 @@
 """Decides what a compiled query costs the gateway's process beside graphql-core's way through the same fields.
 
-One process of the gateway each, as `make up` serves it: token, limits, trace context, log lines and figures are in it, and
-the calls of services too. These answer at once, with rows of every field that their contracts promise. Left out: the
+One process of the gateway each, as `make up` serves it: token, limits, trace context, log lines and figures are in it,
+and calls of services too. These answer at once, with rows of every field that their contracts promise. Left out: the
 services' own time, TLS, and the first look at a document.
 """
 
@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import statistics
-import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -152,15 +151,7 @@ def serve_gateway(stack: TestStack, how: str) -> None:
 
         Executor.by_plan = none  # type: ignore[method-assign]
     collect_seldom()
-    server = uvicorn.Server(served(app, host="127.0.0.1", port=PORTS[how]))
-    if "--profile" in sys.argv and how == "plan":
-        import cProfile
-
-        with cProfile.Profile() as profile:
-            server.run()
-        profile.dump_stats("/tmp/gateway.prof")
-        return
-    server.run()
+    uvicorn.Server(served(app, host="127.0.0.1", port=PORTS[how])).run()
 
 
 async def measure(pids: dict[str, int], headers: dict[str, str]) -> dict[str, dict[str, list[tuple[float, float]]]]:
