@@ -149,7 +149,7 @@ def serve_gateway(stack: TestStack, how: str) -> None:
         async def none(*_: Any) -> None:
             return None
 
-        Executor.by_plan = none  # type: ignore[method-assign]
+        Executor.by_plan = none  # type: ignore[method-assign, assignment]
     collect_seldom()
     uvicorn.Server(served(app, host="127.0.0.1", port=PORTS[how])).run()
 

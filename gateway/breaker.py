@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gateway.failures import Away
+from gateway.failures import Away, Refused
 
 # So many failures in a row, and no success between them.
 FAILURES = 5
@@ -26,7 +26,7 @@ class Breaker:
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Around one call: raises Open instead of letting it through, and learns how it ends. Only Away speaks against
-        the service; a refusal and a cancellation say nothing, and a call that ends well forgets all."""
+        the service. An answer, a refusal too, makes good for all before; a cancellation says nothing."""
         if self._failures >= FAILURES:
             if self._ticks() - self._tried < PAUSE_SECONDS:
                 raise Open
@@ -37,5 +37,8 @@ class Breaker:
             self._failures += 1
             if self._failures == FAILURES:
                 self._tried = self._ticks()
+            raise
+        except Refused:
+            self._failures = 0
             raise
         self._failures = 0

@@ -196,7 +196,7 @@ async def test_a_service_that_is_away_is_left_alone_but_for_a_try_a_second() -> 
     now = [0.0]
     breaker = Breaker(lambda: now[0])
 
-    def asks(problem: Exception | None = None) -> bool:
+    def asks(problem: BaseException | None = None) -> bool:
         try:
             with breaker.asking():
                 if problem:
@@ -208,10 +208,15 @@ async def test_a_service_that_is_away_is_left_alone_but_for_a_try_a_second() -> 
         return True
 
     away, refused = Away("UPSTREAM_TIMEOUT", ""), Refused("goals", 404, {})
-    for _ in range(20):
-        assert asks(refused)
+    for ending in (refused, None):
+        for _ in range(FAILURES - 1):
+            assert asks(away)
+        assert asks(ending)
     for _ in range(FAILURES - 1):
         assert asks(away)
+    assert asks(asyncio.CancelledError())
+    assert asks(away)
+    now[0] += PAUSE_SECONDS
     assert asks()
     for _ in range(FAILURES):
         assert asks(away)
