@@ -78,6 +78,27 @@ async def compared(library: Library, query: str, variables: Any) -> bytes:
     return as_given
 
 
+EVERYTHING = """{
+  shelves { nodes { id weight { grams books(first: 0) { nodes { id } } } loans(month: "may") { loans { month loans } }
+    books(first: 2) { pageInfo { hasNextPage endCursor } edges { cursor node {
+      title genre genres size { height width } sleeve { height } chapters { name size { height } } drafts { pages }
+      notes lent shelf { name weight { grams } } } } }
+    order(first: 2) { nodes { id title } } } }
+  library { city size { width } } one: shelf(name: "S1") { name }
+  never: shelves(first: 1) { nodes { loans(month: "never") { loans { loans } } } }
+}"""
+
+
+async def test_whatever_a_service_breaks_both_ways_say_the_same(library: Library) -> None:
+    assert validate(SCHEMA, parse(EVERYTHING)) == []
+    told = set()
+    for name in NAMES:
+        for value in (None, "text", 1.5):
+            library.faults = dict.fromkeys(PATHS, named(name, value))
+            told.add(await compared(library, EVERYTHING, {}))
+    assert len(told) > len(NAMES)
+
+
 # Each query is tried on services that are well and on some that aren't.
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(query=documents(SCHEMA), faults=FAULTS)
