@@ -16,6 +16,7 @@ from services.budget.person import api as person
 from services.budget.plan import api as plan
 from services.budget.policy import api as policy
 from services.budget.rate import api as rate
+from services.budget.renewal import api as renewal
 from services.budget.request import api as request
 from services.budget.request.actions import EXPIRE
 from services.budget.request.together import deciding
@@ -43,6 +44,7 @@ app = create_service(
     rate.router,
     vendor.router,
     contract.router,
+    renewal.router,
     obligation.router,
     seat.router,
     person.router,

@@ -9,18 +9,17 @@ from hypothesis import strategies as st
 from chassis.errors import Conflict, Invalid
 from services.budget.contract.rules import (
     ContractState,
-    DecisionKind,
     NoticeUnit,
     Step,
     Terms,
     assert_terms,
     day_of_month,
-    decided,
     due_step,
     holds_money,
     months_later,
     next_date,
 )
+from services.budget.renewal.rules import DecisionKind, decided
 
 DAYS = st.dates(date(2000, 1, 1), date(2100, 1, 1))
 

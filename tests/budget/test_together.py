@@ -67,6 +67,19 @@ async def test_what_the_database_refuses_of_one_costs_no_other(
     await sound(budget)
 
 
+async def test_what_is_held_is_never_held_again_whatever_a_row_says(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any], apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    request = await ask(person("ada"), line, "9")
+    assert (await act(person("bob"), request, "approve")).status_code == 200
+    async with apps["budget"].state.database.tenant(workspace.id) as session:
+        back = text("UPDATE request SET state = 'submitted', layers_done = 0 WHERE id = :id")
+        await session.execute(back, {"id": UUID(request["id"])})
+    assert (await act(person("cat"), request, "approve")).status_code == 409
+    assert (await pots(budget, line))["reserved"] == "9.00"
+    await sound(budget)
+
+
 async def test_who_hangs_up_has_decided_and_hears_of_it_by_their_key(
     budget: httpx.AsyncClient, person: Person, line: dict[str, Any], apps: dict[str, FastAPI]
 ) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Database, workspace_of
+from chassis.db import Database
 from chassis.fields import Interval, Money
 from chassis.jobs import Job
 from chassis.outbox import record
@@ -15,16 +15,15 @@ from services.budget.contract import store
 from services.budget.contract.holding import settle_hold
 from services.budget.contract.models import (
     Contract,
-    ContractDecision,
     ContractLapsed,
     ContractNoticeDeadlineMissed,
     ContractNoticeWindowOpened,
     ContractRenewed,
     ContractTerminated,
 )
-from services.budget.contract.rules import ContractState, DecisionKind, Step, decided, due_step, next_date
-from services.budget.seat import store as seats
-from services.budget.seat.rules import IDLE_DAYS
+from services.budget.contract.rules import ContractState, Step, due_step, next_date
+from services.budget.renewal.rules import DecisionKind, decided
+from services.budget.renewal.store import keep_decision
 
 BATCH = 100
 DEFAULT_REASON = "nobody decided before the notice deadline"
@@ -113,23 +112,8 @@ async def _decide(session: AsyncSession, contract: Contract, word: Word, state: 
     contract.state, contract.decision, contract.by_default = state, word.kind, word.by_default
     contract.decision_reason, contract.decided_by, contract.decided_at = word.reason, word.who, now
     contract.next_minor, contract.next_seat_count = word.minor, word.seats
-    renews = state is ContractState.RENEWED
-    waste = await seats.waste_of(session, [contract.id], IDLE_DAYS, await store.today_of(session, now))
-    found = waste.get(contract.id)
-    session.add(
-        ContractDecision.model_validate(
-            {
-                "workspace_id": workspace_of(session), "contract_id": contract.id, "kind": word.kind,
-                "by_default": word.by_default, "reason": word.reason, "decided_by": word.who, "decided_at": now,
-                "term_start": contract.term_start, "term_end": contract.term_end, "currency": contract.currency,
-                "cost_minor": contract.cost_minor, "next_minor": contract.renewing_minor if renews else None,
-                "idle_seats": found.idle + found.unassigned if found else None,
-                "wasted_minor": found.wasted_monthly if found else None,
-            }
-        )
-    )  # fmt: skip
-    await session.flush()
-    if renews:
+    await keep_decision(session, contract, await store.today_of(session, now), now)
+    if state is ContractState.RENEWED:
         renewed = ContractRenewed(
             contract_id=contract.id, by_default=word.by_default,
             next_term=Interval.of(contract.term_end, contract.terms.next_end),

@@ -1,6 +1,6 @@
 """Decides what callers can do with contracts."""
 
-from datetime import date, datetime
+from datetime import date
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -8,28 +8,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.answers import listed, page_of, read_row
 from chassis.db import Now, Reading, Session, add_row, workspace_of
-from chassis.editing import IfMatch, Match, edited, held
+from chassis.editing import IfMatch, edited, held
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Cursor, Fields, Limit, Listing, Parent, fields_of, listing
 from chassis.paging import Groups, Page, decode_cursor, encode_cursor
 from services.budget.contract import store
-from services.budget.contract.actions import Word, decide, follow_dates
+from services.budget.contract.actions import follow_dates
 from services.budget.contract.models import (
     Contract,
     ContractCreate,
-    ContractDecision,
-    ContractDecisionRead,
     ContractPatch,
     ContractRead,
-    ContractRenegotiation,
-    ContractRenewal,
-    ContractTermination,
     Overlap,
 )
 from services.budget.contract.rules import (
     ContractState,
-    DecisionKind,
     assert_cost,
     assert_editable,
     assert_terms,
@@ -123,61 +117,6 @@ async def update_contract(
         await session.flush()
         await follow_dates(session, contract, who.subject, now)
     return ContractRead.of(contract)
-
-
-async def _decided(
-    session: AsyncSession, contract_id: UUID, if_match: Match, word: Word, now: datetime
-) -> ContractRead:
-    contract = await held(session, Contract, contract_id, if_match)
-    await decide(session, contract, word, now)
-    return ContractRead.of(contract)
-
-
-@router.post("/v1/contracts/{id}/renew", dependencies=[scope("budget:approve")])
-async def renew_contract(
-    id: UUID, renewal: ContractRenewal, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
-) -> ContractRead:
-    """Decides that it goes on when its term ends. What was reserved while nobody had decided is released. 409 `over`,
-    or `decided` when somebody decided otherwise and the notice deadline has passed."""
-    word = Word(DecisionKind.RENEW, who.subject, renewal.reason, seats=renewal.seat_count)
-    return await _decided(session, id, if_match, word, now)
-
-
-@router.post("/v1/contracts/{id}/renegotiate", dependencies=[scope("budget:approve")])
-async def renegotiate_contract(
-    id: UUID, terms: ContractRenegotiation, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
-) -> ContractRead:
-    """Decides that it goes on at another cost; otherwise as `renew`."""
-    contract = await held(session, Contract, id, if_match)
-    assert_cost("cost", terms.cost.minor, terms.cost.currency, contract.currency, "the contract")
-    word = Word(DecisionKind.RENEGOTIATE, who.subject, terms.reason, terms.cost.minor, terms.seat_count)
-    await decide(session, contract, word, now)
-    return ContractRead.of(contract)
-
-
-@router.post("/v1/contracts/{id}/terminate", dependencies=[scope("budget:approve")])
-async def terminate_contract(
-    id: UUID, termination: ContractTermination, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
-) -> ContractRead:
-    """Decides that it ends with its term; notice is for somebody to send. 409 `deadline_missed` when a contract that
-    renews by itself can't be left in time any more."""
-    word = Word(DecisionKind.TERMINATE, who.subject, termination.reason)
-    return await _decided(session, id, if_match, word, now)
-
-
-@router.get("/v1/contract-decisions", dependencies=[scope("budget:read")])
-async def list_contract_decisions(
-    reading: Reading,
-    asked: Listing[ContractDecisionRead] = listing(
-        ContractDecision,
-        ContractDecisionRead,
-        sort=("decided_at",),
-        by=("kind", "decided_at"),
-        parents={"contract_id": Parent(ContractDecision.contract_id)},
-    ),
-) -> Page[ContractDecisionRead] | Groups[ContractDecisionRead]:
-    """What was decided of renewals, the oldest first unless sorted otherwise; of one renewal the latest holds."""
-    return await listed(reading, asked)
 
 
 @router.get("/v1/overlaps", dependencies=[scope("budget:read")])

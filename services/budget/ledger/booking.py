@@ -46,7 +46,7 @@ async def book(
             made.append((each, found))
     if made:
         touched = {after.line_id: after for _, after in made}
-        await store.keep(session, now, touched.values(), list(_entries(session, kind, made, who, subject_id)), [])
+        await store.keep(session, now, touched.values(), list(_entries(session, kind, made, who, subject_id)))
         for each, after in made:
             await watch(session, after, each.leg.change, now)
     return refused

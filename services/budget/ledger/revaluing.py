@@ -51,7 +51,7 @@ async def revalue_all(
     if done and not dry:
         touched = {after.line_id: after for _, after in done if after}
         entries = [_entry(session, each, after, who, reason, day) for each, after in done if after]
-        await store.keep(session, now, touched.values(), entries, [_hold(each) for each, _ in done])
+        await store.keep(session, now, touched.values(), entries, [_hold(each) for each, _ in done], anew=False)
         for each, after in done:
             if after:
                 await watch(session, after, _change(each), now)

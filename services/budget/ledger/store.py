@@ -79,12 +79,15 @@ async def lock_lines(session: AsyncSession, line_ids: Iterable[UUID]) -> dict[UU
     return {row.id: _standing(row) for row in (await session.execute(_LOCK, asked)).all()}
 
 
-async def keep(session: AsyncSession, now: datetime, found: Iterable[Standing], entries: Any, holds: Any) -> None:
+async def keep(
+    session: AsyncSession, now: datetime, found: Iterable[Standing], entries: Any, holds: Any = (), *, anew: bool = True
+) -> None:
     """Writes down what became of lines that this transaction has locked, the entries that did it, and what they hold:
-    rows as their tables have them, in one statement."""
+    rows as their tables have them, in one statement. `anew`: what is held was not, which Postgres sees to."""
     pots = [{"id": each.line_id, "entries": each.entries, **vars(each.balance)} for each in found]
     values = {name: to_json(rows).decode() for name, rows in (("lines", pots), ("entries", entries), ("holds", holds))}
-    await session.execute(_KEEP, {"workspace": workspace_of(session), "now": now, **values})
+    statement = _RESERVE if anew else _REVALUE
+    await session.execute(statement, {"workspace": workspace_of(session), "now": now, **values})
 
 
 async def balance_at(source: Source, line_id: UUID, as_of: datetime) -> Amounts:
@@ -300,7 +303,7 @@ _LOCK = text(f"""
     SELECT {_STAND} FROM balance WHERE workspace_id = :workspace AND id = ANY(:lines) ORDER BY id FOR UPDATE
 """)  # noqa: S608
 _ENTRY, _HOLD = (tuple(vars(of)["__table__"].columns.keys()) for of in (Entry, Hold))
-_KEEP = text(f"""
+_KEEP = f"""
     WITH line AS (
         UPDATE balance SET entries = given.entries, changed_at = greatest(balance.changed_at, :now),
             {", ".join(f"{pot} = given.{pot}" for pot in POTS)}
@@ -310,14 +313,15 @@ _KEEP = text(f"""
     ), held AS (
         INSERT INTO hold ({", ".join(_HOLD)})
         SELECT {", ".join(_HOLD)} FROM json_populate_recordset(cast(null AS hold), cast(:holds AS json))
-        ON CONFLICT (workspace_id, id) DO UPDATE
-        SET amount = excluded.amount, rate = excluded.rate, rate_on = excluded.rate_on
+        %s
     )
     INSERT INTO entry ({", ".join(_ENTRY)})
     SELECT {", ".join("line.changed_at" if name == "recorded_at" else f"given.{name}" for name in _ENTRY)}
     FROM json_populate_recordset(cast(null AS entry), cast(:entries AS json)) AS given
     JOIN line ON line.id = given.line_id
-""")  # noqa: S608
+"""  # noqa: S608
+_AGAIN = "amount = excluded.amount, rate = excluded.rate, rate_on = excluded.rate_on"
+_RESERVE, _REVALUE = text(_KEEP % ""), text(_KEEP % f"ON CONFLICT (workspace_id, id) DO UPDATE SET {_AGAIN}")
 
 _LOCK_HOLDS = text("""
     SELECT line_id FROM hold

@@ -1,4 +1,4 @@
-"""Decides how a request ends: by somebody's word, by its time, or with its campaign."""
+"""Decides how a request is asked for and ordered, and how it ends: by a word, by its time, or with its campaign."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -9,17 +9,47 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database, get_row
+from chassis.fields import Money
 from chassis.inbox import Incoming
 from chassis.jobs import Job
 from chassis.outbox import Event, record
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
 from services.budget.ledger.rules import HoldState
+from services.budget.rate import store as rates
 from services.budget.request import store
-from services.budget.request.models import RequestEnded, SpendRequest
+from services.budget.request.models import RequestEnded, RequestSubmitted, SpendRequest
 from services.budget.request.rules import ORDERED, RequestState, assert_can_become
 
 BATCH = 100
+
+
+async def submit(session: AsyncSession, request: SpendRequest, who: str, now: datetime) -> None:
+    """Asks for what was drafted; what it is worth, at today's rate, says who decides on it."""
+    assert_can_become(request.state, RequestState.SUBMITTED)
+    reporting = (await session.info["database"].workspace(session)).currency
+    rate = await rates.rate_of(session, request.currency, reporting, await ledger.today_of(session, now))
+    request.state, request.worth = RequestState.SUBMITTED, rate.of(request.amount)
+    request.submitted_at = request.waiting_since = now
+    request.submitted_by = who
+    await session.flush()
+    told = RequestSubmitted(
+        request_id=request.id, line_id=request.line_id, campaign_id=request.campaign_id,
+        amount=Money.of_minor(request.amount, request.currency),
+    )  # fmt: skip
+    await record(session, told, request.id, now)
+
+
+async def place_order(
+    session: AsyncSession, request: SpendRequest, number: str | None, who: str, now: datetime
+) -> None:
+    """Commits what was reserved, under this purchase order number or the next of our own."""
+    assert_can_become(request.state, RequestState.COMMITTED)
+    request.po_number = number or f"PO-{await store.next_number(session, 'purchase order'):06}"
+    request.state, request.committed_at, request.expires_at = RequestState.COMMITTED, now, None
+    await session.flush()
+    for hold in await ledger_store.holds_of(session, request.id):
+        await ledger.commit(session, hold, who=who, now=now, reason=request.po_number)
 
 
 async def end(

@@ -4,25 +4,21 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from chassis.answers import listed, read_of, read_row
 from chassis.db import Now, Reading, Session, add_row, workspace_of
 from chassis.editing import IfMatch, Match, edited, held
 from chassis.errors import Conflict, Invalid
-from chassis.fields import Money, UtcDatetime
+from chassis.fields import UtcDatetime
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
-from chassis.outbox import record
 from chassis.paging import Groups, Page
 from chassis.telemetry import leaving
-from services.budget.ledger import actions as ledger
-from services.budget.ledger import store as ledger_store
 from services.budget.plan import store as plan
-from services.budget.rate import store as rates
 from services.budget.request import store
-from services.budget.request.actions import end
+from services.budget.request.actions import end, place_order, submit
 from services.budget.request.deciding import Ask
 from services.budget.request.fit import fit_of
 from services.budget.request.models import (
@@ -34,17 +30,24 @@ from services.budget.request.models import (
     OrderCreate,
     ReceiptCreate,
     RejectionCreate,
-    RequestSubmitted,
     SpendRequest,
     SpendRequestCreate,
     SpendRequestPatch,
     SpendRequestRead,
 )
 from services.budget.request.reading import DERIVED
-from services.budget.request.rules import ORDERED, RequestState, RequestVerdict, assert_can_become
+from services.budget.request.rules import RequestState, RequestVerdict, assert_receivable
 from services.budget.request.together import Together, acting_for
 
 router = APIRouter(route_class=IdempotentRoute, tags=["requests"])
+
+
+async def _named(id: UUID, if_match: IfMatch, session: Session) -> SpendRequest:
+    return await held(session, SpendRequest, id, if_match)
+
+
+# The request that is to change, as the caller has seen it, and held until it has.
+Named = Annotated[SpendRequest, Depends(_named)]
 
 
 async def _read(session: Session, request: SpendRequest) -> SpendRequestRead:
@@ -105,11 +108,8 @@ async def list_spend_requests(
 
 
 @router.patch("/v1/requests/{id}", dependencies=[scope("budget:write")])
-async def update_spend_request(
-    id: UUID, patch: SpendRequestPatch, if_match: IfMatch, session: Session
-) -> SpendRequestRead:
+async def update_spend_request(request: Named, patch: SpendRequestPatch, session: Session) -> SpendRequestRead:
     """Changes what is sent of a draft and leaves the rest. 409 `not_a_draft` later."""
-    request = await held(session, SpendRequest, id, if_match)
     if request.state is not RequestState.DRAFT:
         raise Conflict(f"the request is {request.state}", code="not_a_draft")
     wanted = edited(SpendRequestCreate, await _read(session, request), patch)
@@ -120,23 +120,9 @@ async def update_spend_request(
 
 
 @router.post("/v1/requests/{id}/submit", dependencies=[scope("budget:write")])
-async def submit_spend_request(
-    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
-) -> SpendRequestRead:
+async def submit_spend_request(request: Named, session: Session, who: CurrentPrincipal, now: Now) -> SpendRequestRead:
     """Asks for it. From now on it waits for the layers of approval that it falls into, at today's rate."""
-    request = await held(session, SpendRequest, id, if_match)
-    assert_can_become(request.state, RequestState.SUBMITTED)
-    reporting = (await session.info["database"].workspace(session)).currency
-    rate = await rates.rate_of(session, request.currency, reporting, await ledger.today_of(session, now))
-    request.state, request.worth = RequestState.SUBMITTED, rate.of(request.amount)
-    request.submitted_at = request.waiting_since = now
-    request.submitted_by = who.subject
-    await session.flush()
-    told = RequestSubmitted(
-        request_id=id, line_id=request.line_id, campaign_id=request.campaign_id,
-        amount=Money.of_minor(request.amount, request.currency),
-    )  # fmt: skip
-    await record(session, told, id, now)
+    await submit(session, request, who.subject, now)
     return await _read(session, request)
 
 
@@ -167,51 +153,34 @@ async def _decide(
 
 @router.post("/v1/requests/{id}/commit", dependencies=[scope("budget:write")])
 async def commit_spend_request(
-    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now, order: OrderCreate | None = None
+    request: Named, session: Session, who: CurrentPrincipal, now: Now, order: OrderCreate | None = None
 ) -> SpendRequestRead:
     """Says that it is ordered: what was reserved is committed, under a purchase order number."""
-    request = await held(session, SpendRequest, id, if_match)
-    assert_can_become(request.state, RequestState.COMMITTED)
-    given = order.po_number if order else None
-    request.po_number = given or f"PO-{await store.next_number(session, 'purchase order'):06}"
-    request.state, request.committed_at, request.expires_at = RequestState.COMMITTED, now, None
-    await session.flush()
-    for hold in await ledger_store.holds_of(session, id):
-        await ledger.commit(session, hold, who=who.subject, now=now, reason=request.po_number)
+    await place_order(session, request, order.po_number if order else None, who.subject, now)
     return await _read(session, request)
 
 
 @router.post("/v1/requests/{id}/receive", dependencies=[scope("budget:write")])
-async def receive_goods(id: UUID, create: ReceiptCreate, if_match: IfMatch, session: Session) -> SpendRequestRead:
+async def receive_goods(request: Named, create: ReceiptCreate, session: Session) -> SpendRequestRead:
     """Says what of an order has arrived; where matching is three-way, no more than that may be invoiced."""
-    request = await held(session, SpendRequest, id, if_match)
-    if request.state not in ORDERED:
-        raise Conflict(f"the request is {request.state}; nothing of it is ordered", code="not_ordered")
-    if create.amount.currency != request.currency:
-        raise Invalid.field("amount.currency", f"the request is in {request.currency}", "not_the_requests")
-    if create.amount.minor <= 0:
-        raise Invalid.field("amount.amount", "must be more than zero", "not_positive")
+    assert_receivable(request.state, request.currency, create.amount.minor, create.amount.currency)
     request.received += create.amount.minor
     await session.flush()
     return await _read(session, request)
 
 
 @router.post("/v1/requests/{id}/close", dependencies=[scope("budget:approve")])
-async def close_spend_request(
-    id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
-) -> SpendRequestRead:
+async def close_spend_request(request: Named, session: Session, who: CurrentPrincipal, now: Now) -> SpendRequestRead:
     """Says that no more invoices come: what is still committed is available again."""
-    request = await held(session, SpendRequest, id, if_match)
     await end(session, request, RequestState.CLOSED, who.subject, now)
     return await _read(session, request)
 
 
 @router.post("/v1/requests/{id}/void", dependencies=[scope("budget:approve")])
 async def void_spend_request(
-    id: UUID, create: RejectionCreate, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
+    request: Named, create: RejectionCreate, session: Session, who: CurrentPrincipal, now: Now
 ) -> SpendRequestRead:
     """Takes it back before anything was invoiced: what is held for it is available again."""
-    request = await held(session, SpendRequest, id, if_match)
     await end(session, request, RequestState.VOIDED, who.subject, now, create.reason)
     return await _read(session, request)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from enum import StrEnum
 
-from chassis.errors import Conflict, Forbidden
+from chassis.errors import Conflict, Forbidden, Invalid
 
 
 class RequestState(StrEnum):
@@ -80,3 +80,14 @@ def seconds_between(begin: datetime, end: datetime) -> int:
 def allowed(ordered: int, percent: Decimal) -> int:
     """How much may be invoiced of an order in all, in its minor units."""
     return ordered + int((ordered * percent / 100).to_integral_value(ROUND_FLOOR))
+
+
+def assert_receivable(state: RequestState, ordered_in: str, minor: int, currency: str) -> None:
+    """Raises Conflict unless something is ordered that can arrive, and Invalid, naming the field, for what can't be a
+    part of it."""
+    if state not in ORDERED:
+        raise Conflict(f"the request is {state}; nothing of it is ordered", code="not_ordered")
+    if currency != ordered_in:
+        raise Invalid.field("amount.currency", f"the request is in {ordered_in}", "not_the_requests")
+    if minor <= 0:
+        raise Invalid.field("amount.amount", "must be more than zero", "not_positive")

@@ -172,7 +172,7 @@ async def _take_what_came_before(
     found = await ledger.lock_lines(session, taken)
     left = [replace(each, balance=each.balance + Amounts(actual=taken[key])) for key, each in found.items()]
     if left:
-        await ledger.keep(session, now, left, [], [])
+        await ledger.keep(session, now, left, [])
 
 
 def _number(spent: Spent) -> str:
