@@ -14,7 +14,7 @@ DAY = "2026-06-15"
 TOLERANCE = Fraction(5, 100)
 LINES = (("EUR", "stop"), ("EUR", "warn"), ("USD", "stop"))
 PINNED = Context(prec=18, rounding=ROUND_HALF_EVEN)
-POTS = ("given", "reserved", "committed", "actual", "fx")
+POTS = ("given", "reserved", "committed", "actual", "fx", "price")
 
 Step = tuple[Any, ...]
 # Large and odd ones too, which no float holds.
@@ -181,7 +181,8 @@ class Play:
         assert answer.status_code == (200 if can else 409), answer.text
         if can:
             pot = "reserved" if asked.state == "approved" else "committed"
-            self.model.add(asked.line, **{pot: -asked.held})
+            cheaper = end == "closed" and asked.invoiced > 0
+            self.model.add(asked.line, price=-asked.held * cheaper, **{pot: -asked.held})
             asked.state, asked.left, asked.held = end, 0, 0
 
     async def bill(self, place: int, percent: int) -> None:
@@ -200,13 +201,13 @@ class Play:
         assert invoice["state"] == ("posted" if fits else "exception"), invoice
         if fits:
             asked.left, asked.held, asked.invoiced = asked.left - covered, asked.held - part, asked.invoiced + minor
-            model.add(line, committed=-part, actual=spent, fx=worth - part)
+            model.add(line, committed=-part, actual=spent, fx=worth - part, price=spent - worth)
             model.paid.append(Paid(invoice["id"], line, asked, minor, spent, worth, covered))
             self._note(asked)
 
     def _note(self, asked: Asked) -> None:
         if asked.invoiced >= asked.ordered:
-            self.model.add(asked.line, committed=-asked.held)
+            self.model.add(asked.line, committed=-asked.held, price=-asked.held)
             asked.state, asked.left, asked.held = "closed", 0, 0
         else:
             asked.state = "part_invoiced" if asked.invoiced else "committed"
@@ -245,6 +246,7 @@ class Play:
         asked = paid.asked
         if asked is None:
             return
+        self.model.add(paid.line, price=paid.worth - paid.spent)
         if asked.state == "closed" and asked.invoiced < asked.ordered:
             return  # closed by hand: what comes back is available
         if paid.covered:
@@ -264,7 +266,7 @@ class Play:
             position = {name: minor_of(value) for name, value in item["position"].items()}
             pots = self.model.pots[line]
             wanted = {"allotted": pots["given"], "available": self.model.available(line),
-                      **{pot: pots[pot] for pot in ("reserved", "committed", "actual", "fx")}}  # fmt: skip
+                      **{pot: pots[pot] for pot in ("reserved", "committed", "actual", "fx", "price")}}  # fmt: skip
             assert {name: position[name] for name in wanted} == wanted, (step, line)
             assert LINES[line][1] == "warn" or position["available"] >= 0, (step, line)
 

@@ -26,7 +26,7 @@ def money(amount: str, currency: str = "EUR") -> dict[str, str]:
 def position(allotted: str, taken: str = "0.00", currency: str = "EUR") -> dict[str, Any]:
     return {
         "allotted": money(allotted, currency), "available": money(allotted, currency),
-        **{pot: money(taken, currency) for pot in ("reserved", "committed", "actual", "transferred", "fx")},
+        **{pot: money(taken, currency) for pot in ("reserved", "committed", "actual", "transferred", "fx", "price")},
     }  # fmt: skip
 
 

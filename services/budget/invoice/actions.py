@@ -117,7 +117,9 @@ async def _spend(session: AsyncSession, invoice: Invoice, who: str, now: datetim
         spent, worth = await ledger.spend(session, hold, invoice.amount, rate, reason=invoice.number, **common)
         return spent, worth, covered
     spent = rate.of(invoice.amount)
-    leg = Leg(line.id, Amounts(actual=spent), Original(invoice.amount, invoice.currency, rate.value, rate.day))
+    # What comes after all of an order's money on the line was spent is more than the order was for.
+    change = Amounts(actual=spent, price=spent if hold is not None else 0)
+    leg = Leg(line.id, change, Original(invoice.amount, invoice.currency, rate.value, rate.day))
     await ledger.move(session, EntryKind.ACTUAL, [leg], reason=invoice.number, **common)
     return spent, 0, 0
 
@@ -162,7 +164,7 @@ async def reverse(session: AsyncSession, invoice: Invoice, who: str, now: dateti
         leg = Leg(entry.line_id, change, original)
         await ledger.take_back(session, hold, invoice.covered, invoice.worth, leg, **common)
     else:
-        change = Amounts(actual=change.actual)
+        change = Amounts(actual=change.actual, price=change.price)
         await ledger.move(session, EntryKind.REVERSE, [Leg(entry.line_id, change, original)], **common)
     invoice.state, invoice.reason, invoice.ended_at = InvoiceState.REVERSED, reason, now
     await session.flush()

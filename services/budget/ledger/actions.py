@@ -234,13 +234,15 @@ async def commit(session: AsyncSession, hold: Hold, *, who: str, now: datetime, 
 
 async def release(
     session: AsyncSession, hold: Hold, *, who: str, now: datetime, reason: str = "",
-    state: HoldState = HoldState.RELEASED,
+    state: HoldState = HoldState.RELEASED, cheaper: bool = False,
 ) -> bool:  # fmt: skip
-    """Lets go of what is still held, reserved or committed; says whether anything was. Done again, it does nothing."""
+    """Lets go of what is still held, reserved or committed; says whether anything was. Done again, it does nothing.
+    `cheaper`: it was bought all the same, for less."""
     if hold.state not in OPEN:
         return False
     pot = "reserved" if hold.state is HoldState.RESERVED else "committed"
-    change, original = Amounts(**{pot: -hold.amount}), original_of(hold, -hold.original)
+    change = Amounts(**{pot: -hold.amount}, price=-hold.amount if cheaper else 0)
+    original = original_of(hold, -hold.original)
     hold.state, hold.amount, hold.original, hold.resolved_at = state, 0, 0, now
     await session.flush()
     leg = Leg(hold.line_id, change, original)
@@ -289,9 +291,8 @@ async def spend(
     if not hold.original:
         hold.state, hold.resolved_at = HoldState.SPENT, now
     await session.flush()
-    leg = Leg(
-        hold.line_id, Amounts(committed=-worth, actual=spent), Original(minor, hold.currency, rate.value, rate.day)
-    )
+    change = Amounts(committed=-worth, actual=spent, price=spent - worth)
+    leg = Leg(hold.line_id, change, Original(minor, hold.currency, rate.value, rate.day))
     await move(session, EntryKind.ACTUAL, [leg], **common)
     return spent, worth
 

@@ -29,7 +29,16 @@ class Entry(Table, table=True):
         ForeignKeyConstraint(["workspace_id", "line_id"], ["line.workspace_id", "line.id"]),
         CheckConstraint("allotted + transferred = available + reserved + committed + actual", name="balanced"),
         CheckConstraint("fx = CASE kind WHEN 'revalue' THEN reserved + committed + actual ELSE 0 END", name="fx"),
+        CheckConstraint("price = 0 OR kind IN ('actual', 'release', 'reverse')", name="price"),
         Index(None, "workspace_id", "line_id", "recorded_at"),
+        Index(
+            "entry_workspace_id_line_id_booked_on_idx",
+            "workspace_id",
+            "line_id",
+            "booked_on",
+            postgresql_include=["actual", "recorded_at"],
+            postgresql_where=text("actual <> 0"),
+        ),
         Index(None, "workspace_id", "line_id", "id"),
         Index(None, "workspace_id", "line_id", "seq", unique=True),
         Index(None, "workspace_id", "subject_id", "id"),
@@ -51,6 +60,7 @@ class Entry(Table, table=True):
     reason: str
     transferred: int = Field(0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     fx: int = Field(0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    price: int = Field(0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     available: int | None = Field(sa_type=BigInteger)
     seq: int | None = Field(sa_type=BigInteger)
     after_allotted: int | None = Field(sa_type=BigInteger)
@@ -59,6 +69,8 @@ class Entry(Table, table=True):
     after_committed: int | None = Field(sa_type=BigInteger)
     after_actual: int | None = Field(sa_type=BigInteger)
     after_fx: int | None = Field(sa_type=BigInteger)
+    # Null in entries that are older than the account.
+    after_price: int | None = Field(sa_type=BigInteger)
     original_minor: int | None = Field(sa_type=BigInteger)
     original_currency: str | None
     rate: Decimal | None = Field(sa_column=Column("rate", Numeric, nullable=True))
@@ -71,7 +83,7 @@ class Entry(Table, table=True):
     # What only reading brings along: the currency of the line.
     @property
     def change(self) -> "EntryChange":
-        names = ("allotted", "transferred", "available", "reserved", "committed", "actual", "fx")
+        names = ("allotted", "transferred", "available", "reserved", "committed", "actual", "fx", "price")
         currency = self.__dict__["currency"]
         money: dict[str, Any] = {name: Money.of_minor(getattr(self, name) or 0, currency) for name in names}
         return EntryChange.of(None, **money)
@@ -97,6 +109,7 @@ class Balance(Table, table=True):
     changed_at: datetime = Field(sa_column=instant_column("changed_at"))
     transferred: int = Field(0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     fx: int = Field(0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    price: int = Field(0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     entries: int = Field(0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     stops: bool = Field(True, sa_column_kwargs={"server_default": "true"})
     low_percent: int = Field(10, sa_column_kwargs={"server_default": "10"})
@@ -154,6 +167,9 @@ class Position(Readable):
     available: Money = Described(description="What can still be asked for; below zero if a `warn` line was overspent.")
     transferred: Money = Described(description="Of what is allotted: from other lines, less what went to them.")
     fx: Money = Described(description="Of what isn't available: taken by exchange rates alone; below zero: given.")
+    price: Money = Described(
+        description="Of what isn't available: what orders cost beyond what they were placed for; below zero: less."
+    )
 
     @classmethod
     def of_amounts(cls, amounts: Amounts, currency: str, *, only: frozenset[str] | None = None, **derived: Any) -> Self:
@@ -216,6 +232,7 @@ class EntryChange(Readable):
     committed: Money
     actual: Money
     fx: Money = Described(description="How much of it exchange rates alone have moved.")
+    price: Money = Described(description="How much of it is what an order cost beyond what it was placed for.")
 
 
 class EntryRead(Readable):

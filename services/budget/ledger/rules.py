@@ -48,8 +48,8 @@ OPEN = frozenset({HoldState.RESERVED, HoldState.COMMITTED})
 @dataclass(frozen=True)
 class Amounts:
     """The accounts of a line: what is on them, or what an entry adds to each. A commitment of 5 that was reserved
-    adds -5 to `reserved` and 5 to `committed`, so that nothing is ever counted in two. `fx` is how much of what was
-    taken from `available` was taken by exchange rates alone."""
+    adds -5 to `reserved` and 5 to `committed`, so that nothing is ever counted in two. Of what was taken from
+    `available`, `fx` was taken by exchange rates alone, and `price` as orders cost more than they were placed for."""
 
     allotted: int = 0
     transferred: int = 0
@@ -57,6 +57,7 @@ class Amounts:
     committed: int = 0
     actual: int = 0
     fx: int = 0
+    price: int = 0
 
     @property
     def available(self) -> int:

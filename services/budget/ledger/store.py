@@ -259,7 +259,7 @@ async def lines_of(session: AsyncSession, campaign_id: UUID) -> list[UUID]:
 
 def _amounts(row: Any) -> Amounts:
     # sum() over bigint is numeric, which can't overflow and arrives as a Decimal.
-    return Amounts(*(int(getattr(row, pot)) for pot in POTS))
+    return Amounts(*(int(getattr(row, pot) or 0) for pot in POTS))
 
 
 def _standing(row: Any) -> Standing:
@@ -363,7 +363,9 @@ _CAMPAIGNS = text(f"""
     ORDER BY wanted.place, line.currency
 """)  # noqa: S608
 
-_RUNS = " OR ".join(f"after_{pot} IS DISTINCT FROM sum({pot}) OVER (PARTITION BY line_id ORDER BY seq)" for pot in POTS)
+_SUMS = {pot: f"after_{pot} IS DISTINCT FROM sum({pot}) OVER (PARTITION BY line_id ORDER BY seq)" for pot in POTS}
+_SUMS["price"] = f"after_price IS NOT NULL AND {_SUMS['price']}"
+_RUNS = " OR ".join(_SUMS.values())
 _CHECK = text(f"""
     WITH run AS (
         SELECT line_id, {", ".join(POTS)}, {_RUNS} AS wrong FROM entry WHERE workspace_id = :workspace

@@ -64,9 +64,11 @@ async def end(
     ended = RequestEnded(request_id=request.id, campaign_id=request.campaign_id, state=state)
     await record(session, ended, request.id, now)
     left = HoldState.EXPIRED if state is RequestState.EXPIRED else HoldState.RELEASED
-    released = 0
+    cheaper, released = state is RequestState.CLOSED and request.invoiced > 0, 0
     for hold in await ledger_store.holds_of(session, request.id):
-        released += await ledger.release(session, hold, who=who, now=now, reason=reason or state, state=left)
+        released += await ledger.release(
+            session, hold, who=who, now=now, reason=reason or state, state=left, cheaper=cheaper
+        )
     return released
 
 
