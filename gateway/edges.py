@@ -33,6 +33,7 @@ EDGES: tuple[Edge, ...] = (
     # Lines are a tree: where each stands, and where all of a campaign's do.
     Ref("Line.parent", "list_lines", id="parent_id"),
     Attached("Line.position", "list_line_positions", key="line_id", value="position"),
+    Attached("Line.forecast", "list_line_forecasts", key="line_id", value="forecast"),
     Attached("Campaign.budget", "list_campaign_positions", key="campaign_id", value="position", type="CampaignBudget"),
     Many("CampaignBudget.lines", "list_lines", by="campaign_id", key="campaign_id"),
     # Whose money is asked for, who decided, what was ordered and invoiced, and how it moved.

@@ -8,6 +8,7 @@ from services.budget.db import METADATA
 from services.budget.delegation import api as delegation
 from services.budget.events import CONSUMES
 from services.budget.fiscal import api as fiscal
+from services.budget.forecast import api as forecast
 from services.budget.invoice import api as invoice
 from services.budget.ledger import api as ledger
 from services.budget.mapping import api as mapping
@@ -35,6 +36,7 @@ app = create_service(
     revaluation.router,
     plan.router,
     ledger.router,
+    forecast.router,
     transfer.router,
     request.router,
     band.router,
