@@ -55,10 +55,12 @@ class Job:
 @dataclass(frozen=True)
 class Deferred:
     """`run(session, subject)` once for each time that it was put off, in a transaction of the workspace that did. What
-    it writes takes effect once: it commits together with the word that it is done."""
+    it writes takes effect once: it commits together with the word that it is done. `given_up(session, subject, why)`
+    tells whoever waits for it that it won't be tried again, together with the word that it failed."""
 
     name: str
     run: Callable[[AsyncSession, UUID], Awaitable[None]]
+    given_up: Callable[[AsyncSession, UUID, str], Awaitable[None]] | None = None
 
 
 class LeaseLostError(Exception):
@@ -222,13 +224,26 @@ class Runner:
             await self._settle(turn, JobState.FAILED, turn.started_at + job.every, error=kind_of(problem))
         elif turn.attempts >= MOST_ATTEMPTS:
             log.error("job_given_up", extra=said)
-            await self._settle(turn, JobState.FAILED, None, error=words_of(problem))
+            await self._give_up(turn, job, words_of(problem))
             return "given_up"
         else:
             log.warning("job_failed", extra=said)
             wait = min(FIRST_RETRY * 2 ** (turn.attempts - 1), LAST_RETRY)
             await self._settle(turn, JobState.WAITING, self._clock() + wait, error=words_of(problem))
         return "failed"
+
+    async def _give_up(self, turn: Any, job: Deferred, why: str) -> None:
+        outcome = self._outcome(turn, JobState.FAILED, None, error=why)
+        try:
+            if job.given_up is not None:
+                async with self._database.tenant(turn.workspace_id) as session:
+                    session.info["operation"] = job.name
+                    if await session.scalar(_SETTLE, outcome):
+                        await job.given_up(session, turn.subject, why)
+                return
+        except Exception as problem:  # that nobody could be told leaves it failed all the same
+            log.error("giving_up_not_told", extra={"job": job.name, "job_id": str(turn.id), "why": told(problem)})
+        await self._settle(turn, JobState.FAILED, None, error=why)
 
     async def _settle(
         self, turn: Any, state: JobState, due_at: datetime | None, attempts: int | None = None, error: str | None = None

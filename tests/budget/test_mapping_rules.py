@@ -67,6 +67,40 @@ def test_what_is_written_is_read_back(
     assert (found.minor, found.currency) == (sign * minor, "EUR")
 
 
+@given(
+    st.integers(1, 10**14), st.booleans(), st.booleans(),
+    st.sampled_from(["", "0,00", "-", "0,00 €", None, Decimal(0)]),
+    st.sampled_from(SpendingSign),
+)  # fmt: skip
+def test_a_debit_is_spent_and_a_credit_came_back_whatever_stands_in_the_other_column(
+    minor: int, credit: bool, negative: bool, other: Any, spending: SpendingSign
+) -> None:
+    at = {Said.DATE: 0, Said.DEBIT: 1, Said.CREDIT: 2}
+    how = How(decimal_mark=COMMA, spending=spending, currency="EUR")
+    shown = ("-" if negative else "") + written(minor, COMMA, ".")
+    cells = ("2026-06-01", other, shown) if credit else ("2026-06-01", shown, other)
+    sign = -1 if negative else 1
+    wanted = -sign if credit or spending is SpendingSign.NEGATIVE else sign
+    assert read_row(cells, at, 3, how, PLACES).minor == wanted * minor
+
+
+@pytest.mark.parametrize(
+    ("debit", "credit", "why"),
+    [
+        ("1,00", "2,00", (Said.DEBIT, "debit_and_credit")), ("", None, (Said.DEBIT, "missing")),
+        ("0,00", "0,00", (Said.DEBIT, "zero")), ("", "abc", (Said.CREDIT, "not_an_amount")),
+        ("1,005", "", (Said.DEBIT, "too_precise")), ("", "USD 1,00", (Said.CREDIT, "other_currency")),
+    ],
+)  # fmt: skip
+def test_a_pair_of_amounts_that_says_nothing_or_two_things_is_refused(
+    debit: str, credit: str | None, why: tuple[Said, str]
+) -> None:
+    at = {Said.DATE: 0, Said.DEBIT: 1, Said.CREDIT: 2}
+    with pytest.raises(Unreadable) as found:
+        read_row(("2026-06-01", debit, credit), at, 3, How(decimal_mark=COMMA, currency="EUR"), PLACES)
+    assert (found.value.field, found.value.code) == why
+
+
 @pytest.mark.parametrize(
     ("text", "mark"),
     [

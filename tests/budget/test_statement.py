@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from chassis.jobs import MOST_ATTEMPTS
+from chassis.testing import Clock
 from services.budget.statement import actions, rules
 from tests.budget.conftest import Person
 from tests.budget.test_invoice import bring, order
@@ -200,6 +203,102 @@ async def test_a_dry_run_says_what_would_happen_and_posts_nothing(
     again = await budget.post(f"/v1/statements/{checked['id']}/post")
     assert (again.status_code, again.json()["code"]) == (409, "not_dry_run")
     await sound(budget)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_dry_run_says_of_each_row_what_posting_does_however_the_rows_before_it_leave_orders_and_lines(
+    apps: dict[str, FastAPI], budget: httpx.AsyncClient, person: Person, line: Json, bring_in: Import,
+    monkeypatch: pytest.MonkeyPatch, seed: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("services.budget.statement.reading.CHUNK", 2)
+    for day, rate in (("2026-06-15", "1"), ("2026-06-01", "0.8"), ("2026-06-02", "1.25")):
+        assert (await budget.post("/v1/rates", json={"csv": f"Date,USD\n{day},{rate}\n"})).status_code == 201
+    await allot(budget, line, "10")
+    numbers = [(await order(person, line, "30", "EUR", vendor="Studio"))["po_number"],
+               (await order(person, line, "30", "USD", vendor="Printer"))["po_number"]]  # fmt: skip
+    chosen = random.Random(seed)
+    rows = []
+    for place in range(16):
+        amount, number = chosen.choice([3, 7, 12, 20]), chosen.choice([*numbers, ""])
+        vendor = chosen.choice(["Studio", "Ads"]) if not number else ""
+        currency = "USD" if number == numbers[1] else "EUR"
+        rows.append(f"0{place % 2 + 1}.06.2026;{currency} {amount},00;{vendor};R{place};;{number};")
+    mapping = await save_mapping(budget, line, currency=None)
+    before = await pots(budget, line)
+    checked = await bring_in(mapping, "\n".join([HEADER, *rows]), dry_run="true")
+    said = told(await rows_of(budget, checked))
+    assert await pots(budget, line) == before
+    await sound(budget)
+    await budget.post(f"/v1/statements/{checked['id']}/post")
+    posted = await settled(apps, budget, checked)
+    assert told(await rows_of(budget, posted)) == said
+    assert {code for _, code in said.values()} >= {None, "over_tolerance"}
+    await sound(budget)
+
+
+async def test_an_import_that_keeps_failing_says_why_and_goes_on_or_back_when_somebody_says_so(
+    apps: dict[str, FastAPI], budget: httpx.AsyncClient, line: Json, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr("services.budget.statement.reading.CHUNK", 2)
+    mapping = await save_mapping(budget, line)
+    real = actions.post_rows
+
+    async def fails(session: Any, statement: Any, *rest: Any) -> Any:
+        if statement.position:
+            raise ValueError("no room for 'Ada'")
+        return await real(session, statement, *rest)
+
+    async def given_up() -> Json:
+        monkeypatch.setattr(actions, "post_rows", fails)
+        file = "\n".join([HEADER, *(f"01.06.2026;1,00;Ads;R{each};;;" for each in range(5))])
+        sent = (await upload(budget, mapping, file)).json()
+        for _ in range(MOST_ATTEMPTS):
+            await apps["budget"].state.runner.run_due()
+            assert (await budget.get(f"/v1/statements/{sent['id']}")).json()["state"] != "done"
+            clock.forward(minutes=11)
+        monkeypatch.setattr(actions, "post_rows", real)
+        return await settled(apps, budget, sent)
+
+    failed = await given_up()
+    assert (failed["state"], failed["problem"], failed["seen"], failed["posted"]) == ("failed", "given_up", 2, 2)
+    assert failed["message"] == "it stopped after 2 rows: ValueError: no room for …"
+    assert failed["finished_at"]
+    assert (await budget.post(f"/v1/statements/{failed['id']}/resume")).json()["state"] == "running"
+    done = await settled(apps, budget, failed)
+    assert (done["state"], done["problem"], done["posted"]) == ("done", None, 5)
+    assert (await pots(budget, line))["actual"] == "5.00"
+    again = await budget.post(f"/v1/statements/{failed['id']}/resume")
+    assert (again.status_code, again.json()["code"]) == (409, "not_given_up")
+    await budget.post(f"/v1/statements/{done['id']}/undo", json={"reason": "x"})
+    await settled(apps, budget, done)
+
+    failed = await given_up()
+    assert (await budget.post(f"/v1/statements/{failed['id']}/undo", json={"reason": "x"})).status_code == 200
+    undone = await settled(apps, budget, failed)
+    assert (undone["state"], undone["undone"]) == ("undone", 2)
+    assert (await pots(budget, line))["actual"] == "0.00"
+    await sound(budget)
+
+
+async def test_debits_and_credits_may_stand_in_columns_of_their_own(
+    budget: httpx.AsyncClient, line: Json, bring_in: Import
+) -> None:
+    columns = {"date": "Date", "debit": "Out", "credit": "In", "reference": "Ref"}
+    mapping = await save_mapping(budget, line, columns=columns)
+    assert (mapping["columns"]["amount"], mapping["columns"]["debit"]) == (None, "Out")
+    statement = await bring_in(
+        mapping,
+        "Date;Out;In;Ref\n01.06.2026;12,50;;A\n02.06.2026;0,00;2,50;B\n03.06.2026;1,00;1,00;C\n04.06.2026;;;D\n",
+    )
+    rows = await rows_of(budget, statement)
+    assert told(rows) == {
+        2: ("posted", None), 3: ("posted", None), 4: ("bad", "debit_and_credit"), 5: ("bad", "missing")
+    }  # fmt: skip
+    assert [row["field"] for row in rows] == [None, None, "debit", "debit"]
+    assert (await pots(budget, line))["actual"] == "10.00"
+    for wrong in ({"debit": "Out", "amount": "A"}, {"credit": "In"}, {"credit": "In", "amount": "A"}, {}):
+        asked = {"name": "x", "kind": "bank", "columns": {"date": "Date", **wrong}}
+        assert wrong_fields(await budget.post("/v1/statement-mappings", json=asked)) == ["columns"]
 
 
 async def test_a_row_with_an_orders_number_is_its_invoice_and_counts_once(
@@ -437,7 +536,7 @@ async def test_a_mapping_is_edited_and_what_came_before_reads_on_as_it_was(
     [
         ({"line_id": "01890a5d-ac96-774b-bcce-b302099a8057"}, "line_id"),
         ({"lines": [{"value": "a", "line_id": "01890a5d-ac96-774b-bcce-b302099a8057"}]}, "lines.0.line_id"),
-        ({"columns": {"date": "Date"}}, "columns.amount"), ({"currency": "XXZ"}, "currency"), ({"kind": "web"}, "kind"),
+        ({"columns": {"date": "Date"}}, "columns"), ({"currency": "XXZ"}, "currency"), ({"kind": "web"}, "kind"),
         ({"columns": {"date": "A", "amount": "a"}}, ""),
     ],
 )  # fmt: skip

@@ -169,6 +169,31 @@ async def test_work_that_fails_is_tried_ever_later_then_given_up_and_runs_again_
     assert (await goals.post(f"/v1/jobs/{job_id}/retry")).json()["code"] == "not_given_up"
 
 
+@pytest.mark.parametrize("deaf", [False, True])
+async def test_who_put_off_what_is_given_up_hears_of_it_once_and_it_is_failed_even_where_nobody_can(
+    ledger: Ledger, workspace: Workspace, clock: Clock, goals: httpx.AsyncClient, deaf: bool
+) -> None:
+    heard: list[tuple[UUID, str]] = []
+
+    async def given_up(session: AsyncSession, subject: UUID, why: str) -> None:
+        ledger.fail = False
+        await ledger.run(session, subject)
+        heard.append((subject, why))
+        if deaf:
+            raise ValueError("nobody there")
+
+    ledger.job, ledger.fail = Deferred(ledger.job.name, ledger.run, given_up), True
+    subject = new_id()
+    job_id = await ledger.put_off(workspace, subject)
+    for _ in range(MOST_ATTEMPTS + 1):
+        await ledger.runner().run_due()
+        clock.forward(minutes=11)
+    assert heard == [(subject, "ValueError: no room for …")]
+    (shown_job,) = await shown(goals, id=str(job_id))
+    assert (shown_job["state"], shown_job["last_error"]) == ("failed", "ValueError: no room for …")
+    assert await written(goals) == ([] if deaf else [str(subject)])
+
+
 async def test_work_whose_process_died_is_taken_over_and_the_late_one_changes_nothing(
     ledger: Ledger, workspace: Workspace, clock: Clock, goals: httpx.AsyncClient
 ) -> None:

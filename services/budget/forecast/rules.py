@@ -110,7 +110,8 @@ def converted(found: Outlook, rate: Rate) -> Outlook:
     """The same in another currency: each figure rounded once, and the causes so that they are exactly the difference of
     the rounded figures."""
     values: dict[str, Any] = {each.name: getattr(found.figures, each.name) for each in fields(Figures)}
-    figures = Figures(**{name: None if minor is None else rate.of(minor) for name, minor in values.items()})
+    rounded: dict[str, Any] = {name: None if minor is None else rate.of(minor) for name, minor in values.items()}
+    figures = Figures(**rounded)
     factor = Fraction(rate.value) * Fraction(Decimal(1).scaleb(rate.shift))
     exact = [getattr(found.causes, each.name) * factor for each in fields(Causes)]
     return Outlook(figures, Causes(*apportion(figures.actual - figures.planned_to_date, exact)))

@@ -58,7 +58,11 @@ class MappedColumns(Input):
     """What the file's columns are called, by what they say. Case and spaces don't matter."""
 
     date: Heading = Field(schema_extra={"examples": ["Booking date"]})
-    amount: Heading = Field(schema_extra={"examples": ["Amount"]})
+    amount: Heading | None = Field(None, schema_extra={"examples": ["Amount"]})
+    debit: Heading | None = Field(
+        None, description="What was spent, where it has a column of its own; instead of `amount`."
+    )
+    credit: Heading | None = Field(None, description="What came back, beside a `debit`.")
     currency: Heading | None = Field(None, schema_extra={"examples": ["Currency"]})
     vendor: Heading | None = Field(None, schema_extra={"examples": ["Payee"]})
     reference: Heading | None = Field(
@@ -73,6 +77,12 @@ class MappedColumns(Input):
     line: Heading | None = Field(
         None, description="Says whose money it is: see `lines`.", schema_extra={"examples": ["Cost centre"]}
     )
+
+    @model_validator(mode="after")
+    def _amounts_are_somewhere(self) -> Self:
+        if (self.amount is None) == (self.debit is None) or (self.credit is not None and self.debit is None):
+            raise ValueError("name a column for amount, or one for debit and perhaps one for credit")
+        return self
 
 
 class MappedLine(Input):

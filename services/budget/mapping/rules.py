@@ -25,6 +25,8 @@ class Said(StrEnum):
 
     DATE = "date"
     AMOUNT = "amount"
+    DEBIT = "debit"
+    CREDIT = "credit"
     CURRENCY = "currency"
     VENDOR = "vendor"
     REFERENCE = "reference"
@@ -49,7 +51,7 @@ class DecimalMark(StrEnum):
 
 
 class SpendingSign(StrEnum):
-    """The sign of what was spent: a bank's debits are mostly negative."""
+    """The sign of what was spent: a bank's debits are mostly negative. With two columns, that of the debits."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
@@ -186,13 +188,15 @@ def read_row(cells: Sequence[Cell], at: Mapping[Said, int], width: int, how: How
 
     texts = {said: read_text(said, cell(said)) for said in LONGEST}
     named = read_currency(cell(Said.CURRENCY)) or how.currency
-    amount, stated = read_amount(cell(Said.AMOUNT), how.decimal_mark)
-    currency = _agreed(named, stated)
+    said, written = amount_cell({said: cell(said) for said in (Said.AMOUNT, Said.DEBIT, Said.CREDIT) if said in at})
+    amount, stated = read_amount(written, how.decimal_mark, said)
+    currency = _agreed(named, stated, said)
     digits = places(currency)
     if digits is None:
         raise Unreadable(Said.CURRENCY, "unknown_currency", f"no currency is called {_told(currency)}")
-    minor = _minor(amount, digits, currency)
-    if how.spending is SpendingSign.NEGATIVE:
+    minor = _minor(amount, digits, currency, said)
+    # A credit is what came back, whatever sign debits have.
+    if said is Said.CREDIT or how.spending is SpendingSign.NEGATIVE:
         minor = -minor
     return Spent(
         dated=read_day(cell(Said.DATE), how.date_order), currency=currency, minor=minor, vendor=texts[Said.VENDOR],
@@ -216,17 +220,37 @@ def read_currency(cell: Cell) -> str | None:
     return text or None
 
 
-def read_amount(cell: Cell, mark: DecimalMark) -> tuple[Decimal, frozenset[str]]:
+_NOTHING = re.compile(r"[-\u2212\u2013]?[0.,]*[-\u2212\u2013]?", re.ASCII)
+
+
+def amount_cell(cells: Mapping[Said, Cell]) -> tuple[Said, Cell]:
+    """Which column has a row's amount, and what stands there: of a debit and a credit the one that isn't empty or
+    zero."""
+    if Said.AMOUNT in cells:
+        return Said.AMOUNT, cells[Said.AMOUNT]
+    filled = [said for said, cell in cells.items() if not _is_nothing(_text(cell))]
+    if len(filled) > 1:
+        raise Unreadable(Said.DEBIT, "debit_and_credit", "there is a debit and a credit: one of them is the amount")
+    said = next(iter(filled), Said.DEBIT)
+    return said, cells[said]
+
+
+def _is_nothing(text: str) -> bool:
+    number = _without_sign(text)[0]
+    return not text or bool(number and _NOTHING.fullmatch(number))
+
+
+def read_amount(cell: Cell, mark: DecimalMark, said: Said = Said.AMOUNT) -> tuple[Decimal, frozenset[str]]:
     """The number in a cell, and which currencies its sign may stand for; none: it has no sign."""
     if isinstance(cell, Merged):
-        raise Unreadable(Said.AMOUNT, "merged", "an amount in merged cells counts in the first of them only")
+        raise Unreadable(said, "merged", "an amount in merged cells counts in the first of them only")
     if isinstance(cell, Decimal):
         return cell, frozenset()
     text = _SPACES.sub(" ", _text(cell))
     if not text:
-        raise Unreadable(Said.AMOUNT, "missing", "there is no amount")
+        raise Unreadable(said, "missing", "there is no amount")
     if text.startswith("=") or text.startswith("#") or isinstance(cell, date):
-        raise Unreadable(Said.AMOUNT, "not_an_amount", f"{_told(text)} is a formula, an error or a day, no amount")
+        raise Unreadable(said, "not_an_amount", f"{_told(text)} is a formula, an error or a day, no amount")
     number, stated = _without_sign(text)
     negative = False
     if number.startswith("(") and number.endswith(")"):
@@ -242,7 +266,7 @@ def read_amount(cell: Cell, mark: DecimalMark) -> tuple[Decimal, frozenset[str]]
         number = number[1:].strip()
     found = _GROUPED[mark].fullmatch(number) if number.isascii() or "\u2019" in number else None
     if found is None or len(number) > 40 or not any(each.isdigit() for each in number):
-        raise Unreadable(Said.AMOUNT, "not_an_amount", f"{_told(text)} is no amount with a decimal {mark}")
+        raise Unreadable(said, "not_an_amount", f"{_told(text)} is no amount with a decimal {mark}")
     whole = re.sub(r"\D", "", found[1])
     value = Decimal(f"{whole}.{found[3] or '0'}")
     return (-value if negative else value), stated
@@ -264,7 +288,7 @@ def _meant(word: str) -> frozenset[str]:
     return frozenset({word.upper()}) if len(word) == 3 and word.isascii() and word.isalpha() else frozenset()
 
 
-def _agreed(named: str | None, stated: frozenset[str]) -> str:
+def _agreed(named: str | None, stated: frozenset[str], field: Said) -> str:
     if named is None:
         if len(stated) == 1:
             return next(iter(stated))
@@ -272,20 +296,20 @@ def _agreed(named: str | None, stated: frozenset[str]) -> str:
         raise Unreadable(Said.CURRENCY, code, "it isn't said in which currency this is")
     if stated and named not in stated:
         said = " or ".join(sorted(stated)[:3])
-        raise Unreadable(Said.AMOUNT, "other_currency", f"the amount is in {said}, and the row in {named}")
+        raise Unreadable(field, "other_currency", f"the amount is in {said}, and the row in {named}")
     return named
 
 
-def _minor(amount: Decimal, places: int, currency: str) -> int:
+def _minor(amount: Decimal, places: int, currency: str, said: Said) -> int:
     if not amount.is_finite() or abs(amount) > LARGEST:
-        raise Unreadable(Said.AMOUNT, "too_much", "no amount is as large as this")
+        raise Unreadable(said, "too_much", "no amount is as large as this")
     minor = amount.scaleb(places)
     if minor != minor.to_integral_value():
-        raise Unreadable(Said.AMOUNT, "too_precise", f"{currency} has {places} decimals")
+        raise Unreadable(said, "too_precise", f"{currency} has {places} decimals")
     if not minor:
-        raise Unreadable(Said.AMOUNT, "zero", "nothing was spent")
+        raise Unreadable(said, "zero", "nothing was spent")
     if abs(minor) > LARGEST:
-        raise Unreadable(Said.AMOUNT, "too_much", "no amount is as large as this")
+        raise Unreadable(said, "too_much", "no amount is as large as this")
     return int(minor)
 
 

@@ -1,7 +1,9 @@
-"""What orders cost beyond what they were placed for as an account of the ledger, and spending by its day."""
+"""What orders cost beyond what they were placed for as an account of the ledger, spending by its day, and what a dry
+run would have changed so far."""
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "budget_0008"
 down_revision = "budget_0007"
@@ -19,9 +21,11 @@ def upgrade() -> None:
         "entry_workspace_id_line_id_booked_on_idx", "entry", ["workspace_id", "line_id", "booked_on"],
         postgresql_include=["actual", "recorded_at"], postgresql_where=sa.text("actual <> 0"),
     )  # fmt: skip
+    op.add_column("statement", sa.Column("rehearsed", JSONB))
 
 
 def downgrade() -> None:
+    op.drop_column("statement", "rehearsed")
     op.drop_index("entry_workspace_id_line_id_booked_on_idx", "entry")
     op.drop_constraint("entry_price_check", "entry")
     for table, columns in (("entry", ("after_price", "price")), ("balance", ("price",))):

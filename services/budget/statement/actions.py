@@ -19,7 +19,16 @@ from services.budget.statement import store
 from services.budget.statement.models import Statement
 from services.budget.statement.posting import post_rows
 from services.budget.statement.reading import read_file
-from services.budget.statement.rules import CHUNK, FileProblem, StatementState, unpack, words
+from services.budget.statement.rules import (
+    CHUNK,
+    GIVEN_UP,
+    UNDER_WAY,
+    FileProblem,
+    StatementState,
+    resumed,
+    unpack,
+    words,
+)
 from services.budget.statement.undoing import undo_rows
 
 # How long the file of a dry run waits to be posted.
@@ -32,6 +41,8 @@ async def go_on(session: AsyncSession, statement_id: UUID) -> None:
     now: datetime = session.info["clock"]()
     who = statement.undone_by or statement.posted_by or statement.uploaded_by
     session.info["actor"] = who
+    if statement.problem == GIVEN_UP:
+        resume(statement)
     if statement.state is StatementState.PENDING:
         await _read(session, statement, now)
     elif statement.state is StatementState.RUNNING:
@@ -42,7 +53,24 @@ async def go_on(session: AsyncSession, statement_id: UUID) -> None:
         await defer(session, GO_ON, statement_id)
 
 
-GO_ON = Deferred("import_statement", go_on)
+async def give_up(session: AsyncSession, statement_id: UUID, why: str) -> None:
+    """Says that an import stopped where it is, and why; what it posted stays."""
+    statement = await get_row(session, Statement, statement_id, lock=True)
+    if statement.state in UNDER_WAY:
+        statement.state, statement.problem = StatementState.FAILED, GIVEN_UP
+        statement.message = f"it stopped after {statement.seen} rows: {why}"[:500]
+        statement.finished_at = session.info["clock"]()
+        await session.flush()
+
+
+def resume(statement: Statement) -> None:
+    """Lets an import that was given up go on where it stopped."""
+    undoing = statement.undone_by is not None
+    statement.state = resumed(statement.state, statement.problem, undoing=undoing, chunks=statement.chunks)
+    statement.problem = statement.message = statement.finished_at = None
+
+
+GO_ON = Deferred("import_statement", go_on, give_up)
 
 
 async def _read(session: AsyncSession, statement: Statement, now: datetime) -> None:
@@ -72,7 +100,9 @@ async def _post(session: AsyncSession, statement: Statement, who: str, now: date
     await session.refresh(statement)
     if statement.position == statement.chunks:
         statement.state, statement.finished_at = StatementState.DONE, now
-        if not statement.dry_run:
+        if statement.dry_run:
+            await store.note_rehearsed(session, statement.id, None)
+        else:
             await store.drop_parts(session, statement.id)
         await session.flush()
 
@@ -105,6 +135,8 @@ async def _undo(session: AsyncSession, statement: Statement, now: datetime) -> N
         await store.note_progress(session, statement.id, rows[-1].number, counts)
         await session.refresh(statement)
     if len(rows) < CHUNK:
+        # What a given up import had still to post isn't posted any more.
+        await store.drop_parts(session, statement.id)
         whole = not await store.counting_rows(session, statement.id, 0, 1)
         statement.state = StatementState.UNDONE if whole else StatementState.DONE
         statement.finished_at = now

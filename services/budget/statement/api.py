@@ -21,7 +21,7 @@ from chassis.paging import Groups, Page
 from chassis.spreadsheet import csv_lines
 from services.budget.mapping.models import StatementMapping
 from services.budget.statement import store
-from services.budget.statement.actions import GO_ON, KEPT
+from services.budget.statement.actions import GO_ON, KEPT, resume
 from services.budget.statement.intake import received
 from services.budget.statement.models import (
     Statement,
@@ -65,8 +65,7 @@ async def create_statement(request: Request, who: CurrentPrincipal, now: Now) ->
     that is there already, in this file or another one, isn't posted again. 413 beyond the largest size."""
     async with received(request) as upload:
         asked = upload.asked
-        if not asked.dry_run and APPROVE not in who.scopes:
-            raise Forbidden(f"posting takes the scope {APPROVE}; a dry run doesn't", code="scope_missing")
+        _assert_may_post(who, dry_run=asked.dry_run)
         async with calling(request, who) as session:
             mapping = await session.get(StatementMapping, (who.workspace_id, asked.mapping_id))
             if mapping is None:
@@ -140,10 +139,28 @@ async def undo_statement(
     """Takes back all that it posted, by entries of today, and rejects its invoices that wait. Its rows can come in
     again then. It is `done` again where a line couldn't give something back: those rows say why."""
     statement = await held(session, Statement, id, if_match)
-    assert_undoable(statement.state, dry_run=statement.dry_run)
+    assert_undoable(statement.state, statement.problem, dry_run=statement.dry_run)
     statement.undone_by, statement.reason, statement.finished_at = who.subject, create.reason, None
+    statement.problem = statement.message = None
     await _begin(session, statement, StatementState.UNDOING)
     return StatementRead.of(statement)
+
+
+@router.post("/v1/statements/{id}/resume", dependencies=[scope("budget:write")])
+async def resume_statement(id: UUID, if_match: IfMatch, session: Session, who: CurrentPrincipal) -> StatementRead:
+    """Lets an import go on that is `failed` with the problem `given_up`, from the row at which it stopped. What isn't a
+    dry run takes the scope budget:approve. 409 `not_given_up` for any other."""
+    statement = await held(session, Statement, id, if_match)
+    _assert_may_post(who, dry_run=statement.dry_run)
+    resume(statement)
+    await session.flush()
+    await defer(session, GO_ON, id)
+    return StatementRead.of(statement)
+
+
+def _assert_may_post(who: Principal, *, dry_run: bool) -> None:
+    if not dry_run and APPROVE not in who.scopes:
+        raise Forbidden(f"posting takes the scope {APPROVE}; a dry run doesn't", code="scope_missing")
 
 
 async def _begin(session: AsyncSession, statement: Statement, state: StatementState) -> None:

@@ -37,6 +37,8 @@ class Statement(Table, Editable, table=True):
     state: StatementState = Field(StatementState.PENDING, sa_column=enum_column(StatementState, "state"))
     problem: str | None = None
     message: str | None = None
+    # What a dry run would have changed so far, so that its next chunk finds it so.
+    rehearsed: dict[str, Any] | None = Field(None, sa_column=Column("rehearsed", JSONB(none_as_null=True)))
     position: int = 0
     chunks: int = 0
     rows: int = 0

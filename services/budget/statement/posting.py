@@ -26,6 +26,7 @@ from services.budget.policy.store import policy_of
 from services.budget.statement import store
 from services.budget.statement.finding import Target, find_targets
 from services.budget.statement.models import Statement
+from services.budget.statement.rehearsing import Rehearsal
 from services.budget.statement.rules import RowOutcome, claim_of, words
 
 # Rows of an ERP may share an invoice's number; so many can.
@@ -89,9 +90,12 @@ async def post_rows(
     if told:
         await store.add_rows(session, told)
     if statement.dry_run:
-        async with _rehearsal(session):
-            became = await _post(session, statement, mine, who, now)
+        rehearsal = Rehearsal(statement.rehearsed, now)
+        async with _taken_back(session):
+            became = await _post(session, statement, mine, who, now, rehearsal)
+            kept = await rehearsal.end(session)
         became = {key: replace(each, invoice_id=None) for key, each in became.items()}
+        await store.note_rehearsed(session, statement.id, kept)
     else:
         became = await _post(session, statement, mine, who, now)
     await store.settle_rows(session, [_change(key, each) for key, each in became.items()])
@@ -108,7 +112,7 @@ def _counted(told: Sequence[str], mine: Sequence[Became | None]) -> Counter[str]
 
 
 @asynccontextmanager
-async def _rehearsal(session: AsyncSession) -> AsyncIterator[None]:
+async def _taken_back(session: AsyncSession) -> AsyncIterator[None]:
     """What is done in it never was."""
     await session.flush()
     nested = await session.begin_nested()
@@ -119,8 +123,9 @@ async def _rehearsal(session: AsyncSession) -> AsyncIterator[None]:
 
 
 async def _post(
-    session: AsyncSession, statement: Statement, items: Sequence[Item], who: str, now: datetime
-) -> dict[UUID, Became]:
+    session: AsyncSession, statement: Statement, items: Sequence[Item], who: str, now: datetime,
+    rehearsal: Rehearsal | None = None,
+) -> dict[UUID, Became]:  # fmt: skip
     """What became of items that isn't simply posted at what it takes."""
     ordered = [item for item in items if item.target.orders]
     direct = [item for item in items if not item.target.orders]
@@ -132,10 +137,10 @@ async def _post(
             became[item.id] = found
         else:
             made.append((item, found))
-    await lock_money(session, [order for item in ordered for order in item.target.orders],
-                     [item.target.line_id for item in items if item.target.line_id])  # fmt: skip
-    if statement.dry_run and items:
-        await _take_what_came_before(session, statement, items, now)
+    orders = [order for item in ordered for order in item.target.orders]
+    lines = await lock_money(session, orders, [item.target.line_id for item in items if item.target.line_id])
+    if rehearsal:
+        await rehearsal.begin(session, lines, orders)
     for item, invoice in sorted(made, key=lambda each: each[0].number):
         became[item.id] = await _posted(session, invoice, who, now)
     refused = await book(
@@ -152,27 +157,16 @@ def _booking(item: Item) -> Booking:
     return Booking(item.id, Leg(item.target.line_id, Amounts(actual=item.takes), original), spent.dated, reason)
 
 
-async def lock_money(session: AsyncSession, request_ids: Sequence[UUID], line_ids: Sequence[UUID]) -> None:
+async def lock_money(session: AsyncSession, request_ids: Sequence[UUID], line_ids: Sequence[UUID]) -> set[UUID]:
     """Locks orders, what is held for them, and lines, in the order in which everybody does, so that no two wait for
-    each other; lines last, so that they are held shortest."""
+    each other; lines last, so that they are held shortest. Answers with the lines."""
     lines = set(line_ids)
     if request_ids:
         lines |= await store.lock_orders(session, set(request_ids))
         if reserve := (await policy_of(session)).reserve_line_id:
             lines.add(reserve)
     await ledger.lock_lines(session, lines)
-
-
-async def _take_what_came_before(
-    session: AsyncSession, statement: Statement, items: Sequence[Item], now: datetime
-) -> None:
-    """A dry run's earlier chunks were taken back; this one finds lines as they would have left them."""
-    lines = {item.target.line_id for item in items if item.target.line_id}
-    taken = await store.would_take(session, statement.id, min(item.number for item in items), lines)
-    found = await ledger.lock_lines(session, taken)
-    left = [replace(each, balance=each.balance + Amounts(actual=taken[key])) for key, each in found.items()]
-    if left:
-        await ledger.keep(session, now, left, [])
+    return lines
 
 
 def _number(spent: Spent) -> str:

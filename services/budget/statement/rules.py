@@ -15,7 +15,8 @@ from services.budget.mapping.rules import Cell, Merged
 
 
 class StatementState(StrEnum):
-    """pending -> running -> done, or failed when the file as a whole can't be read; done -> undoing -> undone."""
+    """pending -> running -> done; done -> undoing -> undone; failed when the file as a whole can't be read, or when it
+    was given up on the way, from where it can be resumed."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -23,6 +24,9 @@ class StatementState(StrEnum):
     FAILED = "failed"
     UNDOING = "undoing"
     UNDONE = "undone"
+
+
+UNDER_WAY = frozenset({StatementState.PENDING, StatementState.RUNNING, StatementState.UNDOING})
 
 
 class RowOutcome(StrEnum):
@@ -51,6 +55,8 @@ MOST_COLUMNS = 200
 # What may stand above the header.
 MOST_BEFORE = 50
 CHUNK = 2000
+# The problem of an import that kept failing on its way.
+GIVEN_UP = "given_up"
 
 WORDS: Mapping[str, str] = {
     "missing_line": "neither the row nor the mapping says whose money it is",
@@ -88,12 +94,21 @@ def assert_postable(state: StatementState, *, dry_run: bool) -> None:
         raise Conflict(f"the dry run is {state}", code="not_done")
 
 
-def assert_undoable(state: StatementState, *, dry_run: bool) -> None:
-    """Raises Conflict unless something may be posted of it."""
+def assert_undoable(state: StatementState, problem: str | None, *, dry_run: bool) -> None:
+    """Raises Conflict unless something may be posted of it, and nothing more is on its way."""
     if dry_run:
         raise Conflict("a dry run posts nothing", code="dry_run")
-    if state is not StatementState.DONE:
+    if state is not StatementState.DONE and problem != GIVEN_UP:
         raise Conflict(f"the import is {state}; only what is done can be undone", code="not_done")
+
+
+def resumed(state: StatementState, problem: str | None, *, undoing: bool, chunks: int) -> StatementState:
+    """Where an import goes on that was given up; Conflict for any other."""
+    if state is not StatementState.FAILED or problem != GIVEN_UP:
+        raise Conflict(f"only an import that was given up goes on; this one is {state}", code="not_given_up")
+    if undoing:
+        return StatementState.UNDOING
+    return StatementState.RUNNING if chunks else StatementState.PENDING
 
 
 def claim_of(identity: bytes, rehearsing: UUID | None) -> bytes:

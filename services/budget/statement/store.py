@@ -72,10 +72,21 @@ async def drop_rows(session: AsyncSession, statement_id: UUID) -> None:
     )
 
 
-async def would_take(source: Source, statement_id: UUID, before: int, line_ids: Iterable[UUID]) -> dict[UUID, int]:
-    """What a dry run's rows before one would take of what is available on lines."""
-    asked = {"workspace": workspace_of(source), "statement": statement_id, "before": before, "lines": list(line_ids)}
-    return {row.line_id: int(row.taken) for row in (await source.execute(_WOULD_TAKE, asked)).all()}
+async def orders_and_holds(source: Source, request_ids: Iterable[UUID]) -> Sequence[Any]:
+    """Orders and what is held for them, as they stand; of each its `kind`."""
+    return await _found(source, _STAND, ids=list(request_ids))
+
+
+async def rehearse(session: AsyncSession, kind: str, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Brings holds or orders to where the chunks before would have left them."""
+    if changes:
+        await session.execute(_REHEARSE[kind], {"workspace": workspace_of(session), "changes": _json(changes)})
+
+
+async def note_rehearsed(session: AsyncSession, statement_id: UUID, kept: Mapping[str, Any] | None) -> None:
+    """Keeps what a dry run would have changed so far, until it is over."""
+    asked = {"workspace": workspace_of(session), "statement": statement_id}
+    await session.execute(_NOTE_REHEARSED, {**asked, "kept": None if kept is None else to_json(kept).decode()})
 
 
 async def counting_rows(source: Source, statement_id: UUID, after: int, most: int) -> list[Any]:
@@ -171,11 +182,27 @@ _SETTLE = text("""
         id uuid, outcome text, code text, message text, invoice_id uuid, spent bigint, worth bigint, counts boolean)
     WHERE statement_row.workspace_id = :workspace AND statement_row.id = given.id
 """)
-_WOULD_TAKE = text("""
-    SELECT line_id, sum(spent - coalesce(worth, 0)) AS taken FROM statement_row
-    WHERE workspace_id = :workspace AND statement_id = :statement AND outcome = 'posted' AND line_id = ANY(:lines)
-        AND spent IS NOT NULL AND number < :before
-    GROUP BY line_id
+_STAND = text("""
+    SELECT 'order' AS kind, id, invoiced, 0 AS original, 0 AS amount, state FROM request
+    WHERE workspace_id = :workspace AND id = ANY(:ids)
+    UNION ALL
+    SELECT 'hold', id, 0, original, amount, state FROM hold WHERE workspace_id = :workspace AND subject_id = ANY(:ids)
+""")
+_REHEARSE = {
+    "holds": text("""
+        UPDATE hold SET original = hold.original + given.original, amount = hold.amount + given.amount,
+            state = given.state
+        FROM json_to_recordset(cast(:changes AS json)) AS given (id uuid, original bigint, amount bigint, state text)
+        WHERE hold.workspace_id = :workspace AND hold.id = given.id
+    """),
+    "orders": text("""
+        UPDATE request SET invoiced = request.invoiced + given.invoiced, state = given.state
+        FROM json_to_recordset(cast(:changes AS json)) AS given (id uuid, invoiced bigint, state text)
+        WHERE request.workspace_id = :workspace AND request.id = given.id
+    """),
+}
+_NOTE_REHEARSED = text("""
+    UPDATE statement SET rehearsed = cast(:kept AS jsonb) WHERE workspace_id = :workspace AND id = :statement
 """)
 _COUNTING = text("""
     SELECT id, number, outcome, line_id, invoice_id, spent, worth FROM statement_row
