@@ -17,6 +17,7 @@ from sqlalchemy import text
 from chassis.jobs import MOST_ATTEMPTS
 from chassis.testing import Clock
 from services.budget.statement import actions, rules
+from services.budget.statement.posting import post_rows
 from tests.budget.conftest import Person
 from tests.budget.test_invoice import bring, order
 from tests.budget.test_ledger import allot, money
@@ -241,7 +242,7 @@ async def test_an_import_that_keeps_failing_says_why_and_goes_on_or_back_when_so
 ) -> None:
     monkeypatch.setattr("services.budget.statement.reading.CHUNK", 2)
     mapping = await save_mapping(budget, line)
-    real = actions.post_rows
+    real = post_rows
 
     async def fails(session: Any, statement: Any, *rest: Any) -> Any:
         if statement.position:
