@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
 # What a spreadsheet takes for a formula when a cell begins with it, full-width forms and what it skips before included.
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -16,6 +17,8 @@ def csv_lines(lines: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(cell: object) -> object:
+    if isinstance(cell, Decimal):
+        return format(cell, "f")
     if cell is None or isinstance(cell, int | float):
         return cell
     text = str(cell)

@@ -41,6 +41,7 @@ EDGES: tuple[Edge, ...] = (
     Many("Campaign.requests", "list_spend_requests", by="campaign_id"),
     Ref("SpendRequest.line", "list_lines", id="line_id"),
     Ref("SpendRequest.campaign", "list_campaigns", id="campaign_id"),
+    Refs("SpendRequest.assets", "list_assets", ids="asset_ids"),
     Many("SpendRequest.decisions", "list_decisions", by="request_id"),
     Many("SpendRequest.invoices", "list_invoices", by="request_id"),
     Ref("Decision.request", "list_spend_requests", id="request_id"),

@@ -7,6 +7,7 @@ from services.budget.contract.actions import FOLLOW_CONTRACTS
 from services.budget.db import METADATA
 from services.budget.delegation import api as delegation
 from services.budget.events import CONSUMES
+from services.budget.export import api as export
 from services.budget.fiscal import api as fiscal
 from services.budget.forecast import api as forecast
 from services.budget.invoice import api as invoice
@@ -37,6 +38,7 @@ app = create_service(
     plan.router,
     ledger.router,
     forecast.router,
+    export.router,
     transfer.router,
     request.router,
     band.router,

@@ -12,10 +12,13 @@ from services.budget.contract.models import (
     ContractTerminated,
 )
 from services.budget.fiscal.models import PeriodClosed, PeriodReopened
-from services.budget.invoice.models import InvoicePosted
-from services.budget.ledger.models import LineLow
+from services.budget.invoice.models import InvoiceExcepted, InvoicePosted
+from services.budget.ledger.models import LineLow, LineOverspent
 from services.budget.request.actions import CampaignReleased, release_campaign
-from services.budget.request.models import RequestDecided, RequestEnded, RequestSubmitted
+from services.budget.request.models import RequestDecided, RequestEnded, RequestOrdered, RequestSubmitted
+from services.budget.scenario.models import ScenarioAdopted
+from services.budget.statement.models import StatementFinished
+from services.budget.transfer.models import TransferDecided
 
 PUBLISHES: tuple[type[Event], ...] = (
     CampaignReleased,
@@ -24,12 +27,18 @@ PUBLISHES: tuple[type[Event], ...] = (
     ContractRenewed,
     ContractTerminated,
     ContractLapsed,
+    InvoiceExcepted,
     InvoicePosted,
     LineLow,
+    LineOverspent,
     PeriodClosed,
     PeriodReopened,
     RequestDecided,
     RequestEnded,
+    RequestOrdered,
     RequestSubmitted,
+    ScenarioAdopted,
+    StatementFinished,
+    TransferDecided,
 )
 CONSUMES: Mapping[str, Handler] = {"goals.campaign.cancelled": release_campaign}

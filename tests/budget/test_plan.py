@@ -34,6 +34,13 @@ async def test_a_line_is_kept_as_it_was_sent(budget: httpx.AsyncClient) -> None:
     assert (await budget.get(f"/v1/lines/{line['id']}")).json() == line
 
 
+async def test_lines_are_found_by_their_channel(budget: httpx.AsyncClient) -> None:
+    line = await open_line(budget, channel="email")
+    await open_line(budget, channel="search")
+    (found,) = (await budget.get("/v1/lines?channel=email")).json()["items"]
+    assert found == line
+
+
 async def test_a_line_may_lie_below_another(budget: httpx.AsyncClient) -> None:
     parent = await open_line(budget)
     child = await open_line(budget, parent_id=parent["id"], period={"start": "2026-03-01", "end": "2026-06-01"})

@@ -13,7 +13,7 @@ from chassis.db import get_row, workspace_of
 from chassis.errors import Conflict, NotFound
 from chassis.fields import Money
 from chassis.outbox import record
-from services.budget.invoice.models import Invoice, InvoicePosted
+from services.budget.invoice.models import Invoice, InvoiceExcepted, InvoicePosted
 from services.budget.invoice.rules import ACCEPTABLE, Bill, InvoiceProblem, InvoiceState, Order, problem_of
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
@@ -29,7 +29,7 @@ from services.budget.request.models import SpendRequest
 from services.budget.request.rules import ORDERED, RequestState, allowed
 
 
-async def match(session: AsyncSession, invoice: Invoice) -> None:
+async def match(session: AsyncSession, invoice: Invoice, now: datetime) -> None:
     """Holds an invoice against its order, which it finds by vendor and line where none is named; so that an order and
     its invoice are counted once even where nobody connects them."""
     problem = None
@@ -41,12 +41,25 @@ async def match(session: AsyncSession, invoice: Invoice) -> None:
             problem = InvoiceProblem.SEVERAL_ORDERS
     if invoice.request_id is not None:
         problem = await _problem(session, invoice)
-    invoice.problem = problem
     if problem:
-        invoice.state = InvoiceState.EXCEPTION
-    else:
-        invoice.state = InvoiceState.MATCHED if invoice.request_id else InvoiceState.RECEIVED
+        await _except(session, invoice, problem, invoice.problem, now)
+        return
+    invoice.problem = None
+    invoice.state = InvoiceState.MATCHED if invoice.request_id else InvoiceState.RECEIVED
     await session.flush()
+
+
+async def _except(
+    session: AsyncSession, invoice: Invoice, problem: InvoiceProblem, known: InvoiceProblem | None, now: datetime
+) -> None:
+    """Lets it wait for somebody, and tells so unless that is known."""
+    invoice.state, invoice.problem = InvoiceState.EXCEPTION, problem
+    await session.flush()
+    if problem != known:
+        told = InvoiceExcepted(
+            invoice_id=invoice.id, request_id=invoice.request_id, line_id=invoice.line_id, problem=problem
+        )
+        await record(session, told, invoice.id, now)
 
 
 async def _problem(session: AsyncSession, invoice: Invoice) -> InvoiceProblem | None:
@@ -75,7 +88,8 @@ async def _hold_of(session: AsyncSession, invoice: Invoice) -> Hold | None:
 
 async def post(session: AsyncSession, invoice: Invoice, who: str, now: datetime) -> None:
     """Posts what matches, or was accepted; otherwise it is an exception afterwards, with its reason."""
-    await match(session, invoice)
+    known = invoice.problem
+    await match(session, invoice, now)
     problem = invoice.problem
     if problem and not (problem in ACCEPTABLE and invoice.accepted_by):
         return
@@ -102,8 +116,7 @@ async def post(session: AsyncSession, invoice: Invoice, who: str, now: datetime)
         await record(session, told, invoice.id, now)
         return
     await session.refresh(invoice)
-    invoice.state, invoice.problem = InvoiceState.EXCEPTION, problem
-    await session.flush()
+    await _except(session, invoice, problem, known, now)
 
 
 async def _spend(session: AsyncSession, invoice: Invoice, who: str, now: datetime) -> tuple[int, int, int]:

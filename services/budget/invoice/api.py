@@ -58,7 +58,7 @@ async def create_invoice(create: InvoiceCreate, session: Session, who: CurrentPr
     }  # fmt: skip
     invoice = Invoice.model_validate(row)
     await add_row(session, invoice)
-    await match(session, invoice)
+    await match(session, invoice, now)
     return _read(invoice)
 
 
@@ -111,7 +111,9 @@ async def accept_invoice(
 
 
 @router.post("/v1/invoices/{id}/rebook", dependencies=[scope("budget:write")])
-async def rebook_invoice(id: UUID, change: InvoiceRebooking, if_match: IfMatch, session: Session) -> InvoiceRead:
+async def rebook_invoice(
+    id: UUID, change: InvoiceRebooking, if_match: IfMatch, session: Session, now: Now
+) -> InvoiceRead:
     """Puts it on another line, to another order or on another day, and matches it anew."""
     invoice = await held(session, Invoice, id, if_match)
     assert_can_become(invoice.state, InvoiceState.RECEIVED)
@@ -119,7 +121,7 @@ async def rebook_invoice(id: UUID, change: InvoiceRebooking, if_match: IfMatch, 
     invoice.line_id = change.line_id or invoice.line_id
     invoice.request_id = change.request_id or invoice.request_id
     invoice.dated, invoice.accepted_by = change.date or invoice.dated, None
-    await match(session, invoice)
+    await match(session, invoice, now)
     return _read(invoice)
 
 

@@ -77,6 +77,16 @@ class InvoiceRebooking(Input):
     date: Day | None = None
 
 
+class InvoiceExcepted(Event):
+    """It waits for somebody, and why."""
+
+    type: ClassVar[str] = "budget.invoice.exception"
+    invoice_id: UUID
+    request_id: UUID | None
+    line_id: UUID
+    problem: InvoiceProblem
+
+
 class AcceptanceCreate(Input):
     """Why an exception passes."""
 

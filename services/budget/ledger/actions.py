@@ -15,7 +15,7 @@ from chassis.errors import Conflict, MopsError
 from chassis.fields import Money, new_id
 from chassis.outbox import record
 from services.budget.ledger import store
-from services.budget.ledger.models import Hold, LineLow
+from services.budget.ledger.models import Hold, LineLow, LineOverspent
 from services.budget.ledger.rules import (
     OPEN,
     Amounts,
@@ -98,8 +98,13 @@ async def does_not_fit(session: AsyncSession, line_id: UUID, available: int, ask
 
 
 async def watch(session: AsyncSession, found: Standing, change: Amounts, now: datetime) -> None:
-    """Tells when an entry takes a line below the share that it is watched for."""
+    """Tells when an entry takes a line below the share that it is watched for, or below zero."""
     after = found.balance
+    if after.available < 0 <= after.available - change.available:
+        line = await plan.get_line(session, found.line_id)
+        missing = Money.of_minor(-after.available, line.currency)
+        over = LineOverspent(line_id=line.id, campaign_id=line.campaign_id, missing=missing)
+        await record(session, over, line.id, now)
     if runs_low(after + -change, after, found.low_percent):
         line = await plan.get_line(session, found.line_id)
         low = LineLow(

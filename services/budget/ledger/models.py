@@ -269,6 +269,15 @@ class LedgerCheck(Readable):
     sound: bool
 
 
+class LineOverspent(Event):
+    """More is taken of a line that only warns than it was given, by `missing`; told once when zero is crossed."""
+
+    type: ClassVar[str] = "budget.line.overspent"
+    line_id: UUID
+    campaign_id: UUID | None
+    missing: Money
+
+
 class LineLow(Event):
     """A line has less left than the share that it is watched for; told once when that line is crossed."""
 

@@ -1,9 +1,9 @@
-"""What orders cost beyond what they were placed for as an account of the ledger, spending by its day, and what a dry
-run would have changed so far."""
+"""What orders cost beyond what they were placed for as an account of the ledger, and spending by its day; what a dry
+run would have changed so far; lines by channel; what is attached to requests."""
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "budget_0008"
 down_revision = "budget_0007"
@@ -22,9 +22,15 @@ def upgrade() -> None:
         postgresql_include=["actual", "recorded_at"], postgresql_where=sa.text("actual <> 0"),
     )  # fmt: skip
     op.add_column("statement", sa.Column("rehearsed", JSONB))
+    op.add_column("line", sa.Column("channel", sa.String))
+    op.create_index("line_workspace_id_channel_id_idx", "line", ["workspace_id", "channel", "id"])
+    op.add_column("request", sa.Column("asset_ids", ARRAY(sa.Uuid), nullable=False, server_default="{}"))
 
 
 def downgrade() -> None:
+    op.drop_column("request", "asset_ids")
+    op.drop_index("line_workspace_id_channel_id_idx", "line")
+    op.drop_column("line", "channel")
     op.drop_column("statement", "rehearsed")
     op.drop_index("entry_workspace_id_line_id_booked_on_idx", "entry")
     op.drop_constraint("entry_price_check", "entry")

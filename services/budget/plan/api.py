@@ -65,7 +65,7 @@ async def list_lines(
         Line,
         LineRead,
         sort=("name", "period_start", "created_at"),
-        by=("department", "period_start", "created_at"),
+        by=("department", "channel", "period_start", "created_at"),
         parents={"campaign_id": Parent(Line.campaign_id), "parent_id": Parent(Line.parent_id)},
     ),
 ) -> Page[LineRead] | Groups[LineRead]:

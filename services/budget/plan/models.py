@@ -9,7 +9,7 @@ from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
 from chassis.editing import Editable, Patch
-from chassis.fields import Currency, Input, Interval, Name, Readable, UtcDatetime, Version
+from chassis.fields import Currency, Input, Interval, Name, Readable, Slug, UtcDatetime, Version
 from services.budget.db import Table
 from services.budget.plan.rules import Frame, LinePolicy
 
@@ -24,11 +24,12 @@ class Line(Table, Editable, table=True):
         Index(None, "workspace_id", "campaign_id", "id"),
         Index(None, "workspace_id", "department", "id"),
         Index(None, "workspace_id", "parent_id", "id"),
-        *(Index(None, "workspace_id", each, "id") for each in ("name", "period_start", "created_at")),
+        *(Index(None, "workspace_id", each, "id") for each in ("name", "channel", "period_start", "created_at")),
     )
 
     name: str
     department: str
+    channel: str | None = None
     # Another service's key, and no more: whether there is such a campaign isn't asked.
     campaign_id: UUID | None
     parent_id: UUID | None
@@ -53,6 +54,9 @@ class LineCreate(Input):
 
     name: Name = Field(schema_extra={"examples": ["E-mail, spring"]})
     department: Name = Field(schema_extra={"examples": ["demand generation"]})
+    channel: Slug | None = Field(
+        None, description="The channel that it is for, as campaigns call theirs.", schema_extra={"examples": ["email"]}
+    )
     campaign_id: UUID | None = Field(None, description="The campaign that it pays for; counts in its position.")
     parent_id: UUID | None = Field(
         None,
@@ -83,6 +87,7 @@ class LineRead(Readable):
     id: UUID
     name: str
     department: str
+    channel: str | None
     campaign_id: UUID | None
     parent_id: UUID | None
     period: Interval

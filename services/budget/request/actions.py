@@ -18,7 +18,7 @@ from services.budget.ledger import store as ledger_store
 from services.budget.ledger.rules import HoldState
 from services.budget.rate import store as rates
 from services.budget.request import store
-from services.budget.request.models import RequestEnded, RequestSubmitted, SpendRequest
+from services.budget.request.models import RequestEnded, RequestOrdered, RequestSubmitted, SpendRequest
 from services.budget.request.rules import ORDERED, RequestState, assert_can_become
 
 BATCH = 100
@@ -50,6 +50,8 @@ async def place_order(
     await session.flush()
     for hold in await ledger_store.holds_of(session, request.id):
         await ledger.commit(session, hold, who=who, now=now, reason=request.po_number)
+    ordered = RequestOrdered(request_id=request.id, campaign_id=request.campaign_id, po_number=request.po_number)
+    await record(session, ordered, request.id, now)
 
 
 async def end(

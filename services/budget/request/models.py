@@ -6,7 +6,17 @@ from uuid import UUID
 
 from pydantic import Field as Described
 from pydantic import model_validator
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlmodel import Field
 
 from chassis.audit import UNAUDITED
@@ -43,6 +53,10 @@ class SpendRequest(Table, Editable, table=True):
     category: str | None
     department: str
     campaign_id: UUID | None
+    # Another service's keys, and no more.
+    asset_ids: list[UUID] = Field(
+        default_factory=list, sa_column=Column("asset_ids", ARRAY(Uuid), nullable=False, server_default="{}")
+    )
     itemised: bool
     state: RequestState = Field(RequestState.DRAFT, sa_column=enum_column(RequestState, "state"))
     reason: str | None = None
@@ -136,6 +150,11 @@ class SpendRequestCreate(Input):
     vendor: Name | None = None
     category: Name | None = Field(None, description="By which bands of approval may differ.")
     campaign_id: UUID | None = None
+    asset_ids: list[UUID] = Field(
+        [],
+        max_length=50,
+        description="What is attached to it, as assets: offers, briefs. Whether they exist isn't asked.",
+    )
     items: list[RequestPart] = Field([], max_length=50, description="None: all of it is for `line_id`.")
 
     @model_validator(mode="after")
@@ -173,6 +192,7 @@ class SpendRequestRead(Readable):
     category: str | None
     department: str
     campaign_id: UUID | None
+    asset_ids: list[UUID]
     items: list[RequestPart]
     state: RequestState
     reason: str | None = Described(description="Why it was rejected or voided.")
@@ -289,6 +309,15 @@ class RequestSubmitted(Event):
     line_id: UUID
     campaign_id: UUID | None
     amount: Money
+
+
+class RequestOrdered(Event):
+    """What was reserved for it is committed, under a purchase order number."""
+
+    type: ClassVar[str] = "budget.request.ordered"
+    request_id: UUID
+    campaign_id: UUID | None
+    po_number: str
 
 
 class RequestDecided(Event):

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import get_row
+from chassis.outbox import record
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
 from services.budget.ledger.rules import Amounts, EntryKind, Leg, Original
@@ -14,7 +15,7 @@ from services.budget.plan import store as plan
 from services.budget.plan.models import Line
 from services.budget.plan.rules import assert_fits, assert_holds
 from services.budget.scenario import store
-from services.budget.scenario.models import Scenario, ScenarioLine
+from services.budget.scenario.models import Scenario, ScenarioAdopted, ScenarioLine
 from services.budget.scenario.rules import ScenarioState, assert_draft, shift
 
 
@@ -52,6 +53,7 @@ async def adopt(session: AsyncSession, scenario: Scenario, who: str, now: dateti
     await move(EntryKind.TRANSFER, within)
     if change.outside < 0:
         await move(EntryKind.ALLOT, outside)
+    await record(session, ScenarioAdopted(scenario_id=scenario.id, line_id=scenario.line_id), scenario.id, now)
 
 
 async def _set_periods(session: AsyncSession, planned: list[ScenarioLine], lines: dict[UUID, Line]) -> None:

@@ -1,7 +1,7 @@
 """Decides what a scenario is made of: its rows, and what callers send and get."""
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field as Described
@@ -11,6 +11,7 @@ from sqlmodel import Field
 from chassis.db import enum_column, instant_column
 from chassis.editing import Editable, Patch
 from chassis.fields import Input, Interval, Money, Name, Readable, UtcDatetime, Version
+from chassis.outbox import Event
 from services.budget.db import Table
 from services.budget.scenario.rules import ScenarioState
 
@@ -84,6 +85,14 @@ class ScenarioRead(Readable):
     decided_by: str | None
     decided_at: UtcDatetime | None
     version: Version
+
+
+class ScenarioAdopted(Event):
+    """It is the plan now."""
+
+    type: ClassVar[str] = "budget.scenario.adopted"
+    scenario_id: UUID
+    line_id: UUID
 
 
 class ScenarioLinePlan(Input):

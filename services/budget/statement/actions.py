@@ -13,10 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import get_row
 from chassis.jobs import Deferred, defer
+from chassis.outbox import record
 from services.budget.mapping.rules import DateOrder, DecimalMark, How, Said, SpendingSign, Spent, Unreadable, read_row
 from services.budget.rate.store import places
 from services.budget.statement import store
-from services.budget.statement.models import Statement
+from services.budget.statement.models import Statement, StatementFinished
 from services.budget.statement.posting import post_rows
 from services.budget.statement.reading import read_file
 from services.budget.statement.rules import (
@@ -49,8 +50,18 @@ async def go_on(session: AsyncSession, statement_id: UUID) -> None:
         await _post(session, statement, who, now)
     elif statement.state is StatementState.UNDOING:
         await _undo(session, statement, now)
-    if statement.state in (StatementState.RUNNING, StatementState.UNDOING):
+    if statement.state in UNDER_WAY:
         await defer(session, GO_ON, statement_id)
+    elif statement.finished_at == now:
+        await _tell(session, statement, now)
+
+
+async def _tell(session: AsyncSession, statement: Statement, now: datetime) -> None:
+    finished = StatementFinished(
+        statement_id=statement.id, dry_run=statement.dry_run, state=statement.state, problem=statement.problem,
+        posted=statement.posted, exceptions=statement.exceptions, duplicates=statement.duplicates, bad=statement.bad,
+    )  # fmt: skip
+    await record(session, finished, statement.id, now)
 
 
 async def give_up(session: AsyncSession, statement_id: UUID, why: str) -> None:
@@ -59,8 +70,9 @@ async def give_up(session: AsyncSession, statement_id: UUID, why: str) -> None:
     if statement.state in UNDER_WAY:
         statement.state, statement.problem = StatementState.FAILED, GIVEN_UP
         statement.message = f"it stopped after {statement.seen} rows: {why}"[:500]
-        statement.finished_at = session.info["clock"]()
+        statement.finished_at = now = session.info["clock"]()
         await session.flush()
+        await _tell(session, statement, now)
 
 
 def resume(statement: Statement) -> None:

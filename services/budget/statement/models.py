@@ -1,7 +1,7 @@
 """Decides what an import of somebody else's file is made of: its rows, and what callers send and get."""
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field as Described
@@ -13,6 +13,7 @@ from chassis.audit import UNAUDITED
 from chassis.db import enum_column, instant_column
 from chassis.editing import Editable
 from chassis.fields import Input, Money, Readable, UtcDatetime, Version
+from chassis.outbox import Event
 from services.budget.db import Table
 from services.budget.statement.rules import RowOutcome, StatementState
 
@@ -122,6 +123,20 @@ class StatementUndo(Input):
     reason: Annotated[str, Described(min_length=1, max_length=1000)] = Field(
         schema_extra={"examples": ["read with the wrong mapping"]}
     )
+
+
+class StatementFinished(Event):
+    """An import is over, as far as it goes by itself: `done`, `failed` or `undone`."""
+
+    type: ClassVar[str] = "budget.statement.finished"
+    statement_id: UUID
+    dry_run: bool
+    state: StatementState
+    problem: str | None
+    posted: int
+    exceptions: int
+    duplicates: int
+    bad: int
 
 
 class StatementRead(Readable):

@@ -1,8 +1,10 @@
 """Decides what callers can do with transfers between lines."""
 
+from datetime import datetime
 from uuid import UUID
 
 from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.answers import listed, of_row, read_row
 from chassis.db import Now, Reading, Session, add_row, workspace_of
@@ -12,12 +14,13 @@ from chassis.fields import Money
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
+from chassis.outbox import record
 from chassis.paging import Groups, Page
 from services.budget.ledger import actions as ledger
 from services.budget.ledger.rules import Amounts, EntryKind, Leg, Original, assert_positive
 from services.budget.plan import store as plan
 from services.budget.rate import store as rates
-from services.budget.transfer.models import Transfer, TransferCreate, TransferRead
+from services.budget.transfer.models import Transfer, TransferCreate, TransferDecided, TransferRead
 from services.budget.transfer.rules import TransferState, assert_may_decide
 
 router = APIRouter(route_class=IdempotentRoute, tags=["transfers"])
@@ -76,7 +79,16 @@ async def approve_transfer(
     await ledger.move(
         session, EntryKind.TRANSFER, legs, who=who.subject, now=now, reason=transfer.reason, subject_id=id
     )
+    await _tell(session, transfer, now)
     return _read(transfer)
+
+
+async def _tell(session: AsyncSession, transfer: Transfer, now: datetime) -> None:
+    decided = TransferDecided(
+        transfer_id=transfer.id, from_line_id=transfer.from_line_id, to_line_id=transfer.to_line_id,
+        amount=Money.of_minor(transfer.amount, transfer.currency), state=transfer.state,
+    )  # fmt: skip
+    await record(session, decided, transfer.id, now)
 
 
 @router.post("/v1/transfers/{id}/reject", dependencies=[scope("budget:approve")])
@@ -88,6 +100,7 @@ async def reject_transfer(
     assert_may_decide(transfer.state, transfer.proposed_by, who.subject)
     transfer.state, transfer.decided_by, transfer.decided_at = TransferState.REJECTED, who.subject, now
     await session.flush()
+    await _tell(session, transfer, now)
     return _read(transfer)
 
 

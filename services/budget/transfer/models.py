@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import Field as Described
@@ -12,6 +12,7 @@ from sqlmodel import Field
 from chassis.db import enum_column, instant_column
 from chassis.editing import Editable
 from chassis.fields import Input, Money, Readable, UtcDatetime, Version
+from chassis.outbox import Event
 from services.budget.db import Table
 from services.budget.rate.models import RateText
 from services.budget.transfer.rules import TransferState
@@ -50,6 +51,17 @@ class TransferCreate(Input):
     reason: Annotated[str, Described(min_length=1, max_length=1000)] = Field(
         schema_extra={"examples": ["the fair was cancelled"]}
     )
+
+
+class TransferDecided(Event):
+    """Money went to another line, or won't."""
+
+    type: ClassVar[str] = "budget.transfer.decided"
+    transfer_id: UUID
+    from_line_id: UUID
+    to_line_id: UUID
+    amount: Money
+    state: TransferState
 
 
 class TransferRead(Readable):
