@@ -2,6 +2,7 @@
 
 from chassis.service import create_service
 from services.budget.band import api as band
+from services.budget.company import api as company
 from services.budget.contract import api as contract
 from services.budget.contract.actions import FOLLOW_CONTRACTS
 from services.budget.db import METADATA
@@ -39,6 +40,7 @@ app = create_service(
     ledger.router,
     forecast.router,
     export.router,
+    company.router,
     transfer.router,
     request.router,
     band.router,

@@ -24,6 +24,7 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_campaign": {"flight": {"start": "2026-01-01", "end": "2035-01-01"}},
     "create_asset": {"kind": "document"},
     "create_contract": {"term": {"start": "2026-01-01", "end": "2035-01-01"}},
+    "create_statement_mapping": {"columns": {"date": "Date", "amount": "Amount"}},
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
     "update_goal": {"target": {"value": 1000}},
     "revise_goal": {"target": {"value": 2000}},

@@ -1,9 +1,12 @@
 """What orders cost beyond what they were placed for as an account of the ledger, and spending by its day; what a dry
-run would have changed so far; lines by channel; what is attached to requests."""
+run would have changed so far; lines by channel; what is attached to requests; figures of the
+company."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from chassis.migrate import INSTANT, key_columns, tenant_table
 
 revision = "budget_0008"
 down_revision = "budget_0007"
@@ -26,8 +29,31 @@ def upgrade() -> None:
     op.create_index("line_workspace_id_channel_id_idx", "line", ["workspace_id", "channel", "id"])
     op.add_column("request", sa.Column("asset_ids", ARRAY(sa.Uuid), nullable=False, server_default="{}"))
 
+    op.create_table(
+        "company_figure",
+        *key_columns(),
+        sa.Column("kind", sa.String(40), nullable=False),
+        sa.Column("period_start", sa.Date, nullable=False),
+        sa.Column("period_end", sa.Date, nullable=False),
+        sa.Column("currency", sa.String, nullable=False),
+        sa.Column("minor", sa.BigInteger, nullable=False),
+        sa.Column("created_by", sa.String, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+        sa.UniqueConstraint("workspace_id", "kind", "period_start", "period_end"),
+        sa.CheckConstraint("period_end > period_start", name="company_figure_period_check"),
+        sa.CheckConstraint("minor > 0", name="company_figure_minor_check"),
+        sa.CheckConstraint("kind IN ('budget', 'revenue')", name="company_figure_kind_check"),
+    )
+    for column in ("kind", "period_start", "created_at"):
+        op.create_index(
+            f"company_figure_workspace_id_{column}_id_idx", "company_figure", ["workspace_id", column, "id"]
+        )
+    tenant_table("company_figure")
+
 
 def downgrade() -> None:
+    op.drop_table("company_figure")
     op.drop_column("request", "asset_ids")
     op.drop_index("line_workspace_id_channel_id_idx", "line")
     op.drop_column("line", "channel")
