@@ -14,7 +14,7 @@ YEAR = {"start": "2026-01-01", "end": "2027-01-01"}
 
 
 async def say(budget: httpx.AsyncClient, **asked: Any) -> httpx.Response:
-    wanted = {"kind": "revenue", "period": YEAR, "amount": money("3000"), **asked}
+    wanted = {"name": "Revenue 2026", "kind": "revenue", "period": YEAR, "amount": money("3000"), **asked}
     return await budget.post("/v1/company-figures", json=wanted)
 
 
@@ -39,7 +39,7 @@ async def test_money_is_a_share_of_what_the_company_has_in_the_same_period(
     )
     assert changed.json()["share"]["planned_percent"] == "50.00"
     assert changed.json()["share"]["planned"] == money("200.00", "USD")
-    unknown = await say(budget, kind="budget", amount=money("1", "XAU"))
+    unknown = await say(budget, name="Budget", kind="budget", amount=money("1", "XAU"))
     assert unknown.json()["share"] is None
     assert (await say(budget)).json()["code"] == "already_exists"
 

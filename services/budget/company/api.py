@@ -40,7 +40,7 @@ async def _read(session: AsyncSession, figure: CompanyFigure, now: datetime) -> 
 async def create_company_figure(
     create: CompanyFigureCreate, session: Session, who: CurrentPrincipal, now: Now
 ) -> CompanyFigureRead:
-    """Says what the whole company's budget or revenue is in a period: 409 `already_exists` when that is said."""
+    """Says what the whole company's budget or revenue is in a period. A name is taken once: 409 `already_exists`."""
     assert_figure(create.amount.minor)
     row = {"workspace_id": workspace_of(session), "created_by": who.subject, "created_at": now}
     figure = CompanyFigure.model_validate(create.columns() | row)
@@ -61,7 +61,10 @@ async def list_company_figures(
     reading: Reading,
     now: Now,
     asked: Listing[CompanyFigureRead] = listing(
-        CompanyFigure, CompanyFigureRead, sort=("period_start", "created_at"), by=("kind", "period_start", "created_at")
+        CompanyFigure,
+        CompanyFigureRead,
+        sort=("name", "period_start", "created_at"),
+        by=("kind", "period_start", "created_at"),
     ),
 ) -> Page[CompanyFigureRead]:
     """Figures of the company, the oldest first unless sorted otherwise."""
@@ -72,7 +75,7 @@ async def list_company_figures(
 async def update_company_figure(
     id: UUID, patch: CompanyFigurePatch, if_match: IfMatch, session: Session, now: Now
 ) -> CompanyFigureRead:
-    """Says another amount."""
+    """Changes its name or its amount."""
     figure = await held(session, CompanyFigure, id, if_match)
     wanted = edited(CompanyFigureCreate, await _read(session, figure, now), patch)
     assert_figure(wanted.amount.minor)

@@ -10,7 +10,7 @@ from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
 from chassis.editing import Editable, Patch
-from chassis.fields import DecimalText, Input, Interval, Money, Readable, UtcDatetime, Version
+from chassis.fields import DecimalText, Input, Interval, Money, Name, Readable, UtcDatetime, Version
 from services.budget.company.rules import FigureKind
 from services.budget.db import Table
 
@@ -20,12 +20,13 @@ class CompanyFigure(Table, Editable, table=True):
 
     __tablename__ = "company_figure"
     __table_args__ = (
-        UniqueConstraint("workspace_id", "kind", "period_start", "period_end"),
+        UniqueConstraint("workspace_id", "name"),
         CheckConstraint("period_end > period_start", name="period"),
         CheckConstraint("minor > 0", name="minor"),
-        *(Index(None, "workspace_id", each, "id") for each in ("kind", "period_start", "created_at")),
+        *(Index(None, "workspace_id", each, "id") for each in ("name", "kind", "period_start", "created_at")),
     )
 
+    name: str
     kind: FigureKind = Field(sa_column=enum_column(FigureKind, "kind"))
     period_start: date
     period_end: date
@@ -46,6 +47,7 @@ class CompanyFigure(Table, Editable, table=True):
 class CompanyFigureCreate(Input):
     """What the company has, or plans, in all."""
 
+    name: Name = Field(description="One figure's alone.", schema_extra={"examples": ["Revenue 2026, as planned"]})
     kind: FigureKind
     period: Interval
     amount: Money = Field(description="More than zero.")
@@ -53,7 +55,7 @@ class CompanyFigureCreate(Input):
     def columns(self) -> dict[str, Any]:
         """As the row has it."""
         return {
-            "kind": self.kind, "period_start": self.period.start, "period_end": self.period.end,
+            "name": self.name, "kind": self.kind, "period_start": self.period.start, "period_end": self.period.end,
             "currency": self.amount.currency, "minor": self.amount.minor,
         }  # fmt: skip
 
@@ -76,6 +78,7 @@ class CompanyFigureRead(Readable):
     """A figure of the company, and what marketing's money is of it."""
 
     id: UUID
+    name: str
     kind: FigureKind
     period: Interval
     amount: Money

@@ -32,6 +32,7 @@ def upgrade() -> None:
     op.create_table(
         "company_figure",
         *key_columns(),
+        sa.Column("name", sa.String, nullable=False),
         sa.Column("kind", sa.String(40), nullable=False),
         sa.Column("period_start", sa.Date, nullable=False),
         sa.Column("period_end", sa.Date, nullable=False),
@@ -40,12 +41,12 @@ def upgrade() -> None:
         sa.Column("created_by", sa.String, nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("version", sa.Integer, nullable=False, server_default="1"),
-        sa.UniqueConstraint("workspace_id", "kind", "period_start", "period_end"),
+        sa.UniqueConstraint("workspace_id", "name"),
         sa.CheckConstraint("period_end > period_start", name="company_figure_period_check"),
         sa.CheckConstraint("minor > 0", name="company_figure_minor_check"),
         sa.CheckConstraint("kind IN ('budget', 'revenue')", name="company_figure_kind_check"),
     )
-    for column in ("kind", "period_start", "created_at"):
+    for column in ("name", "kind", "period_start", "created_at"):
         op.create_index(
             f"company_figure_workspace_id_{column}_id_idx", "company_figure", ["workspace_id", column, "id"]
         )
