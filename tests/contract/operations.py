@@ -145,6 +145,8 @@ class Operation:
                     asked.slots.append(("path", name))
                 elif item.get("type") == "integer":
                     asked.path[name] = "1"
+                elif "enum" in item:
+                    asked.path[name] = item["enum"][0]
                 else:
                     asked.path[name] = known.key_of(name, owner) or known.text(name)
             elif place == "query" and item.get("format") == "uuid":
@@ -158,6 +160,8 @@ class Operation:
                 asked.slots.append(("query", name))
         if self.media:
             schema = self.said["requestBody"]["content"][self.media].get("schema", {})
+            # What needs nothing by itself says something all the same.
+            whole = whole or not self.resolved(schema).get("required")
             asked.body = self._value(schema, "body", ("body",), known, whole, asked)
             if isinstance(asked.body, dict):
                 said = copy.deepcopy(values.BODIES.get(self.id, {}))

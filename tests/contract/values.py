@@ -11,7 +11,7 @@ from gateway.edges import EDGES
 
 SIGNING_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
-# With every column that a mapping's examples name.
+# With every column that a mapping names.
 STATEMENT = (
     b"Booking date,Amount,Currency,Payee,Transaction,Purpose,Purchase order,Cost centre\n"
     b"2026-03-02,10.00,EUR,Print shop,T-1,Leaflets,,4711\n"
@@ -24,7 +24,12 @@ BODIES: Mapping[str, dict[str, Any]] = {
     "create_campaign": {"flight": {"start": "2026-01-01", "end": "2035-01-01"}},
     "create_asset": {"kind": "document"},
     "create_contract": {"term": {"start": "2026-01-01", "end": "2035-01-01"}},
-    "create_statement_mapping": {"columns": {"date": "Date", "amount": "Amount"}},
+    "create_statement_mapping": {
+        "columns": {
+            "date": "Booking date", "amount": "Amount", "currency": "Currency", "vendor": "Payee",
+            "reference": "Transaction", "description": "Purpose", "po_number": "Purchase order", "line": "Cost centre",
+        }
+    },
     "create_goal": {"kind": "reach", "target": {"value": 1000}},
     "update_goal": {"target": {"value": 1000}},
     "revise_goal": {"target": {"value": 2000}},
@@ -59,9 +64,11 @@ BY_ANOTHER = {
 
 # Fields that hold only beside each other, which no schema says: they stay as they are where a request is to be granted.
 TOGETHER = {
-    "create_source": {"platform", "credentials", "campaign_by"},
-    "update_source": {"campaign_by"},
+    "create_source": {"platform", "credentials", "campaign_by", "bot_networks"},
+    "update_source": {"campaign_by", "bot_networks"},
+    "replay_quarantine": {"ids", "source_id"},
     "rotate_source": {"credentials"},
+    "create_statement_mapping": {"columns"},
     "create_metric": {"expression", "observed", "unit", "currency"},
     "update_metric": {"expression", "observed", "unit", "currency"},
 }

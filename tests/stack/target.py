@@ -17,7 +17,7 @@ from chassis.stack import parts
 from tests.contract.filled import Clients, Filled, fill
 from tests.contract.generated import Service
 from tests.contract.generated_graph import Graph
-from tests.contract.states import STARTS
+from tests.contract.states import STARTS, posted_statement
 from tests.stack.conftest import KEPT, ROOT, Account, Running
 
 # No replica knows a job of this name, so that one which is asked for again is never run.
@@ -30,6 +30,10 @@ FINDING = """
     INSERT INTO {part}.finding (workspace_id, id, alert_id, start, value, "limit", metric_version, found_at)
     SELECT workspace_id, $1, alert_id, start - 1, value, "limit", metric_version, now()
     FROM {part}.finding WHERE workspace_id = $2 ORDER BY start LIMIT 1 RETURNING id
+"""
+# As when its job was given up.
+GIVEN_UP = """
+    UPDATE budget.statement SET state = 'failed', problem = 'given_up' WHERE workspace_id = $2 AND id = $1 RETURNING id
 """
 
 
@@ -51,6 +55,7 @@ class Target:
             http, another = (self.running.client_of(part, who) for who in (self.admin, self.manager))
             laid = {"job": lambda: self._lay(part, JOB), "finding": lambda: self._lay("metrics", FINDING)}
             laid |= {name: partial(self._start, start) for name, start in STARTS.items()}
+            laid["resume_statement"] = lambda: self._lay("budget", GIVEN_UP, UUID(self._start(posted_statement)))
             self._services[part] = Service(part, self.workspace, self.runner.run, http, another, "", laid)
         return self._services[part]
 
@@ -76,15 +81,17 @@ class Target:
     def _start(self, start: Callable[[Filled], Coroutine[Any, Any, str]]) -> str:
         return self.runner.run(start(self.workspace))
 
-    def _lay(self, part: str, statement: str) -> str:
+    def _lay(self, part: str, statement: str, row: UUID | None = None) -> str:
         """Of what comes about only when something goes wrong, a row by hand."""
-        return self.runner.run(lay(self.admin_dsn, statement.replace("{part}", part), self.workspace.id))
+        return self.runner.run(
+            lay(self.admin_dsn, statement.replace("{part}", part), row or new_id(), self.workspace.id)
+        )
 
 
-async def lay(admin_dsn: str, statement: str, workspace: UUID) -> str:
+async def lay(admin_dsn: str, statement: str, row: UUID, workspace: UUID) -> str:
     connection = await asyncpg.connect(admin_dsn)
     try:
-        return str(await connection.fetchval(statement, new_id(), workspace))
+        return str(await connection.fetchval(statement, row, workspace))
     finally:
         await connection.close()
 

@@ -147,12 +147,11 @@ Honeypots = Annotated[
     ),
 ]
 BotNetworks = Annotated[
-    list[Annotated[str, Described(max_length=50)]],
+    list[Annotated[str, Described(max_length=50, examples=["192.0.2.0/24"])]],
     Described(
         max_length=1000,
         description="Networks that no person reads mail in, such as a data centre's or a scanner's: who acts from "
         "there is a machine. It holds for events that come from then on, of platforms that tell the address.",
-        examples=[["192.0.2.0/24"]],
     ),
 ]
 
