@@ -25,7 +25,7 @@ from chassis.fields import new_id
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
 from services.metrics.metric.rules import Counted, DistinctKey
-from services.metrics.rollup.store import NOTE, fold
+from services.metrics.rollup.folding import NOTE, fold
 from services.metrics.series.rules import Grain, GroupBy, Scope
 from services.metrics.series.store import read_basis, read_numbers
 

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis.fields import new_id
 from chassis.testing import Clock, TestStack
-from services.metrics.rollup.store import seize_numbers
+from services.metrics.rollup.holding import seize_numbers
 from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
 

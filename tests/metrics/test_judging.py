@@ -21,7 +21,9 @@ from services.metrics.judging.rules import (
     Act,
     judge_together,
 )
-from services.metrics.rollup.store import differing, rebuild, seize_numbers, tallies
+from services.metrics.rollup.holding import seize_numbers
+from services.metrics.rollup.rules import differing
+from services.metrics.rollup.store import rebuild, tallies
 from services.metrics.suppression.rules import Known, Sign, SuppressionState, after
 from tests.conftest import Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender

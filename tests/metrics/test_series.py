@@ -26,7 +26,8 @@ from chassis.inbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.rollup.actions import COUNT_EVENTS
-from services.metrics.rollup.store import rebuild, seize_numbers
+from services.metrics.rollup.holding import seize_numbers
+from services.metrics.rollup.store import rebuild
 from services.metrics.series import turns
 from services.metrics.series.rules import Grain, Period, completeness, periods
 from tests.conftest import Connect, Deliver, Workspace

@@ -9,7 +9,8 @@ from chassis.inbox import Incoming
 from services.metrics.campaign import store
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
-from services.metrics.rollup.store import rebuild, seize_numbers
+from services.metrics.rollup.holding import seize_numbers
+from services.metrics.rollup.store import rebuild
 
 
 class CampaignData(BaseModel):

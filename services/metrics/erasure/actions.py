@@ -15,7 +15,7 @@ from chassis.secrets import Sealer
 from services.metrics.erasure.models import Erasure
 from services.metrics.erasure.rules import ErasureState
 from services.metrics.erasure.store import forget_recipient, sweep, sweeping_workspaces
-from services.metrics.rollup.store import allow_time
+from services.metrics.rollup.holding import allow_time
 
 log = logging.getLogger("mops.people")
 PURPOSE = "erasure"

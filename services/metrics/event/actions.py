@@ -15,8 +15,9 @@ from services.metrics.event.models import Event
 from services.metrics.event.rules import BY_HAND, EventVerdict, kept_since, month
 from services.metrics.event.store import drop_months, keep_months, note_unjudged
 from services.metrics.rollup.actions import count_events
+from services.metrics.rollup.holding import seize_numbers
 from services.metrics.rollup.rules import Cell
-from services.metrics.rollup.store import rebuild, seize_numbers
+from services.metrics.rollup.store import rebuild
 
 AHEAD = 2
 # A post that was read under an older clock is stored by then.

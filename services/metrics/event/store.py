@@ -19,7 +19,8 @@ from services.metrics.event.flush import Commit, Post
 from services.metrics.event.rules import EPOCH, LOOKED_AT, ReadEvent, event_id, micros, month, salt
 from services.metrics.quarantine.store import quarantine
 from services.metrics.recipient.store import RESOLVE, address_key, hashes_of
-from services.metrics.rollup.store import LOCK_TIMEOUT, NOTE
+from services.metrics.rollup.folding import NOTE
+from services.metrics.rollup.holding import LOCK_TIMEOUT
 from services.metrics.source.intake import Intake
 from services.metrics.source.store import heard_from
 

@@ -13,8 +13,8 @@ from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
 from services.metrics.judging.rules import judge_together
 from services.metrics.judging.store import revise, take_noted, unjudged_workspaces
+from services.metrics.rollup.holding import share_numbers
 from services.metrics.rollup.moving import move_to_machines
-from services.metrics.rollup.store import share_numbers
 from services.metrics.suppression.rules import judged
 from services.metrics.suppression.store import put_signs
 

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from chassis.db import Database
 from chassis.jobs import Job
 from services.metrics.retention.store import MOST, every_workspace, remove_nameless, remove_old
-from services.metrics.rollup.store import allow_time, seize_numbers
+from services.metrics.rollup.holding import allow_time, seize_numbers
 
 log = logging.getLogger("mops.people")
 

@@ -15,16 +15,10 @@ from chassis.jobs import Deferred, Job
 from chassis.problems import kind_of
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
-from services.metrics.rollup.store import (
-    allow_time,
-    cells_with_numbers,
-    differing,
-    fold,
-    rebuild,
-    seize_numbers,
-    tallies,
-    uncounted_workspaces,
-)
+from services.metrics.rollup.folding import fold, uncounted_workspaces
+from services.metrics.rollup.holding import allow_time, seize_numbers
+from services.metrics.rollup.rules import differing
+from services.metrics.rollup.store import cells_with_numbers, rebuild, tallies
 
 log = logging.getLogger("mops.numbers")
 

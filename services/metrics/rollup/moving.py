@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import workspace_of
 from services.metrics.event.rules import EventVerdict, first_whole_day
 from services.metrics.metric.rules import DistinctKey
+from services.metrics.rollup.folding import fold
 from services.metrics.rollup.rules import IN_SETS, NO_CAMPAIGN, Piece, month_after, month_of
-from services.metrics.rollup.store import SetKey, fold, number, put_sets, read_sets
+from services.metrics.rollup.sets import SetKey, number, put_sets, read_sets
 
 # Moved from a person's to a machine's.
 _COUNT = text("""

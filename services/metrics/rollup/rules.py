@@ -1,6 +1,6 @@
 """Decides what the smallest piece of the numbers is, and which pieces a span of days is put together from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
@@ -19,6 +19,10 @@ class Cell:
     source_id: UUID
     campaign_id: UUID | None
     day: date
+
+
+# How many events of each type and verdict each cell counts.
+Tallies = Mapping[tuple[Cell, str, str], int]
 
 
 class Piece(StrEnum):
@@ -60,3 +64,8 @@ def merged(spans: Iterable[tuple[Piece, date, date]]) -> list[tuple[Piece, date,
         else:
             found.append((piece, since, until))
     return found
+
+
+def differing(before: Tallies, after: Tallies) -> list[Cell]:
+    """The cells that don't count what they did."""
+    return list({place[0] for place in before.keys() | after.keys() if before.get(place) != after.get(place)})

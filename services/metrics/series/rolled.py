@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import workspace_of
 from services.metrics.metric.rules import Counted, Verdicts
 from services.metrics.rollup.rules import IN_SETS, NO_CAMPAIGN, Piece, merged, pieces
-from services.metrics.rollup.store import Sets, sets_of, sizes_together
+from services.metrics.rollup.sets import Sets, sets_of, sizes_together
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.rules import CHANNEL, Group, Scope, periods
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import workspace_of
 from services.metrics.metric.rules import Counted, Observed
 from services.metrics.observation.store import heard_of, read_observed
-from services.metrics.rollup.store import fold_little
+from services.metrics.rollup.folding import fold_little
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.raw import page_of_raw_groups, read_raw
 from services.metrics.series.rolled import is_rolled, read_tallies, read_uniques
