@@ -1,8 +1,8 @@
 """Decides what exact unique counts cost: twelve months of fifty campaigns, beside count(distinct) on the raw rows, and
 at twenty times as many events of the same people and messages.
 
-Both ask one Postgres in one read; the second workspace has the same pairs, each told more often. Left out: HTTP.
-BENCH_EVENTS (1,000,000) are in the smaller one.
+Both ask one Postgres as the route does, points made and all; the second workspace has the same pairs, each told more
+often. Left out: HTTP. BENCH_EVENTS (1,000,000) are in the smaller one.
 """
 
 import asyncio
@@ -20,14 +20,15 @@ from uuid import UUID
 import asyncpg
 
 from chassis import migrate
-from chassis.db import Database
+from chassis.db import Database, zone_of
 from chassis.fields import new_id
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
-from services.metrics.metric.rules import Counted, DistinctKey
+from services.metrics.metric.catalogue import CATALOGUE
 from services.metrics.rollup.folding import NOTE, fold
-from services.metrics.series.rules import Grain, GroupBy, Scope
-from services.metrics.series.store import read_basis, read_numbers
+from services.metrics.series.actions import Question, answer_one, points_of
+from services.metrics.series.rules import Grain, GroupBy, Scope, periods
+from services.metrics.series.store import read_basis
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
 TIMES = int(os.environ.get("BENCH_TIMES", "20"))
@@ -68,15 +69,19 @@ async def fill(admin: Any, workspace: UUID, events: int, pairs: int) -> None:
 
 
 async def ask(database: Database, workspace: UUID) -> tuple[float, int]:
-    """Milliseconds of one question, and the sum of what it answers."""
-    shown = Counted(frozenset({"opened"}), DistinctKey.RECIPIENT_MESSAGE)
+    """Milliseconds of one question with all its points, and the sum of these."""
     scope = Scope(SINCE, UNTIL, Grain.MONTH, group_by=GroupBy.CAMPAIGN)
+    metric = CATALOGUE["email.unique_recipient_impressions"]
     async with database.tenant(workspace) as session:
         began = time.perf_counter()
-        basis = await read_basis(session, [shown])
-        numbers = (await read_numbers(session, {scope: frozenset([shown])}, basis.zone))[scope]
+        question = Question.of(metric, {}, scope, await zone_of(session), database.clock())
+        basis = await read_basis(session, question.needs)
+        numbers, groups, _ = await answer_one(session, question, basis, None, CAMPAIGNS + 1)
+        spans = periods(SINCE, UNTIL, Grain.MONTH)
+        points = [point for group in groups for point in points_of(question, numbers, group, spans, basis)]
         took = (time.perf_counter() - began) * 1000
-    return took, sum(each.human + each.bot + each.unknown for each in numbers.uniques.values())
+    assert len(points) == CAMPAIGNS * len(spans)
+    return took, sum(int(point.value or 0) for point in points)
 
 
 async def run(stack: TestStack) -> None:

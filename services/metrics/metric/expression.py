@@ -10,10 +10,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 
 MOST_CHARACTERS = 500
 MOST_TOKENS = 120
 MOST_DEPTH = 12
+# Expressions whose meaning is remembered: they are few, and asked for with every series.
+KEPT = 1000
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d{1,12}(?:\.\d{1,9})?)(?![\w.])|(?P<name>[a-z][a-z0-9_]{0,59})(?!\w)"
@@ -71,6 +74,8 @@ class Binary:
 Expression = Number | Measured | Named | Negative | Binary
 
 
+# By its text, not by whose it is: a definition's version may be deleted and made again otherwise.
+@lru_cache(KEPT)
 def parse(text: str) -> Expression:
     """What the text says; ExpressionError, and nothing else, where it says nothing that can be computed."""
     if len(text) > MOST_CHARACTERS:
@@ -211,7 +216,11 @@ def is_number(found: Expression) -> bool:
     return next(leaves(found), None) is None
 
 
-def compute(found: Expression, of: Callable[[Measured | Named], Fraction | None]) -> Fraction | None:
+# Whole numbers stay what they are: fractions cost many times as much.
+Exact = Fraction | int
+
+
+def compute(found: Expression, of: Callable[[Measured | Named], Exact | None]) -> Exact | None:
     """Its value, exactly, where `of` says what each leaf is; None where one is unknown or a divisor is zero."""
     if isinstance(found, Number):
         return found.value
@@ -229,7 +238,7 @@ def compute(found: Expression, of: Callable[[Measured | Named], Fraction | None]
         return left - right
     if found.sign == "*":
         return left * right
-    return left / right if right else None
+    return Fraction(left) / right if right else None
 
 
 @dataclass(frozen=True)
@@ -256,7 +265,8 @@ def quotient(found: Expression) -> Quotient:
 def _sort(found: Expression, above: list[Expression], below: list[Expression]) -> Fraction | None:
     """The product of the numbers; None where one of them divides and is zero."""
     if is_number(found):
-        return compute(found, lambda _: None)
+        alone = compute(found, lambda _: None)
+        return None if alone is None else Fraction(alone)
     if isinstance(found, Negative):
         scale = _sort(found.of, above, below)
         return None if scale is None else -scale

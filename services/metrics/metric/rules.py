@@ -9,6 +9,7 @@ from functools import cached_property
 
 from services.metrics.metric.expression import (
     Binary,
+    Exact,
     Expression,
     Measured,
     Named,
@@ -171,9 +172,9 @@ class Observations:
 class Value:
     """A metric's value in one period, with what stands above and below the line; None where it can't be said."""
 
-    value: Fraction | None
-    numerator: Fraction
-    denominator: Fraction | None
+    value: Exact | None
+    numerator: Exact
+    denominator: Exact | None
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,18 @@ class Definition:
             return "observations" if self.observed is Combining.MEAN else None
         return written(self._line[2]) if self._line[2] else None
 
+    @cached_property
+    def _counted(self) -> dict[str, Counted]:
+        return {}
+
     def counted(self, measure: str) -> Counted:
         """What a measure counts in this definition."""
+        found = self._counted.get(measure)
+        if found is None:
+            found = self._counted[measure] = self._count_of(measure)
+        return found
+
+    def _count_of(self, measure: str) -> Counted:
         meant = MEASURES[measure]
         by_deliveries = measure == IMPRESSIONS and self.impressions_from is ImpressionsFrom.DELIVERIES
         types = frozenset({"delivered"}) if by_deliveries else meant.types
@@ -259,23 +270,23 @@ def evaluate(metric: Definition, book: Book, count: Count, observe: Observe) -> 
     if metric.observed:
         return _observed(metric, observe(Observed(metric.key)))
 
-    def of(leaf: Measured | Named) -> Fraction | None:
+    def of(leaf: Measured | Named) -> Exact | None:
         if isinstance(leaf, Named):
             return evaluate(book[leaf.key, metric.uses[leaf.key]], book, count, observe).value
         what = metric.counted(leaf.name)
-        return Fraction(count(what).under(metric.bots if what.judged else BotPolicy.COUNTED))
+        return count(what).under(metric.bots if what.judged else BotPolicy.COUNTED)
 
     scale, above, below = metric._line
     numerator = compute(above, of)
     denominator = compute(below, of) if below else None
-    value: Fraction | None = None
+    value: Exact | None = None
     if numerator is not None and below is None:
         value = scale * numerator
     elif numerator is not None and denominator:
-        value = scale * numerator / denominator
+        value = Fraction(scale * numerator) / denominator
     if value is None and metric.nulls is NullPolicy.ZERO:
-        value = Fraction(0)
-    return Value(value, numerator or Fraction(0), None if below is None else denominator or Fraction(0))
+        value = 0
+    return Value(value, numerator or 0, None if below is None else denominator or 0)
 
 
 def _observed(metric: Definition, found: Observations | None) -> Value:

@@ -68,7 +68,7 @@ def dimension(found: Expression, of: Callable[[Measured | Named], Dimension]) ->
         return of(found)
     if is_number(found):
         value = compute(found, lambda _: None)
-        return Dimension(percent=HUNDRED.get(value or Fraction(0), 0))
+        return Dimension(percent=HUNDRED.get(Fraction(value or 0), 0))
     if isinstance(found, Negative):
         return dimension(found.of, of)
     if isinstance(found, Number):

@@ -83,14 +83,16 @@ async def read_raw(
     if types:
         for row in await session.execute(*_statement(_TALLIES, session, scope, zone, types=types, **only)):
             group, start, kind, *verdicts = row
-            numbers.add_events(group, start, kind, Verdicts(*verdicts))
+            for what in needs:
+                if what.distinct is None and kind in what.types:
+                    numbers.add(group, start, what, Verdicts(*verdicts))
     for what in needs:
         if what.distinct is not None:
             by_message = what.distinct is DistinctKey.RECIPIENT_MESSAGE
             given = {**only, "types": sorted(what.types), "by_message": by_message}
             for row in await session.execute(*_statement(_UNIQUES, session, scope, zone, **given)):
                 group, start, *verdicts = row
-                numbers.add_uniques(group, start, what, Verdicts(*verdicts))
+                numbers.add(group, start, what, Verdicts(*verdicts))
 
 
 def _statement(

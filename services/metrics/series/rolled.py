@@ -1,79 +1,75 @@
-"""Decides how numbers are read from the roll-ups: in three statements, however many series are asked for."""
+"""Decides how counts are read from the roll-ups: in two statements, however many series are asked for, added up by
+Postgres to what their periods say."""
 
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date
-from typing import Any, Generic, TypeVar
-from uuid import UUID
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import workspace_of
 from services.metrics.metric.rules import Counted, Verdicts
-from services.metrics.rollup.rules import IN_SETS, NO_CAMPAIGN, Piece, merged, pieces
-from services.metrics.rollup.sets import Sets, sets_of, sizes_together
-from services.metrics.series.numbers import Numbers
-from services.metrics.series.rules import CHANNEL, Group, Scope, periods
+from services.metrics.rollup.rules import IN_SETS
+from services.metrics.series.numbers import Numbers, Place
+from services.metrics.series.reading import GROUPED, NAMED, Asked, Plan, bound, spans_of
+from services.metrics.series.rules import Group, GroupBy, Scope
+from services.metrics.series.united import unite
 
-# Everything is read campaign by campaign, those of none as of one more, so that one index serves all that can be asked,
-# and no plan can miss it.
-_NAMED = """
-    asked AS (
-        SELECT n, since, until, grain, cast(campaigns AS uuid[]) AS campaigns, cast(sources AS uuid[]) AS sources,
-            group_by, cast(types AS text[]) AS types, unit
-        FROM unnest(cast(:n AS int[]), cast(:since AS date[]), cast(:until AS date[]), cast(:grain AS text[]),
-            cast(:campaigns AS text[]), cast(:sources AS text[]), cast(:group_by AS text[]), cast(:types AS text[]),
-            cast(:units AS text[])
-        ) AS each(n, since, until, grain, campaigns, sources, group_by, types, unit)
-    ), named AS (
-        SELECT a.*, c.id FROM asked a CROSS JOIN LATERAL (
-            SELECT unnest(a.campaigns) AS id
-            UNION ALL SELECT campaign.id FROM campaign WHERE a.campaigns IS NULL
-            UNION ALL SELECT cast(:none AS uuid) WHERE a.campaigns IS NULL
-        ) AS c
+# First what the same campaigns and sources have, once, however many scopes ask for it; then that for each of these.
+_BY_PERIOD = """
+    WITH {NAMED}, found AS MATERIALIZED (
+        SELECT a.subject, {GROUPED} AS grouped, a.piece, r.start, {FIGURES}
+        FROM named a CROSS JOIN LATERAL (
+            SELECT * FROM {TABLE} WHERE workspace_id = :workspace AND campaign_id = a.id AND grain = a.piece
+                AND start >= a.since AND start < a.until AND type = ANY(a.types) AND {UNIT}
+                (a.sources IS NULL OR source_id = ANY(a.sources))
+            OFFSET 0
+        ) AS r GROUP BY 1, 2, 3, 4
     )
-"""
-_GROUPED = """
-    CASE a.group_by WHEN 'campaign_id' THEN cast(nullif(r.campaign_id, cast(:none AS uuid)) AS text)
-        WHEN 'source_id' THEN cast(r.source_id AS text) WHEN 'channel' THEN '{CHANNEL}' END
-""".replace("{CHANNEL}", CHANNEL)
+    SELECT w.n, f.grouped, CASE w.grain WHEN 'total' THEN w.first
+            ELSE greatest(w.first, cast(date_trunc(w.grain, cast(f.start AS timestamp)) AS date)) END AS start,
+        cast(sum(f.human) AS bigint), cast(sum(f.bot) AS bigint), cast(sum(f.unknown) AS bigint),
+        cast(sum(f.rows) AS bigint)
+    FROM unnest(cast(:w_n AS int[]), cast(:w_subject AS int[]), cast(:w_piece AS text[]), cast(:w_since AS date[]),
+            cast(:w_until AS date[]), cast(:w_grain AS text[]), cast(:w_first AS date[])
+        ) AS w(n, subject, piece, since, until, grain, first)
+    JOIN found f ON f.subject = w.subject AND f.piece = w.piece AND f.start >= w.since AND f.start < w.until
+    GROUP BY 1, 2, 3
+""".replace("{NAMED}", NAMED).replace("{GROUPED}", GROUPED)
 _TALLIES = text(
-    """
-    WITH {NAMED}
-    SELECT a.n, {GROUPED} AS grouped, r.start, r.type,
-        coalesce(sum(r.count) FILTER (WHERE r.verdict = 'human'), 0) AS human,
+    _BY_PERIOD.replace("{TABLE}", "counted")
+    .replace("{UNIT}", "")
+    .replace(
+        "{FIGURES}",
+        """coalesce(sum(r.count) FILTER (WHERE r.verdict = 'human'), 0) AS human,
         coalesce(sum(r.count) FILTER (WHERE r.verdict = 'bot'), 0) AS bot,
-        coalesce(sum(r.count) FILTER (WHERE r.verdict = 'unknown'), 0) AS unknown
-    FROM named a CROSS JOIN LATERAL (
-        SELECT * FROM counted WHERE workspace_id = :workspace AND campaign_id = a.id AND grain = a.grain
-            AND start >= a.since AND start < a.until
-        OFFSET 0
-    ) AS r
-    WHERE a.sources IS NULL OR r.source_id = ANY(a.sources)
-    GROUP BY 1, 2, 3, 4 HAVING sum(r.count) > 0 ORDER BY 1, 3
-    """.replace("{NAMED}", _NAMED).replace("{GROUPED}", _GROUPED)
+        coalesce(sum(r.count) FILTER (WHERE r.verdict = 'unknown'), 0) AS unknown, count(*) AS rows""",
+    )
 )
 # Where a period of a group is one set, its size is enough; the sets themselves are read where several are united.
-_SETS = """
-    WITH {NAMED}
-    SELECT a.n, {GROUPED} AS grouped, r.start, {FIGURES}
-    FROM named a CROSS JOIN LATERAL (
-        SELECT * FROM reach WHERE workspace_id = :workspace AND campaign_id = a.id AND grain = a.grain
-            AND start >= a.since AND start < a.until
-        OFFSET 0
-    ) AS r
-    WHERE r.type = ANY(a.types) AND r.unit = a.unit AND (a.sources IS NULL OR r.source_id = ANY(a.sources))
-    ORDER BY a.n, r.start
-""".replace("{NAMED}", _NAMED).replace("{GROUPED}", _GROUPED)
-_SIZES = text(_SETS.replace("{FIGURES}", "r.human, r.bot, r.unknown"))
-_BITMAPS = text(_SETS.replace("{FIGURES}", "r.humans, r.bots, r.unknowns"))
-
-Row = TypeVar("Row")
-What = TypeVar("What", bound=Counted | None)
-Parts = list[tuple[Piece, date, date]]
+_SIZES = text(
+    _BY_PERIOD.replace("{TABLE}", "reach")
+    .replace("{UNIT}", "unit = a.unit AND")
+    .replace(
+        "{FIGURES}",
+        "sum(r.human) AS human, sum(r.bot) AS bot, sum(r.unknown) AS unknown, count(*) AS rows",
+    )
+)
+# One row of a campaign says that there is something of it; which sources there are, all rows say.
+_GROUPS = text(
+    """
+    WITH {NAMED}, found AS (
+        SELECT DISTINCT {GROUPED} AS grouped FROM named a CROSS JOIN LATERAL (
+            SELECT campaign_id, source_id FROM counted WHERE workspace_id = :workspace AND campaign_id = a.id
+                AND grain = a.piece AND start >= a.since AND start < a.until AND count > 0
+                AND (a.sources IS NULL OR source_id = ANY(a.sources))
+            LIMIT cast(:few AS int)
+        ) AS r
+    )
+    SELECT grouped FROM found WHERE grouped COLLATE "C" > coalesce(cast(:after AS text), '') OR grouped IS NULL
+    ORDER BY grouped COLLATE "C" NULLS LAST LIMIT :most
+    """.replace("{NAMED}", NAMED).replace("{GROUPED}", GROUPED)
+)
 
 
 def is_rolled(what: Counted) -> bool:
@@ -81,152 +77,59 @@ def is_rolled(what: Counted) -> bool:
     return what.distinct is None or what.types <= IN_SETS
 
 
-async def read_tallies(session: AsyncSession, read: dict[Scope, Numbers]) -> None:
-    """Adds to each scope's numbers how many events of each type there were. The cost grows with the days and months in
-    the scopes, never with the events."""
-    plan = _Plan((scope, None) for scope in read)
-    found: dict[tuple[int, str], _Found[Verdicts]] = defaultdict(_Found)
-    for row in await session.execute(_TALLIES, _bound(session, plan.spans)):
-        span = plan.spans[row.n]
-        counted = Verdicts(int(row.human), int(row.bot), int(row.unknown))
-        found[span.subject, row.type].add(row.grouped, span.piece, row.start, counted)
-    for (number, kind), rows in found.items():
-        for scope, start, group, parts in plan.places(number, rows.groups):
-            if within := rows.within(group, parts):
-                read[scope].add_events(group, start, kind, sum(within, Verdicts()))
+async def page_of_rolled_groups(
+    session: AsyncSession, scope: Scope, after: tuple[Group] | None, most: int
+) -> list[Group]:
+    """The groups that have events in the scope, in order, the nameless last, after the one given: so many at most."""
+    if after is not None and after[0] is None:
+        return []
+    plan = Plan({(scope, None): spans_of(scope)})
+    few = None if scope.group_by is GroupBy.SOURCE else 1
+    rows = await session.execute(
+        _GROUPS, {**bound(session, plan.spans), "few": few, "after": after and after[0], "most": most}
+    )
+    return list(rows.scalars().all())
 
 
-async def read_uniques(
-    session: AsyncSession, asked: Iterable[tuple[Scope, Counted]], read: dict[Scope, Numbers]
-) -> None:
-    """Adds what is distinct in each scope. Where several sets are united, the cost grows with what is in them, and not
-    with the scopes that overlap in the same campaigns and sources."""
-    plan = _Plan(asked)
-    if not plan.spans:
+async def read_rolled(session: AsyncSession, asked: Iterable[Asked], read: Mapping[Scope, Numbers]) -> None:
+    """Adds what is counted in each scope. The cost grows with the days and months in the scopes, and where several sets
+    are united with what is in them; never with the events."""
+    unique = list(dict.fromkeys(asked))
+    tallies = [each for each in unique if each[1].distinct is None]
+    sets = [each for each in unique if each[1].distinct is not None]
+    if tallies:
+        for (scope, what), places in zip(tallies, await _by_period(session, _TALLIES, tallies), strict=True):
+            read[scope].counted[what] = {place: found for place, (found, _) in places.items()}
+    if not sets:
         return
-    several: set[int] = set()
-    for number, sizes in (await _find(session, _SIZES, plan.spans, _size)).items():
-        what = plan.what(number)
-        for scope, start, group, parts in plan.places(number, sizes.groups):
-            within = sizes.within(group, parts)
-            if len(within) == 1:
-                read[scope].add_uniques(group, start, what, within[0])
-            elif within:
-                several.add(number)
-    wanted = [span for span in plan.spans if span.subject in several]
-    for number, sets in (await _find(session, _BITMAPS, wanted, sets_of)).items() if wanted else ():
-        what = plan.what(number)
-        for scope, start, group, parts in plan.places(number, sets.groups):
-            together: list[Sets] = sets.within(group, parts)
-            if len(together) > 1:
-                read[scope].add_uniques(group, start, what, sizes_together(together))
+    several: dict[Asked, set[Place]] = {}
+    for each, places in zip(sets, await _by_period(session, _SIZES, sets), strict=True):
+        scope, what = each
+        read[scope].counted[what] = {place: found for place, (found, rows) in places.items() if rows == 1}
+        if more := places.keys() - read[scope].counted[what].keys():
+            several[each] = more
+    if several:
+        await unite(session, several, read)
 
 
-def _size(row: Any) -> Verdicts:
-    return Verdicts(row.human, row.bot, row.unknown)
-
-
-@dataclass(frozen=True)
-class _Span:
-    """Rows to be read: of one kind of piece, in a span of days, of what a scope is about."""
-
-    subject: int
-    piece: Piece
-    since: date
-    until: date
-    scope: Scope
-    what: Counted | None
-
-
-class _Plan(Generic[What]):
-    """What has to be read for several scopes: spans of days and months, by subject: the same campaigns and sources,
-    which are read once however many scopes ask for them."""
-
-    def __init__(self, asked: Iterable[tuple[Scope, What]]) -> None:
-        alike: dict[object, list[tuple[Scope, What]]] = defaultdict(list)
-        for scope, what in dict.fromkeys(asked):
-            about = (frozenset(scope.campaign_ids), frozenset(scope.source_ids), scope.group_by, what)
-            alike[about].append((scope, what))
-        self._subjects = list(alike.values())
-        self._parts: dict[Scope, dict[date, Parts]] = {}
-        for together in self._subjects:
-            for scope, _ in together:
-                if scope not in self._parts:
-                    self._parts[scope] = _parts(scope)
-        self.spans = [
-            _Span(number, piece, since, until, *together[0])
-            for number, together in enumerate(self._subjects)
-            for piece, since, until in merged(
-                each for scope, _ in together for made in self._parts[scope].values() for each in made
-            )
-        ]
-
-    def what(self, number: int) -> What:
-        """What is counted of a subject."""
-        return self._subjects[number][0][1]
-
-    def places(self, number: int, groups: Iterable[Group]) -> Iterable[tuple[Scope, date, Group, Parts]]:
-        """Every period of every scope of a subject, of each of these groups, with the pieces that it is made up of."""
-        for scope, _ in self._subjects[number]:
-            for start, parts in self._parts[scope].items():
-                for group in groups:
-                    yield scope, start, group, parts
-
-
-def _parts(scope: Scope) -> dict[date, Parts]:
-    return {each.start: list(pieces(each.start, each.end)) for each in periods(scope.since, scope.until, scope.grain)}
-
-
-class _Found(Generic[Row]):
-    """Rows by group and piece, in the order of their days."""
-
-    def __init__(self) -> None:
-        self.groups: set[Group] = set()
-        self._rows: dict[tuple[Group, Piece], tuple[list[date], list[Row]]] = defaultdict(lambda: ([], []))
-
-    def add(self, group: Group, piece: Piece, start: date, row: Row) -> None:
-        self.groups.add(group)
-        starts, rows = self._rows[group, piece]
-        starts.append(start)
-        rows.append(row)
-
-    def within(self, group: Group, parts: Parts) -> list[Row]:
-        """Those of the pieces that a period is made up of."""
-        found: list[Row] = []
-        for piece, since, until in parts:
-            starts, rows = self._rows[group, piece]
-            found += rows[bisect_left(starts, since) : bisect_left(starts, until)]
-        return found
-
-
-async def _find(
-    session: AsyncSession, statement: TextClause, spans: Sequence[_Span], kept: Callable[[Any], Row]
-) -> dict[int, _Found[Row]]:
-    """What is kept of each row, by the subject that it is about."""
-    found: dict[int, _Found[Row]] = defaultdict(_Found)
-    for row in await session.execute(statement, _bound(session, spans)):
-        span = spans[row.n]
-        found[span.subject].add(row.grouped, span.piece, row.start, kept(row))
+async def _by_period(session: AsyncSession, statement: Any, asked: Sequence[Asked]) -> list[dict[Place, Any]]:
+    """Of each question, by group and period: how many there are, and in how many rows they stood."""
+    found: list[dict[Place, Any]] = [{} for _ in asked]
+    rows = await session.execute(statement, _bound(session, asked))
+    for n, group, start, human, bot, unknown, many in rows:
+        found[n][group, start] = Verdicts(human, bot, unknown), many
     return found
 
 
-def _bound(session: AsyncSession, spans: Sequence[_Span]) -> dict[str, Any]:
-    def array(values: Iterable[UUID | str]) -> str:
-        # Arrays in an array must have one length in SQL, so each goes as its text. Once each, or it would count twice.
-        return "{" + ",".join(map(str, dict.fromkeys(values))) + "}"
-
-    scopes = [span.scope for span in spans]
-    whats = [span.what for span in spans]
-    return {
-        "workspace": workspace_of(session),
-        "none": NO_CAMPAIGN,
-        "n": list(range(len(spans))),
-        "since": [span.since for span in spans],
-        "until": [span.until for span in spans],
-        "grain": [span.piece.value for span in spans],
-        "campaigns": [array(scope.campaign_ids) if scope.campaign_ids else None for scope in scopes],
-        "sources": [array(scope.source_ids) if scope.source_ids else None for scope in scopes],
-        "group_by": [scope.group_by and scope.group_by.value for scope in scopes],
-        "types": [what and array(sorted(what.types)) for what in whats],
-        "units": [what and what.distinct and what.distinct.value for what in whats],
-    }
+def _bound(session: AsyncSession, asked: Sequence[Asked]) -> dict[str, Any]:
+    plan = Plan({each: spans_of(each[0]) for each in asked})
+    wanted: dict[str, list[Any]] = defaultdict(list)
+    for n, each in enumerate(asked):
+        scope, _ = each
+        for piece, since, until in spans_of(scope):
+            for name, value in (
+                ("n", n), ("subject", plan.subject(each)), ("piece", piece.value), ("since", since), ("until", until),
+                ("grain", scope.grain.value), ("first", scope.since),
+            ):  # fmt: skip
+                wanted[f"w_{name}"].append(value)
+    return {**bound(session, plan.spans), **wanted}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -179,5 +180,6 @@ def completeness(period: Period, zone: str, watermark: datetime | None) -> float
     return min(1.0, max(0.0, (watermark - begins) / (ends - begins)))
 
 
+@lru_cache(4096)
 def _midnight(day: date, zone: str) -> datetime:
     return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)

@@ -15,7 +15,8 @@ from services.metrics.observation.store import heard_of, read_observed
 from services.metrics.rollup.folding import fold_little
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.raw import page_of_raw_groups, read_raw
-from services.metrics.series.rolled import is_rolled, read_tallies, read_uniques
+from services.metrics.series.reading import narrowed
+from services.metrics.series.rolled import is_rolled, page_of_rolled_groups, read_rolled
 from services.metrics.series.rules import Group, Scope, ordered, page_of_groups
 
 Needs = frozenset[Counted | Observed]
@@ -65,24 +66,14 @@ async def read_basis(session: AsyncSession, needs: Iterable[Counted | Observed] 
 
 
 async def read_numbers(session: AsyncSession, questions: Questions, zone: str) -> dict[Scope, Numbers]:
-    """What is needed in each scope, of all groups. Three statements for all that the roll-ups and observations tell,
-    and a few more for each scope of which only the events can."""
+    """What is needed in each scope, of all groups. Four statements at most for all that the roll-ups and observations
+    tell, and a few more for each scope of which only the events can."""
     read = {scope: Numbers() for scope in questions}
     counted = {scope: _counted(needs) for scope, needs in questions.items()}
-    rolled = {scope: [each for each in needs if is_rolled(each)] for scope, needs in counted.items() if not scope.raw}
-    # Of groups, those without anything unique are told, too.
-    tallies = {
-        scope: read[scope]
-        for scope, needs in rolled.items()
-        if needs and (scope.group_by or any(each.distinct is None for each in needs))
-    }
-    if tallies:
-        await read_tallies(session, tallies)
-    uniques = [(scope, each) for scope, needs in rolled.items() for each in needs if each.distinct is not None]
-    await read_uniques(session, uniques, read)
+    rolled = [(scope, each) for scope, needs in counted.items() for each in needs if _is_rolled(scope, each)]
+    await read_rolled(session, rolled, read)
     for scope, needs in counted.items():
-        rest = needs if scope.raw else [each for each in needs if not is_rolled(each)]
-        if rest:
+        if rest := [each for each in needs if not _is_rolled(scope, each)]:
             await read_raw(session, scope, zone, rest, read[scope])
     await _observed(session, questions, read)
     return read
@@ -96,17 +87,26 @@ async def read_grouped(
     if scope.named:
         numbers = (await read_numbers(session, {scope: needs}, zone))[scope]
         return numbers, *page_of_groups(scope.named, after, most)
-    if not scope.raw:
-        numbers = (await read_numbers(session, {scope: needs}, zone))[scope]
-        return numbers, *page_of_groups(ordered(numbers.groups, after), None, most)
     numbers = Numbers()
     await _observed(session, {scope: needs}, {scope: numbers})
+    groups = numbers.observed_groups
     counted = _counted(needs)
-    groups = set(await page_of_raw_groups(session, scope, zone, after, most + 1)) if counted else set()
-    page, more = page_of_groups(ordered(groups | numbers.groups, after), None, most)
-    if counted:
-        await read_raw(session, scope, zone, counted, numbers, page)
+    if counted and scope.raw:
+        groups |= set(await page_of_raw_groups(session, scope, zone, after, most + 1))
+    elif counted:
+        groups |= set(await page_of_rolled_groups(session, scope, after, most + 1))
+    page, more = page_of_groups(ordered(groups, after), None, most)
+    if counted and page:
+        of_page = narrowed(scope, page)
+        rolled = [(of_page, each) for each in counted if _is_rolled(scope, each)]
+        await read_rolled(session, rolled, {of_page: numbers})
+        if rest := [each for each in counted if not _is_rolled(scope, each)]:
+            await read_raw(session, scope, zone, rest, numbers, page)
     return numbers, page, more
+
+
+def _is_rolled(scope: Scope, what: Counted) -> bool:
+    return not scope.raw and is_rolled(what)
 
 
 def _counted(needs: Needs) -> list[Counted]:
