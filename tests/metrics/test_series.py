@@ -197,7 +197,8 @@ async def test_a_series_has_every_period_and_says_what_it_rests_on(
     empty = {"value": None, "numerator": 0, "denominator": 0, "completeness": 1}
     assert answer.json() == {
         "metric": {"key": "email.ctr", "version": 1, "unit": "percent"}, "grain": "month", "timezone": "Europe/Berlin",
-        "watermark": clock.now.isoformat().replace("+00:00", "Z"), "as_of": None, "next_cursor": None,
+        "watermark": clock.now.isoformat().replace("+00:00", "Z"), "as_of": None, "quality": None,
+        "next_cursor": None,
         "series": [{"group": {}, "points": [
             {"start": "2026-02-10", **empty},
             {"start": "2026-03-01", "value": 0, "numerator": 0, "denominator": 1, "completeness": 1},
@@ -306,6 +307,7 @@ async def test_many_series_cost_as_many_statements_as_two(
         for _ in range(198)
     ]  # fmt: skip
     queries.insert(1, {**queries[0], "metric": "email.nothing"})
+    await metrics.post("/v1/series/query", json={"queries": queries[:1]})  # the grades of sources are remembered
     costs = []
     for some in (queries[:3], queries):
         with statements(metrics_app) as seen:

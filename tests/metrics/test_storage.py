@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.fields import new_id
-from chassis.testing import Clock, TestStack
+from chassis.testing import Clock, TestStack, statements
 from services.metrics.event import rules as event_rules
 from services.metrics.event.actions import keep_months_of_events
 from services.metrics.event.store import keep_months
 from services.metrics.quality.rules import Hour, Parts, Steps, grade_of, parts_of, score_of
 from services.metrics.source.intake import Intake
 from tests.conftest import Connect, Workspace
-from tests.metrics.conftest import Open, Read, Sender
+from tests.metrics.conftest import Campaigns, Open, Read, Sender
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -159,3 +159,38 @@ async def test_a_source_s_quality_tells_its_parts(
     many = (await metrics.get("/v1/source-quality", params={"source_id": str(sender.source_id), "days": 7})).json()
     assert many["items"] == [quality]
     assert (await metrics.get(f"/v1/sources/{new_id()}/quality")).status_code == 404
+
+
+async def test_a_series_says_how_good_the_sources_are_that_it_rests_on(
+    metrics: httpx.AsyncClient, open_standard: Open, campaign: Campaigns, metrics_app: FastAPI, clock: Clock
+) -> None:
+    await campaign("spring")
+    good, poor = await open_standard(), await open_standard()
+    await good.tell(told("delivered", tags=["spring"]), told(tags=["spring"]))
+    await poor.tell(told())
+    await metrics_app.state.intake.tell()
+    today = clock.now.date()
+    asked: dict[str, Any] = {"from": str(today - timedelta(days=90)), "to": str(today), "grain": "day"}
+    bad = {"grade": "poor", "poor_source_ids": [str(poor.source_id)]}
+
+    async def quality(key: str = "email.opens", **more: Any) -> Any:
+        answer = await metrics.get(f"/v1/metrics/{key}/series", params={**asked, **more})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["quality"]
+
+    assert await quality() == await quality("email.ctr", group_by="campaign_id") == bad
+    assert await quality(source_id=str(good.source_id)) == {"grade": "good", "poor_source_ids": []}
+    assert await quality("web.visits") is None  # observed, not told by a source
+    assert await quality(to=str(today - timedelta(days=31))) is None
+    batch = [{"metric": "email.opens", **asked, "source_ids": [str(each.source_id)]} for each in (poor, good)]
+    answers = (await metrics.post("/v1/series/query", json={"queries": batch})).json()["series"]
+    assert [each["quality"]["grade"] for each in answers] == ["poor", "good"]
+    # What is remembered costs no statement; after a minute it is what it has become.
+    for _ in range(9):
+        await good.post({"type": "never"})
+    await metrics_app.state.intake.tell()
+    with statements(metrics_app.state.database) as seen:
+        assert await quality() == bad
+    assert not any("FROM intake" in each for each in seen)
+    clock.now += timedelta(minutes=1)
+    assert (await quality())["poor_source_ids"] == sorted([str(good.source_id), str(poor.source_id)])

@@ -11,8 +11,9 @@ from chassis.db import Now, Reading
 from chassis.errors import NotFound
 from chassis.identity import scope
 from chassis.paging import MOST, Page
+from services.metrics.quality.actions import grade
 from services.metrics.quality.models import QualityDay, QualityParts, SourceQuality
-from services.metrics.quality.rules import Hour, Steps, grade_of, parts_of, score_of
+from services.metrics.quality.rules import DAYS, Hour, Steps, parts_of, score_of
 from services.metrics.quality.store import Told, told_by
 
 router = APIRouter(tags=["sources"])
@@ -22,7 +23,7 @@ SourceIds = Annotated[list[UUID], Query(min_length=1, max_length=MOST, descripti
 
 
 @router.get("/v1/sources/{id}/quality", dependencies=[scope("metrics:read")])
-async def get_source_quality(id: UUID, reading: Reading, now: Now, days: Days = 30) -> SourceQuality:
+async def get_source_quality(id: UUID, reading: Reading, now: Now, days: Days = DAYS) -> SourceQuality:
     """How good what a source tells is: a score with its parts, and by day."""
     found = await _quality(reading, [id], now, days)
     if not found:
@@ -31,7 +32,9 @@ async def get_source_quality(id: UUID, reading: Reading, now: Now, days: Days = 
 
 
 @router.get("/v1/source-quality", dependencies=[scope("metrics:read")])
-async def list_source_quality(source_id: SourceIds, reading: Reading, now: Now, days: Days = 30) -> Page[SourceQuality]:
+async def list_source_quality(
+    source_id: SourceIds, reading: Reading, now: Now, days: Days = DAYS
+) -> Page[SourceQuality]:
     """The same of many sources; those that don't exist are left out."""
     return Page(items=await _quality(reading, source_id, now, days))
 
@@ -47,7 +50,7 @@ def _told(told: Told, now: datetime, days: int) -> SourceQuality:
     for hour in told.hours:
         of_days.setdefault(hour.at.date(), []).append(hour)
     return SourceQuality(
-        source_id=told.source_id, days=days, grade=grade_of(parts, sum(each.received for each in told.hours)),
+        source_id=told.source_id, days=days, grade=grade(told, now),
         score=_rounded(score_of(parts)),
         parts=QualityParts(**{name: _rounded(value) for name, value in vars(parts).items()}),
         by_day=[_day(day, hours, now) for day, hours in sorted(of_days.items())],

@@ -1,12 +1,14 @@
 """Decides how good what a source tells is: five parts, each from 0 to 100, and a score of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 
+# So far back it looks, unless asked otherwise.
+DAYS = 30
 # A source that is silent for so many times its usual pause is suspect; for so many, it is dead.
 LATE, DEAD = 3, 30
 SHORTEST_PAUSE = timedelta(hours=1)
@@ -120,3 +122,12 @@ def grade_of(parts: Parts, received: int) -> QualityGrade:
     if score < FAIR or worst < FAIR / 2:
         return QualityGrade.POOR
     return QualityGrade.GOOD if score >= GOOD else QualityGrade.FAIR
+
+
+# Of what is put together from several; silent ones, of which nothing is in it, but where all are.
+_WORST_FIRST = (QualityGrade.POOR, QualityGrade.FAIR, QualityGrade.GOOD, QualityGrade.SILENT)
+
+
+def worst(grades: Iterable[QualityGrade]) -> QualityGrade | None:
+    """The grade of what rests on all of these; None: on nothing."""
+    return min(grades, key=_WORST_FIRST.index, default=None)

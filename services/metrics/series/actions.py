@@ -3,14 +3,16 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.errors import Invalid
 from services.metrics.metric.rules import Book, Counted, Definition, MetricUnit, Observed, evaluate, needs
-from services.metrics.series.models import SeriesPoint
+from services.metrics.quality.actions import Grades, grades_of
+from services.metrics.quality.rules import DAYS, QualityGrade, worst
+from services.metrics.series.models import SeriesPoint, SeriesQuality
 from services.metrics.series.numbers import Numbers, money, number
 from services.metrics.series.rolled import is_rolled
 from services.metrics.series.rules import (
@@ -106,3 +108,24 @@ def points_of(
             )
         )
     return points
+
+
+async def grades_for(session: AsyncSession, questions: Sequence[Question], basis: Basis, now: datetime) -> Grades:
+    """How good the sources are that numbers of late days rest on."""
+    recent = any(_is_recent(each.scope, now) and basis.sources(each.scope, each.needs) for each in questions)
+    return await grades_of(session, basis.heard, now) if recent else {}
+
+
+def quality_of(question: Question, basis: Basis, grades: Grades, now: datetime) -> SeriesQuality | None:
+    """How good what a series rests on is; None where that isn't known."""
+    if not _is_recent(question.scope, now):
+        return None
+    found = {each: grades[each] for each in basis.sources(question.scope, question.needs) if each in grades}
+    grade = worst(found.values())
+    poor = sorted(each for each, its in found.items() if its is QualityGrade.POOR)
+    return None if grade is None else SeriesQuality(grade=grade, poor_source_ids=poor)
+
+
+def _is_recent(scope: Scope, now: datetime) -> bool:
+    # Grades tell of what came lately; of what came before they know nothing.
+    return scope.until > (now - timedelta(days=DAYS)).date()

@@ -12,7 +12,15 @@ from chassis.listing import Cursor, Limit
 from chassis.paging import MOST, decode_cursor, encode_cursor
 from services.metrics.metric.rules import Definition
 from services.metrics.metric.store import Definitions, definitions
-from services.metrics.series.actions import MOST_RAW_TOGETHER, Question, answer_many, answer_one, points_of
+from services.metrics.series.actions import (
+    MOST_RAW_TOGETHER,
+    Question,
+    answer_many,
+    answer_one,
+    grades_for,
+    points_of,
+    quality_of,
+)
 from services.metrics.series.asking import Asking, asking
 from services.metrics.series.models import (
     QueriedSeries,
@@ -62,12 +70,14 @@ async def get_series(
     after = None if cursor is None else _after(cursor, asked.group_by)
     numbers, groups, more = await answer_one(session, question, basis, after, limit)
     _together(len(groups) * len(spans))
+    grades = await grades_for(session, [question], basis, now)
     return SeriesAnswer(
         metric=_metric(question.metric),
         grain=question.scope.grain,
         timezone=basis.zone,
         watermark=basis.watermark(question.scope, question.needs),
         as_of=question.scope.as_of,
+        quality=quality_of(question, basis, grades, now),
         series=[
             Series(
                 group={asked.group_by.value: group} if asked.group_by else {},
@@ -102,6 +112,7 @@ async def query_series(query: SeriesQuery, session: Session, now: Now) -> Series
     _together(sum(len(periods(each.scope.since, each.scope.until, each.scope.grain)) for each in sound))
     basis = await read_basis(session, [each for question in sound for each in question.needs])
     numbers = await answer_many(session, sound, basis, MOST_RAW_TOGETHER)
+    grades = await grades_for(session, sound, basis, now)
     return SeriesAnswers(
         series=[
             QueriedSeries(
@@ -110,6 +121,7 @@ async def query_series(query: SeriesQuery, session: Session, now: Now) -> Series
                 timezone=basis.zone,
                 watermark=basis.watermark(found.scope, found.needs),
                 as_of=found.scope.as_of,
+                quality=quality_of(found, basis, grades, now),
                 points=points_of(found, numbers[found.scope], None, periods(each.since, each.until, each.grain), basis),
             )
             if isinstance(found, Question)

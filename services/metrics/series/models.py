@@ -9,6 +9,7 @@ from pydantic import Field as Described
 
 from chassis.fields import Money, UtcDatetime, refuse_nul
 from services.metrics.metric.rules import MetricUnit
+from services.metrics.quality.rules import QualityGrade
 from services.metrics.series.rules import Grain
 
 
@@ -23,6 +24,16 @@ class SeriesMetric(BaseModel):
     version: int
     unit: MetricUnit
     currency: str | None = Field(None, description="Of money; absent for the rest.", exclude_if=_absent)
+
+
+class SeriesQuality(BaseModel):
+    """How good the events are that a series rests on: what their sources told over the last 30 days."""
+
+    grade: QualityGrade = Field(description="The worst of its sources': good, fair, poor; silent: nothing came.")
+    poor_source_ids: list[UUID] = Field(description="Sources that are poor; `GET /v1/sources/{id}/quality` says why.")
+
+
+_QUALITY = "Null where no source is in it, or only days before the last 30."
 
 
 class SeriesPoint(BaseModel):
@@ -60,6 +71,7 @@ class SeriesAnswer(BaseModel):
         description="When the latest post of these sources, or the latest observation, arrived; null: none did."
     )
     as_of: UtcDatetime | None = Field(None, description="Only what had arrived by then is in it; null: all is.")
+    quality: SeriesQuality | None = Field(None, description=_QUALITY)
     series: list[Series]
     next_cursor: str | None = Field(None, description="Send it as `cursor` for the next groups; null: there are none.")
 
@@ -105,6 +117,7 @@ class QueriedSeries(BaseModel):
     timezone: str
     watermark: UtcDatetime | None = None
     as_of: UtcDatetime | None = None
+    quality: SeriesQuality | None = Field(None, description=_QUALITY)
     group: dict[str, str | None] = Field({}, description="Empty: a batch has no groups.")
     points: list[SeriesPoint] = []
     problem: SeriesProblem | None = None

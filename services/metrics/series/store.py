@@ -33,13 +33,18 @@ class Basis:
     heard: dict[UUID, datetime]
     told: dict[str, datetime]
 
+    def sources(self, scope: Scope, needs: Needs) -> list[UUID]:
+        """The sources that these numbers rest on."""
+        if not any(isinstance(each, Counted) for each in needs):
+            return []
+        return [each for each in self.heard if not scope.source_ids or each in scope.source_ids]
+
     def watermark(self, scope: Scope, needs: Needs) -> datetime | None:
         """Up to when everything is known that these numbers are made of: the latest post of the sources, the latest
         observation; None where nothing was ever heard."""
         times: list[datetime | None] = [self.told.get(each.key) for each in needs if isinstance(each, Observed)]
         if len(times) < len(needs):
-            posts = [at for each, at in self.heard.items() if not scope.source_ids or each in scope.source_ids]
-            times.append(max(posts, default=None))
+            times.append(max((self.heard[each] for each in self.sources(scope, needs)), default=None))
         known = [at for at in times if at is not None]
         if not known or len(known) < len(times):
             return None
