@@ -63,15 +63,13 @@ async def fold(session: AsyncSession, most: int = MOST_NOTES) -> int:
     return await _fold_and_tell(session, most)
 
 
-async def fold_little(session: AsyncSession) -> None:
-    """The same for who reads, if it is little and nobody else is at it."""
-    waiting = await session.scalar(
-        text("SELECT count(*) FROM (SELECT FROM uncounted WHERE workspace_id = :id LIMIT :most) AS first"),
-        {"id": workspace_of(session), "most": MOST_BY_READERS + 1},
-    )
-    little = waiting and waiting <= MOST_BY_READERS
-    if little and await _alone(session, "SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"):
-        await _fold_and_tell(session, MOST_NOTES)
+async def fold_little(session: AsyncSession, waiting: int) -> bool:
+    """The same for who reads and has seen so many notes, if these are few and nobody else is at it; whether it did."""
+    little = 0 < waiting <= MOST_BY_READERS
+    if not little or not await _alone(session, "SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"):
+        return False
+    await _fold_and_tell(session, MOST_NOTES)
+    return True
 
 
 async def _alone(session: AsyncSession, statement: str) -> bool:

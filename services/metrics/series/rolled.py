@@ -3,9 +3,10 @@ Postgres to what their periods say."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.metrics.metric.rules import Counted, Verdicts
@@ -15,17 +16,16 @@ from services.metrics.series.reading import GROUPED, NAMED, Asked, Plan, bound, 
 from services.metrics.series.rules import Group, GroupBy, Scope
 from services.metrics.series.united import unite
 
-# First what the same campaigns and sources have, once, however many scopes ask for it; then that for each of these.
 _BY_PERIOD = """
-    WITH {NAMED}, found AS MATERIALIZED (
+    WITH {NAMED}, piece AS (
         SELECT a.subject, {GROUPED} AS grouped, a.piece, r.start, {FIGURES}
         FROM named a CROSS JOIN LATERAL (
             SELECT * FROM {TABLE} WHERE workspace_id = :workspace AND campaign_id = a.id AND grain = a.piece
                 AND start >= a.since AND start < a.until AND type = ANY(a.types) AND {UNIT}
                 (a.sources IS NULL OR source_id = ANY(a.sources))
             OFFSET 0
-        ) AS r GROUP BY 1, 2, 3, 4
-    )
+        ) AS r
+    ), found AS {FOUND}
     SELECT w.n, f.grouped, CASE w.grain WHEN 'total' THEN w.first
             ELSE greatest(w.first, cast(date_trunc(w.grain, cast(f.start AS timestamp)) AS date)) END AS start,
         cast(sum(f.human) AS bigint), cast(sum(f.bot) AS bigint), cast(sum(f.unknown) AS bigint),
@@ -36,25 +36,37 @@ _BY_PERIOD = """
     JOIN found f ON f.subject = w.subject AND f.piece = w.piece AND f.start >= w.since AND f.start < w.until
     GROUP BY 1, 2, 3
 """.replace("{NAMED}", NAMED).replace("{GROUPED}", GROUPED)
-_TALLIES = text(
-    _BY_PERIOD.replace("{TABLE}", "counted")
-    .replace("{UNIT}", "")
-    .replace(
-        "{FIGURES}",
-        """coalesce(sum(r.count) FILTER (WHERE r.verdict = 'human'), 0) AS human,
-        coalesce(sum(r.count) FILTER (WHERE r.verdict = 'bot'), 0) AS bot,
-        coalesce(sum(r.count) FILTER (WHERE r.verdict = 'unknown'), 0) AS unknown, count(*) AS rows""",
-    )
+# What several scopes have in common is added up once, before it is for each of them; for one that would only cost.
+_TOGETHER = """MATERIALIZED (
+        SELECT subject, grouped, piece, start, sum(human) AS human, sum(bot) AS bot, sum(unknown) AS unknown,
+            sum(rows) AS rows
+        FROM piece GROUP BY 1, 2, 3, 4
+    )"""
+_ALONE = "(SELECT * FROM piece)"
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """How one table is read, for one scope and for several."""
+
+    alone: TextClause
+    together: TextClause
+
+    @classmethod
+    def of(cls, table: str, unit: str, figures: str) -> "_Statement":
+        made = _BY_PERIOD.replace("{TABLE}", table).replace("{UNIT}", unit).replace("{FIGURES}", figures)
+        return cls(text(made.replace("{FOUND}", _ALONE)), text(made.replace("{FOUND}", _TOGETHER)))
+
+
+_TALLIES = _Statement.of(
+    "counted",
+    "",
+    """CASE r.verdict WHEN 'human' THEN r.count ELSE 0 END AS human,
+            CASE r.verdict WHEN 'bot' THEN r.count ELSE 0 END AS bot,
+            CASE r.verdict WHEN 'unknown' THEN r.count ELSE 0 END AS unknown, 1 AS rows""",
 )
 # Where a period of a group is one set, its size is enough; the sets themselves are read where several are united.
-_SIZES = text(
-    _BY_PERIOD.replace("{TABLE}", "reach")
-    .replace("{UNIT}", "unit = a.unit AND")
-    .replace(
-        "{FIGURES}",
-        "sum(r.human) AS human, sum(r.bot) AS bot, sum(r.unknown) AS unknown, count(*) AS rows",
-    )
-)
+_SIZES = _Statement.of("reach", "unit = a.unit AND", "r.human, r.bot, r.unknown, 1 AS rows")
 # One row of a campaign says that there is something of it; which sources there are, all rows say.
 _GROUPS = text(
     """
@@ -112,10 +124,10 @@ async def read_rolled(session: AsyncSession, asked: Iterable[Asked], read: Mappi
         await unite(session, several, read)
 
 
-async def _by_period(session: AsyncSession, statement: Any, asked: Sequence[Asked]) -> list[dict[Place, Any]]:
+async def _by_period(session: AsyncSession, statement: _Statement, asked: Sequence[Asked]) -> list[dict[Place, Any]]:
     """Of each question, by group and period: how many there are, and in how many rows they stood."""
     found: list[dict[Place, Any]] = [{} for _ in asked]
-    rows = await session.execute(statement, _bound(session, asked))
+    rows = await session.execute(statement.alone if len(asked) == 1 else statement.together, _bound(session, asked))
     for n, group, start, human, bot, unknown, many in rows:
         found[n][group, start] = Verdicts(human, bot, unknown), many
     return found

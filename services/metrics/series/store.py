@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import workspace_of
 from services.metrics.metric.rules import Counted, Observed
 from services.metrics.observation.store import heard_of, read_observed
-from services.metrics.rollup.folding import fold_little
+from services.metrics.rollup.folding import MOST_BY_READERS, fold_little
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.raw import page_of_raw_groups, read_raw
 from services.metrics.series.reading import narrowed
@@ -51,20 +51,23 @@ class Basis:
         return min(min(known), scope.as_of) if scope.as_of else min(known)
 
 
+_BASIS = text("""
+    SELECT w.zone, s.id, least(s.received_at, (
+            SELECT min(u.received_at) FROM uncounted u WHERE u.workspace_id = w.workspace_id AND u.source_id = s.id
+        )) AS counted_until,
+        (SELECT count(*) FROM (SELECT FROM uncounted WHERE workspace_id = :workspace LIMIT :most) AS u) AS waiting
+    FROM workspace w LEFT JOIN source s ON s.workspace_id = w.workspace_id AND s.received_at IS NOT NULL
+    WHERE w.workspace_id = :workspace
+""")
+
+
 async def read_basis(session: AsyncSession, needs: Iterable[Counted | Observed] = ()) -> Basis:
     """What numbers that are read next rest on. What little waits to be counted is counted first; where it is much, the
     watermark is where it begins."""
-    await fold_little(session)
-    rows = await session.execute(
-        text("""SELECT w.zone, s.id, least(s.received_at, (
-                    SELECT min(u.received_at) FROM uncounted u
-                    WHERE u.workspace_id = w.workspace_id AND u.source_id = s.id)) AS counted_until
-                FROM workspace w
-                LEFT JOIN source s ON s.workspace_id = w.workspace_id AND s.received_at IS NOT NULL
-                WHERE w.workspace_id = :workspace"""),
-        {"workspace": workspace_of(session)},
-    )
-    found = rows.all()
+    named = {"workspace": workspace_of(session), "most": MOST_BY_READERS + 1}
+    found = (await session.execute(_BASIS, named)).all()
+    if await fold_little(session, found[0].waiting):
+        found = (await session.execute(_BASIS, named)).all()
     observed = {each.key for each in needs if isinstance(each, Observed)}
     told = await heard_of(session, observed) if observed else {}
     return Basis(found[0].zone, {row.id: row.counted_until for row in found if row.id}, told)
