@@ -24,6 +24,7 @@ from chassis.stack import parts
 from chassis.testing import Clock, TestStack
 from deploy.credentials import PLATFORM
 from gateway.identity.token.signing import Grant, access_token
+from services.metrics.rollup.actions import count_events
 
 APPS: dict[str, FastAPI] = {
     "gateway": gateway.app.app,
@@ -153,9 +154,11 @@ Deliver = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 async def deliver(apps: dict[str, FastAPI], clock: Clock) -> Deliver:
-    """`await deliver()`: every part's outbox to its subscribers, until nothing that is due waits."""
+    """`await deliver()`: what metrics holds is counted, and every part's outbox comes to its subscribers, until nothing
+    that is due waits."""
 
     async def until_nothing_waits() -> None:
+        await count_events(apps["metrics"])
         moved = True
         while moved:
             moved = False

@@ -65,6 +65,7 @@ async def told(
     await allotted(graph, made_id)
     fields = {"title": "Logo", "kind": "logo", "campaign_id": made_id}
     assert (await assets.post("/v1/assets", data=fields, files={"file": ("logo.png", b"\x89PNG")})).status_code == 201
+    await deliver()
     return made_id
 
 
