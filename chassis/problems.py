@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import InterfaceError, InternalClientError, PostgresError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -187,8 +187,9 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _mops)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
-    # As SQLAlchemy wraps it; as the driver raises it in a reader; and as it is when a reader gets no connection.
-    for refusal in (DBAPIError, PostgresError, InterfaceError, AsyncAdapt_asyncpg_dbapi.Error):
+    # As SQLAlchemy wraps it; as the driver raises it in a reader, also when its connection died amid what came before;
+    # and as it is when a reader gets no connection.
+    for refusal in (DBAPIError, PostgresError, InterfaceError, InternalClientError, AsyncAdapt_asyncpg_dbapi.Error):
         app.add_exception_handler(refusal, _database)
     app.add_exception_handler(StaleDataError, _changed_meanwhile)
     app.add_exception_handler(PoolTimeout, _busy)

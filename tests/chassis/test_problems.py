@@ -1,8 +1,10 @@
 """What a failure promises: problem+json that names the field, and nothing internal."""
 
+import asyncpg
 import httpx
 import pytest
 
+from chassis.reading import Reader
 from tests.conftest import Connect, Workspace
 
 CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
@@ -56,6 +58,34 @@ async def test_an_unknown_path_and_an_unknown_id_are_problems(goals: httpx.Async
     for path in ("/nowhere", "/v1/campaigns/00000000-0000-7000-8000-000000000000"):
         answer = await goals.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
+        asyncpg.InterfaceError("cannot perform operation: connection is closed"),
+        ConnectionResetError(),
+    ],
+    ids=lambda problem: type(problem).__name__,
+)
+async def test_a_connection_that_is_lost_is_told_as_a_database_that_is_away(
+    goals: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    class Lost:
+        async def execute(self, _: str) -> None:
+            raise problem
+
+    begins = Reader.begin
+
+    async def begin(reader: Reader, statement: str) -> None:
+        reader._connection = Lost()
+        await begins(reader, statement)
+
+    monkeypatch.setattr(Reader, "begin", begin)
+    answer = await goals.get("/v1/campaigns")
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
 
 
 @pytest.mark.parametrize("part", ["goals", "assets", "budget", "metrics", "gateway"])
