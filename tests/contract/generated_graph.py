@@ -38,7 +38,7 @@ from hypothesis import strategies as st
 from gateway.derive.names import camel
 from tests.contract.documents import tells_of_inside
 from tests.contract.filled import Filled
-from tests.contract.generated import Service, named_by
+from tests.contract.generated import Service
 from tests.contract.graphs import verb
 from tests.contract.operations import Operation, operations
 from tests.contract.tally import GRANTABLE, SEED, Tally, generating, has_nul, share
@@ -151,7 +151,7 @@ class Graph:
     def arguments(self, operation: Operation, node: FieldNode, rng: random.Random) -> tuple[dict[str, str], Any]:
         """What a verb is granted with, one of its fields as it was generated; and whose row it is done to."""
         asked = operation.ask(self.workspace, whole=rng.random() < 0.5 or operation.method == "PATCH")
-        row = self.services[operation.part].row_for(operation) if named_by(operation) else {}
+        row = self.services[operation.part].row_for(operation)
         asked.path |= row
         found = verb(self.schema, asked)
         assert found is not None

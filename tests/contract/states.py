@@ -136,6 +136,17 @@ async def posted_statement(workspace: Filled) -> str:
     return await _statement(workspace, dry_run=False)
 
 
+async def nothing_under_way(workspace: Filled) -> str:
+    """No row: one is rebuilt at a time."""
+    metrics = workspace.clients["metrics"]
+    async with asyncio.timeout(30):
+        while True:
+            jobs = (await _ask(metrics, "GET", "/v1/jobs", params={"limit": 200}))["items"]
+            if not [job for job in jobs if job["name"] == "rebuild_numbers" and job["state"] in ("waiting", "running")]:
+                return ""
+            await asyncio.sleep(0.05)
+
+
 # Operation -> how a row that it is granted on comes to be.
 STARTS: Mapping[str, Callable[[Filled], Coroutine[Any, Any, str]]] = {
     "accept_invoice": other_vendors_invoice,
@@ -143,6 +154,7 @@ STARTS: Mapping[str, Callable[[Filled], Coroutine[Any, Any, str]]] = {
     "close_spend_request": committed_request,
     "commit_spend_request": approved_request,
     "post_statement": tried_statement,
+    "rebuild_numbers": nothing_under_way,
     "receive_goods": committed_request,
     "remove_vendor": vendor_without_contracts,
     "reopen_period": closed_period,
