@@ -67,6 +67,7 @@ class Load:
             await first.create_source(platform)
         await first.post([first.event("tagged-0", "clicked", YEAR) for _ in range(40)], self.sources[0])
         await first.post([first.event("tagged-1", "clicked", YEAR) for _ in range(40)], self.sources[1])
+        await first.counted()
         for _ in range(2):
             await first.create_line()
         self._going.set()
