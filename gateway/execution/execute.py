@@ -89,6 +89,7 @@ class Executor:
         except GraphQLError:
             return None  # of arguments, which graphql-core places
         except Exception:
+            # A mistake in a plan costs time, not the answer: graphql-core gives it from what is read already.
             log.exception("plan_failed")
             return None
 
