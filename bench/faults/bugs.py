@@ -155,7 +155,9 @@ BUGS: dict[str, Bug] = {
     "settled-before-posted": Bug(
         "the relay marks events as delivered before it posts them",
         _settled_before_posted,
-        shows_at=(("goals", "relay.before_post"), ("metrics", "relay.before_post")),
+        # Not in the gateway: without its first event there is no workspace to send to.
+        "goals",
+        shows_at=(("goals", "relay.before_post"),),
     ),
     "inbox-forgets": Bug(
         "an event that is delivered again takes effect again",

@@ -17,6 +17,7 @@ from chassis.stack import parts
 
 PATIENCE = aiohttp.ClientTimeout(total=12)
 TOKEN_SECONDS = 240.0
+START_SECONDS = 120.0
 SLUGS = 40
 
 
@@ -56,7 +57,13 @@ class Load:
         await self.http.close()
 
     async def start(self, workers: int) -> None:
-        """What everything else stands on, while nothing dies yet; then all workers."""
+        """What everything else stands on, while nothing dies yet; then all workers. TimeoutError if it never is."""
+        async with asyncio.timeout(START_SECONDS):
+            await self._lay()
+        self._going.set()
+        self._workers = [asyncio.create_task(Worker(self, number).work()) for number in range(1, workers + 1)]
+
+    async def _lay(self) -> None:
         await self.authenticate()
         first = Worker(self, 0)
         await first.create_objective()
@@ -70,8 +77,6 @@ class Load:
         await first.counted()
         for _ in range(2):
             await first.create_line()
-        self._going.set()
-        self._workers = [asyncio.create_task(Worker(self, number).work()) for number in range(1, workers + 1)]
 
     async def authenticate(self) -> None:
         who = json.loads((self.home / "clients.json").read_text())["other-admin"]
