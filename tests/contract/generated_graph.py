@@ -204,9 +204,10 @@ class _Mend(Visitor):
         if name in KNOWN and wanted is not None:
             told = f"{KNOWN[name]}T00:00:00Z" if get_named_type(wanted).name == "DateTime" else KNOWN[name]
             return ArgumentNode(name=node.name, value=_literal(told, wanted))
-        if str(wanted) in LOOSE and self.rng.random() < 0.7:
+        kind = get_named_type(wanted).name if wanted is not None else ""
+        if kind in LOOSE and not isinstance(wanted, GraphQLNonNull) and self.rng.random() < 0.8:
             return REMOVE
-        if wanted is not None and get_named_type(wanted).name == "ID":
+        if kind == "ID":
             found = StringValueNode(value=self.graph.id_for(name, self.info.get_type(), self.rng))
             return ArgumentNode(name=node.name, value=found)
         return None
