@@ -135,6 +135,34 @@ async def test_an_undecided_renewal_reserves_its_cost_and_a_decision_releases_it
     assert (await read(budget, contract))["cost"]["amount"] == "1300.00"
 
 
+async def test_a_settled_renewal_is_expected_until_its_term_begins(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], clock: Clock
+) -> None:
+    line = await funded(budget, "9000", period={"start": "2026-01-01", "end": "2028-01-01"})
+    ended = await funded(budget, "9000", period={"start": "2026-01-01", "end": "2027-01-01"})
+    contract = await signed(budget, line_id=line["id"])
+    beyond = await signed(budget, line_id=ended["id"])
+
+    async def expected(of: Json = line, **asked: Any) -> str:
+        found = (await budget.get(f"/v1/lines/{of['id']}/forecast", params=asked)).json()["forecast"]["expected"]
+        return str(found["amount"])
+
+    await at("2026-09-01T10:00:00+00:00", clock, apps)
+    assert await expected() == await expected(ended) == "1200.00"  # what is undecided is reserved
+    clock.forward(hours=1)
+    for each in (contract, beyond):
+        await decide(budget, each, "renegotiate", cost={"amount": "1500", "currency": "EUR"})
+    assert (await expected(), await expected(ended)) == ("1500.00", "0.00")
+    assert await expected(as_of="2026-09-01T10:30:00Z") == "1200.00"
+    clock.forward(hours=1)
+    await decide(budget, contract, "terminate")
+    assert (await expected(), await expected(as_of="2026-09-01T11:30:00Z")) == ("0.00", "1500.00")
+    await decide(budget, contract, "renew")
+    assert await expected() == "1200.00"
+    await at("2027-01-01T10:00:00+00:00", clock, apps)
+    assert await expected() == "0.00"
+
+
 async def test_a_renewal_that_does_not_fit_a_line_that_stops_is_flagged_and_tried_again_each_day(
     budget: httpx.AsyncClient, apps: dict[str, FastAPI], clock: Clock
 ) -> None:

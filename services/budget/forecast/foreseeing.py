@@ -60,7 +60,7 @@ async def _outlooks(reader: Reader, rows: Sequence[Any], day: date, as_of: datet
     return [
         outlook(
             row.period_start, row.period_end, day, Amounts(*(int(getattr(row, pot)) for pot in POTS)),
-            int(row.lately), optional.get(row.id, 0),
+            int(row.lately), optional.get(row.id, 0), int(row.renewed),
         )
         for row in rows
     ]  # fmt: skip

@@ -39,7 +39,10 @@ class MoneyForecast(Readable):
     planned_to_date: Money = Described(description="Of it, what would be spent by then if it were spent evenly.")
     actual: Money = Described(description="Spent.")
     committed: Money = Described(description="Ordered, and not yet invoiced.")
-    expected: Money = Described(description="Approved or reserved, and not yet ordered.")
+    expected: Money = Described(
+        description="Approved or reserved, and not yet ordered; and the next terms of contracts that somebody settled"
+        " and that begin within the line's period."
+    )
     optional: Money | None = Described(
         description="Asked for, and not yet decided on; in no sum. Null where a rate is missing."
     )

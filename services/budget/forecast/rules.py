@@ -75,18 +75,20 @@ class Outlook:
         return Outlook(self.figures + other.figures, self.causes + other.causes)
 
 
-def outlook(start: date, end: date, day: date, now: Amounts, lately: int, optional: int | None) -> Outlook:
+def outlook(
+    start: date, end: date, day: date, now: Amounts, lately: int, optional: int | None, renewed: int = 0
+) -> Outlook:
     """Of a line from `start` up to but without `end`, at the end of a day. `lately`: what was spent since
-    `pace_since`. What is planned is planned evenly. What is left is what was promised, or what the pace makes of the
-    days that are left, whichever is more."""
+    `pace_since`. `renewed`: what terms cost that were settled and begin later. What is planned is planned evenly. What
+    is left is what was promised, or what the pace makes of the days that are left, whichever is more."""
     whole = (end - start).days
     gone = min(max((day - start).days + 1, 0), whole)
     span = min(gone, PACE.days)
-    planned, promised = now.allotted + now.transferred, now.reserved + now.committed
+    planned, promised = now.allotted + now.transferred, now.reserved + now.committed + renewed
     pace = max(0, nearest(Fraction(lately * (whole - gone), span))) if span >= SHORTEST_PACE.days else 0
     found = Figures(
         planned=planned, planned_to_date=nearest(Fraction(planned * gone, whole)), actual=now.actual,
-        committed=now.committed, expected=now.reserved, optional=optional, lately=lately, pace=pace,
+        committed=now.committed, expected=now.reserved + renewed, optional=optional, lately=lately, pace=pace,
         left=max(promised, pace), price=now.price, currency=now.fx,
     )  # fmt: skip
     return Outlook(found, causes_of(found))

@@ -52,7 +52,7 @@ _THEN = f"""
 """  # noqa: S608
 _LINE = f"""
     line.id, line.department, line.currency, line.period_start, line.period_end,
-    {", ".join(f"coalesce(money.{pot}, 0) AS {pot}" for pot in POTS)}, recent.lately
+    {", ".join(f"coalesce(money.{pot}, 0) AS {pot}" for pot in POTS)}, recent.lately, settled.renewed
 """
 # As long as the window, however long the past.
 _RECENT = """
@@ -61,6 +61,18 @@ _RECENT = """
         WHERE workspace_id = :workspace AND line_id = line.id AND actual <> 0
             AND booked_on BETWEEN greatest(line.period_start, :since) AND :day AND recorded_at <= :as_of
     ) AS recent
+"""
+# What was decided last is what holds. A renewal by default still reserves its cost until somebody confirms it.
+_SETTLED = """
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(last.next_minor), 0) AS renewed FROM contract
+        JOIN LATERAL (
+            SELECT next_minor, by_default, term_end FROM contract_decision
+            WHERE workspace_id = :workspace AND contract_id = contract.id AND decided_at <= :as_of
+            ORDER BY id DESC LIMIT 1
+        ) AS last ON NOT last.by_default AND last.term_end > :day AND last.term_end < line.period_end
+        WHERE contract.workspace_id = :workspace AND contract.line_id = line.id
+    ) AS settled
 """
 _UNDER = """
     WITH RECURSIVE tree AS (
@@ -75,13 +87,13 @@ _UNDER = """
 _TREE = {
     now: text(f"""
         {_UNDER} SELECT tree.root, {_LINE} FROM tree JOIN line ON line.workspace_id = :workspace AND line.id = tree.id
-        LEFT JOIN LATERAL ({money}) AS money ON true {_RECENT} ORDER BY tree.place, line.id
+        LEFT JOIN LATERAL ({money}) AS money ON true {_RECENT} {_SETTLED} ORDER BY tree.place, line.id
     """)  # noqa: S608
     for now, money in ((True, _NOW), (False, _THEN))
 }
 _PLAN = {
     now: text(f"""
-        SELECT {_LINE} FROM line LEFT JOIN LATERAL ({money}) AS money ON true {_RECENT}
+        SELECT {_LINE} FROM line LEFT JOIN LATERAL ({money}) AS money ON true {_RECENT} {_SETTLED}
         WHERE line.workspace_id = :workspace AND line.period_start <= :day AND line.period_end > :day
             AND (cardinality(cast(:departments AS text[])) = 0 OR line.department = ANY(cast(:departments AS text[])))
         ORDER BY line.department, line.id
