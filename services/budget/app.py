@@ -15,6 +15,7 @@ from services.budget.invoice import api as invoice
 from services.budget.ledger import api as ledger
 from services.budget.mapping import api as mapping
 from services.budget.obligation import api as obligation
+from services.budget.obligation.actions import TELL_OF_OVERDUE
 from services.budget.person import api as person
 from services.budget.plan import api as plan
 from services.budget.policy import api as policy
@@ -61,7 +62,7 @@ app = create_service(
     description="Budget lines, who asked for their money and who approved, a ledger that says what became of it, and"
     " software that is paid for and used.",
     consumes=CONSUMES,
-    jobs=(EXPIRE, FOLLOW_CONTRACTS, GO_ON),
+    jobs=(EXPIRE, FOLLOW_CONTRACTS, TELL_OF_OVERDUE, GO_ON),
     resources=(deciding,),
     body_limits={"/v1/statements": "statement_limit"},
 )

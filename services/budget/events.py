@@ -14,6 +14,7 @@ from services.budget.contract.models import (
 from services.budget.fiscal.models import PeriodClosed, PeriodReopened
 from services.budget.invoice.models import InvoiceExcepted, InvoicePosted
 from services.budget.ledger.models import LineLow, LineOverspent
+from services.budget.obligation.models import ObligationOverdue
 from services.budget.request.actions import CampaignReleased, release_campaign
 from services.budget.request.models import RequestDecided, RequestEnded, RequestOrdered, RequestSubmitted
 from services.budget.scenario.models import ScenarioAdopted
@@ -31,6 +32,7 @@ PUBLISHES: tuple[type[Event], ...] = (
     InvoicePosted,
     LineLow,
     LineOverspent,
+    ObligationOverdue,
     PeriodClosed,
     PeriodReopened,
     RequestDecided,

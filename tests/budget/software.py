@@ -51,9 +51,9 @@ async def used(budget: httpx.AsyncClient, contract: dict[str, Any], **days: str)
     return await made(budget, "/v1/seat-uses", {"contract_id": contract["id"], "uses": uses})
 
 
-async def told_of(stack: TestStack, subject: str) -> list[tuple[str, dict[str, Any]]]:
+async def told_of(stack: TestStack, subject: str, kind: str = "contract") -> list[tuple[str, dict[str, Any]]]:
     """What budget told others of something, in order."""
     admin = await asyncpg.connect(stack.admin_dsn)
     rows = await admin.fetch("SELECT type, data FROM budget.outbox WHERE subject = $1 ORDER BY id", subject)
     await admin.close()
-    return [(row["type"].removeprefix("budget.contract."), json.loads(row["data"])) for row in rows]
+    return [(row["type"].removeprefix(f"budget.{kind}."), json.loads(row["data"])) for row in rows]

@@ -1,15 +1,20 @@
 """What vendors promise, and what is to be complied with."""
 
+import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from chassis.testing import TestStack
-from tests.budget.software import CONTACT, CONTRACT, VENDOR, made, signed
+from chassis.testing import Clock, TestStack
+from services.budget.obligation.actions import tell_of_overdue
+from tests.budget.software import CONTACT, CONTRACT, VENDOR, made, signed, told_of
 from tests.budget.test_plan import wrong_fields
+from tests.conftest import Connect, Workspace
 
 OBLIGATION = {"words": "Report users", "owner": "operations", "first_due": "2026-08-31", "every_months": 1}
 
@@ -112,6 +117,40 @@ async def test_an_obligation_that_does_not_recur_is_met_once(budget: httpx.Async
     assert (met["is_met"], met["due"]) == (True, "2026-08-31")
     again = await budget.post(path, json={"evidence": "ticket 8"})
     assert (again.status_code, again.json()["code"]) == (409, "met")
+
+
+async def test_others_are_told_once_of_each_time_that_an_obligation_is_overdue(
+    connect: Connect, workspace: Workspace, apps: dict[str, FastAPI], clock: Clock, stack: TestStack
+) -> None:
+    budget = connect("budget", workspace)
+    budget.headers["Authorization"] = f"Bearer {workspace.token('admin', lifetime=timedelta(days=2000))}"
+    contract = await signed(budget)
+    row = OBLIGATION | {"vendor_id": contract["vendor_id"], "contract_id": contract["id"]}
+    obligation = await made(budget, "/v1/obligations", row)
+    in_time = await made(budget, "/v1/obligations", OBLIGATION | {"vendor_id": contract["vendor_id"]})
+    await made(budget, f"/v1/obligations/{in_time['id']}/fulfil", {"evidence": "ticket 1"})
+
+    async def told(of: dict[str, Any], moment: str) -> list[Any]:
+        clock.now = datetime.fromisoformat(moment)
+        await asyncio.gather(*(tell_of_overdue(apps["budget"]) for _ in range(3)))
+        return [(kind, data["due"]) for kind, data in await told_of(stack, of["id"], "obligation")]
+
+    # The workspace's midnight.
+    assert await told(obligation, "2026-08-30T21:59:59+00:00") == []
+    assert await told(obligation, "2026-08-30T22:00:00+00:00") == [("overdue", "2026-08-31")]
+    assert len(await told(obligation, "2026-09-20T00:00:00+00:00")) == 1
+    # What nobody sees of it makes no version of it stale.
+    assert (await budget.get(f"/v1/obligations/{obligation['id']}")).json() == obligation
+    for number in range(2):  # and the next one in time
+        await made(budget, f"/v1/obligations/{obligation['id']}/fulfil", {"evidence": f"ticket {number}"})
+    assert len(await told(obligation, "2026-10-30T00:00:00+00:00")) == 1
+    assert (await told(obligation, "2026-11-01T00:00:00+00:00"))[1:] == [("overdue", "2026-10-31")]
+    assert await told(in_time, "2026-11-01T00:00:00+00:00") == [("overdue", "2026-09-30")]
+    (_, first), _ = await told_of(stack, obligation["id"], "obligation")
+    assert first == {
+        "obligation_id": obligation["id"], "vendor_id": contract["vendor_id"], "contract_id": contract["id"],
+        "owner": "operations", "due": "2026-08-31",
+    }  # fmt: skip
 
 
 async def test_an_obligation_names_a_vendor_and_a_contract_of_its_own(budget: httpx.AsyncClient) -> None:

@@ -89,6 +89,7 @@ async def fulfil_obligation(
     obligation.times_met += 1
     obligation.is_met = obligation.every_months is None
     obligation.due = due_date(obligation.first_due, obligation.every_months, obligation.times_met)
+    obligation.tell_on = None if obligation.is_met else obligation.due
     await add_row(session, Fulfilment.model_validate(fulfilment))
     return ObligationRead.of(obligation)
 

@@ -1,29 +1,32 @@
 """Decides what an obligation is made of: what is to be complied with, and how each time it was."""
 
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field as Described
 from pydantic import StringConstraints
-from sqlalchemy import ForeignKeyConstraint, Index
+from sqlalchemy import ForeignKeyConstraint, Index, text
 from sqlmodel import Field
 
 from chassis.audit import UNAUDITED
 from chassis.db import instant_column
 from chassis.editing import Editable, Patch
 from chassis.fields import Day, Input, Name, Readable, UtcDatetime, Version, Words
+from chassis.outbox import Event
 from services.budget.db import Table
 
 FILTERED = ("vendor_id", "contract_id", "owner", "due", "is_met", "created_at")
 
 
 class Obligation(Table, Editable, table=True):
-    """`due` follows from `first_due`, how often it recurs and how often it was met."""
+    """`due` follows from `first_due`, how often it recurs and how often it was met. `tell_on`: from when on others are
+    told that it wasn't; null once they were, or nothing is left to do."""
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "vendor_id"], ["vendor.workspace_id", "vendor.id"]),
         ForeignKeyConstraint(["workspace_id", "contract_id"], ["contract.workspace_id", "contract.id"]),
+        Index("obligation_tell_on_idx", "tell_on", postgresql_where=text("tell_on IS NOT NULL")),
         *(Index(None, "workspace_id", each, "id") for each in FILTERED),
     )
 
@@ -36,6 +39,7 @@ class Obligation(Table, Editable, table=True):
     times_met: int = 0
     due: date
     is_met: bool = False
+    tell_on: date | None
     created_at: datetime = Field(sa_column=instant_column("created_at"))
 
 
@@ -58,7 +62,7 @@ class ObligationCreate(Input):
 
     def columns(self) -> dict[str, Any]:
         """As the row has it before it was ever met."""
-        return self.model_dump() | {"due": self.first_due}
+        return self.model_dump() | {"due": self.first_due, "tell_on": self.first_due}
 
 
 class ObligationPatch(Patch, of=ObligationCreate, without={"vendor_id", "contract_id", "first_due", "every_months"}):
@@ -80,6 +84,17 @@ class ObligationRead(Readable):
     is_met: bool = Described(description="True once nothing is left to do.")
     version: Version
     created_at: UtcDatetime
+
+
+class ObligationOverdue(Event):
+    """The day has come by which it was to be met, and it isn't."""
+
+    type: ClassVar[str] = "budget.obligation.overdue"
+    obligation_id: UUID
+    vendor_id: UUID
+    contract_id: UUID | None
+    owner: str
+    due: date
 
 
 class Fulfilment(Table, table=True):
