@@ -17,7 +17,7 @@ from chassis.audit_log import audit_router
 from chassis.db import Database, system_clock
 from chassis.edge import Edge
 from chassis.identity import ServiceAccount
-from chassis.inbox import WORKSPACE_EVENTS, Handler, inbox_router
+from chassis.inbox import WORKSPACE_EVENTS, Handler, Keep, inbox_router
 from chassis.job_list import jobs_router
 from chassis.jobs import Deferred, Job, Runner
 from chassis.listing import describe_lists
@@ -36,11 +36,12 @@ Resource = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 def create_service(
     part: str, *routers: APIRouter, metadata: MetaData, description: str,
-    consumes: Mapping[str, Handler] | None = None, jobs: Sequence[Job | Deferred] = (),
+    consumes: Mapping[str, Handler] | None = None, keeps: Keep | None = None, jobs: Sequence[Job | Deferred] = (),
     resources: Sequence[Resource] = (), body_limits: Mapping[str, str] | None = None,
 ) -> FastAPI:  # fmt: skip
     """A part's app. `resources` are opened after the database and closed before it; `body_limits` maps a path's pattern
-    to the Settings field that bounds its body, where that isn't `body_limit`.
+    to the Settings field that bounds its body, where that isn't `body_limit`; `keeps` takes all events that the part
+    hears, in place of what `consumes` of them.
 
     What it opens at start is on `app.state`: settings, clock, tracing, measures, http, database, verifier, account,
     relay, runner. Tests set settings, clock, tracing, http or verifier before.
@@ -61,6 +62,7 @@ def create_service(
     )
     app.state.part = part
     app.state.consumes = {**WORKSPACE_EVENTS, **(consumes or {})}
+    app.state.keeps = keeps
     app.state.constraints = {
         str(constraint.name): tuple(column.name for column in constraint.columns if column.name != "workspace_id")
         for table in metadata.tables.values()

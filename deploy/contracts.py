@@ -1,5 +1,5 @@
-"""Decides what the contracts are, each part's OpenAPI document and the graph that follows from them, and whether
-they still hold what was released."""
+"""Decides what the contracts are, each part's OpenAPI document, the graph that follows from them and what events say,
+and whether they still hold what was released."""
 
 import importlib
 import json
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from chassis.stack import parts
+from deploy import events
 from deploy.breaking import Break, of_graph, of_openapi, undeclared
 from gateway.derive.graph import build
 from gateway.edges import EDGES, KEYS
@@ -14,6 +15,7 @@ from gateway.edges import EDGES, KEYS
 ROOT = Path(__file__).parent.parent
 RELEASED = ROOT / "openapi" / "released"
 GRAPH = "schema.graphql"
+EVENTS = "events.json"
 
 
 def contracts() -> dict[Path, str]:
@@ -27,6 +29,7 @@ def contracts() -> dict[Path, str]:
         documents[part] = document
     # From the documents at hand, not from the files: one run brings both up to date.
     found[ROOT / "gateway" / "schema.graphql"] = build(documents, EDGES, KEYS).as_str() + "\n"
+    found[ROOT / "openapi" / "asyncapi" / EVENTS] = json.dumps(events.document(), indent=2, ensure_ascii=False) + "\n"
     return found
 
 
@@ -46,6 +49,8 @@ def breaks_since(released: Path) -> list[Break]:
             continue
         if path.name == GRAPH:
             found += of_graph(before.read_text(), content)
+        elif path.name == EVENTS:
+            found += events.breaks(json.loads(before.read_text()), json.loads(content))
         else:
             found += of_openapi(json.loads(before.read_text()), json.loads(content))
     gone = {path.name for path in released.iterdir()} - {path.name for path in contracts()}

@@ -4,7 +4,9 @@ from chassis.service import create_service
 from gateway import graphql
 from gateway.cors import Cors
 from gateway.db import METADATA
-from gateway.events import CONSUMES
+from gateway.happening import actions as happening_actions
+from gateway.happening import api as happening
+from gateway.happening import store as happenings
 from gateway.identity.client import api as client
 from gateway.identity.key import actions as key_actions
 from gateway.identity.key import api as key
@@ -20,11 +22,12 @@ app = create_service(
     workspace.operator_router,
     member.router,
     client.router,
+    happening.router,
     graphql.router,
     metadata=METADATA,
     description="Tokens, who has access to what, and one graph over goals, assets, budget and metrics.",
-    consumes=CONSUMES,
-    jobs=(key_actions.TEND,),
+    keeps=happenings.keep,
+    jobs=(key_actions.TEND, happening_actions.FORGET),
     resources=(key.signing, graphql.graph),
 )
 app.add_middleware(Cors)

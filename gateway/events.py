@@ -1,9 +1,7 @@
 """Decides what the gateway tells others: which workspaces there are."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
-from chassis.inbox import Handler
 from chassis.outbox import Event
 
 
@@ -28,4 +26,3 @@ class WorkspaceChanged(_Workspace):
 
 
 PUBLISHES: tuple[type[Event], ...] = (WorkspaceCreated, WorkspaceChanged)
-CONSUMES: Mapping[str, Handler] = {}

@@ -88,6 +88,8 @@ def become(part: str, process: str, home: Path, bug: str) -> None:
     def create_counting(*arguments: Any, **named: Any) -> Any:
         app = create(*arguments, **named)
         app.state.consumes = points.count_effects(part, app.state.consumes)
+        if app.state.keeps:
+            app.state.keeps = points.count_kept(part, app.state.keeps)
         return app
 
     making.create_service = create_counting

@@ -77,10 +77,13 @@ class Verdict:
 def heard() -> Iterable[tuple[str, str, set[str]]]:
     """Publisher, subscriber, and the types of events that have an effect there."""
     from chassis.inbox import WORKSPACE_EVENTS
+    from deploy.events import published
 
     for subscriber, row in parts().items():
-        folder = "gateway" if subscriber == "gateway" else f"services.{subscriber}"
-        handled = {*WORKSPACE_EVENTS, *importlib.import_module(f"{folder}.events").CONSUMES}
+        if subscriber == "gateway":  # which keeps them all
+            handled = {each.type for each in published()}
+        else:
+            handled = {*WORKSPACE_EVENTS, *importlib.import_module(f"services.{subscriber}.events").CONSUMES}
         for publisher in row.hears:
             yield publisher, subscriber, {kind for kind in handled if kind.startswith(f"{publisher}.")}
 

@@ -193,3 +193,16 @@ def count_effects(part: str, handlers: dict[str, Handler]) -> dict[str, Handler]
         return handle
 
     return {kind: counted(handler) for kind, handler in handlers.items()}
+
+
+def count_kept(part: str, keep: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """The same of what keeps all events."""
+    from sqlalchemy import text
+
+    async def counted(session: Any, events: Any, now: Any) -> None:
+        await keep(session, events, now)
+        for incoming in events:
+            row = {"part": part, "source": incoming.source, "id": incoming.id}
+            await session.execute(text("INSERT INTO faults.effect VALUES (:part, :source, :id)"), row)
+
+    return counted

@@ -101,6 +101,8 @@ class FiscalYear(Readable):
 
 
 class PeriodClosed(Event):
+    """Nothing is booked any more before its end."""
+
     type: ClassVar[str] = "budget.period.closed"
     period_id: UUID
     name: str
@@ -108,6 +110,8 @@ class PeriodClosed(Event):
 
 
 class PeriodReopened(Event):
+    """It can be booked in again."""
+
     type: ClassVar[str] = "budget.period.reopened"
     period_id: UUID
     name: str

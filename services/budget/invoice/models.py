@@ -117,6 +117,8 @@ class InvoiceRead(Readable):
 
 
 class InvoicePosted(Event):
+    """It is spent, on its line, and counted once."""
+
     type: ClassVar[str] = "budget.invoice.posted"
     invoice_id: UUID
     request_id: UUID | None

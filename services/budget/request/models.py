@@ -304,6 +304,8 @@ class Fit(Readable):
 
 
 class RequestSubmitted(Event):
+    """Somebody asks for money, and waits for a decision."""
+
     type: ClassVar[str] = "budget.request.submitted"
     request_id: UUID
     line_id: UUID
