@@ -49,7 +49,7 @@ class AuditEntryRead(Readable):
     changes: list[AuditChange]
 
 
-def _wanted(
+async def _wanted(
     actor: Texts = [], operation: Texts = [], kind: Texts = [], row_id: Ids = [],
     action: Annotated[list[Action], Query()] = [], at_from: From = None, at_to: To = None,
 ) -> Select[Any]:  # fmt: skip

@@ -78,7 +78,7 @@ def answer(
     return JSONResponse(content, status, headers, media_type="application/problem+json")
 
 
-def _mops(_: Request, problem: Exception) -> JSONResponse:
+async def _mops(_: Request, problem: Exception) -> JSONResponse:
     assert isinstance(problem, MopsError)  # noqa: S101  # registered for this class
     headers = {}
     if isinstance(problem, errors.Unavailable):
@@ -91,14 +91,14 @@ def _mops(_: Request, problem: Exception) -> JSONResponse:
     return answer(status, problem.code, problem.detail, problem.errors, headers, problem.facts)
 
 
-def _http(_: Request, problem: Exception) -> JSONResponse:
+async def _http(_: Request, problem: Exception) -> JSONResponse:
     assert isinstance(problem, HTTPException)  # noqa: S101
     phrase = HTTPStatus(problem.status_code).phrase
     code = "too_large" if problem.status_code == 413 else phrase.lower().replace(" ", "_").replace("-", "_")
     return answer(problem.status_code, code, str(problem.detail), headers=problem.headers)
 
 
-def _validation(_: Request, problem: Exception) -> JSONResponse:
+async def _validation(_: Request, problem: Exception) -> JSONResponse:
     assert isinstance(problem, RequestValidationError)  # noqa: S101
     fields = tuple(
         FieldError(
@@ -150,7 +150,7 @@ def frames_of(problem: BaseException) -> Iterator[str]:
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
 
 
-def _database(request: Request, problem: Exception) -> JSONResponse:
+async def _database(request: Request, problem: Exception) -> JSONResponse:
     """What the database refuses is the caller's mistake when a constraint says so, and our trouble otherwise."""
     # By way of SQLAlchemy, or from the driver itself.
     said = problem.orig if isinstance(problem, DBAPIError) else problem
@@ -172,11 +172,11 @@ def _database(request: Request, problem: Exception) -> JSONResponse:
     return answer(503, "database_unavailable", "the database can't answer now; nothing was changed", headers=RETRY)
 
 
-def _changed_meanwhile(_: Request, __: Exception) -> JSONResponse:
+async def _changed_meanwhile(_: Request, __: Exception) -> JSONResponse:
     return answer(409, "changed_meanwhile", "somebody else changed this at the same moment; nothing was changed")
 
 
-def _busy(_: Request, problem: Exception) -> JSONResponse:
+async def _busy(_: Request, problem: Exception) -> JSONResponse:
     log.error("database_unreachable", extra={"kind": type(problem).__name__})
     return answer(503, "database_unavailable", "the database can't answer now; nothing was changed", headers=RETRY)
 

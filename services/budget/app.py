@@ -34,16 +34,17 @@ from services.budget.vendor import api as vendor
 
 app = create_service(
     "budget",
+    # Routes are tried in this order, so what is asked for most comes first.
+    request.router,
+    ledger.router,
+    plan.router,
     fiscal.router,
     scenario.router,
     revaluation.router,
-    plan.router,
-    ledger.router,
     forecast.router,
     export.router,
     company.router,
     transfer.router,
-    request.router,
     band.router,
     delegation.router,
     invoice.router,
