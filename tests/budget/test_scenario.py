@@ -86,6 +86,39 @@ async def test_adopted_every_line_has_what_the_scenario_says_and_its_days(
     await sound(budget)
 
 
+async def test_what_was_the_plan_is_kept_as_a_version_that_can_be_adopted_again(
+    budget: httpx.AsyncClient, tree: Tree
+) -> None:
+    async def versions() -> list[str]:
+        found = (await budget.get("/v1/scenarios", params={"line_id": tree["year"]["id"]})).json()["items"]
+        return [each["state"] for each in found]
+
+    async def adopt(scenario: dict[str, Any]) -> dict[str, Any]:
+        headers = {"If-Match": str(scenario["version"])}
+        answer = await budget.post(f"/v1/scenarios/{scenario['id']}/adopt", headers=headers)
+        assert answer.status_code == 200, answer.text
+        (before,) = (await budget.get("/v1/scenarios", params={"before_id": scenario["id"]})).json()["items"]
+        return dict(before)
+
+    scenario = await copied(budget, tree["year"])
+    shorter = {"start": "2026-01-01", "end": "2026-09-01"}
+    await plan(budget, scenario, tree["spring"], amount={"amount": "10", "currency": "EUR"}, period=shorter)
+    await plan(budget, scenario, tree["year"], amount={"amount": "80", "currency": "EUR"})
+    before = await adopt(scenario)
+    assert (before["name"], before["state"], before["before_id"]) == ("Before No fair", "draft", scenario["id"])
+    assert await beside(budget, before, tree) == {
+        "year": ("80.00", "50.00", "-30.00"), "spring": ("10.00", "30.00", "20.00"),
+        "autumn": ("20.00", "20.00", "0.00"),
+    }  # fmt: skip
+    await adopt(before)
+    line = (await budget.get(f"/v1/lines/{tree['spring']['id']}")).json()
+    assert line["period"] == tree["spring"]["period"]
+    comparison = (await budget.get(f"/v1/scenarios/{before['id']}/comparison")).json()["lines"]
+    assert {each["difference"]["amount"] for each in comparison} == {"0.00"}
+    assert await versions() == ["adopted", "adopted", "draft"]
+    await sound(budget)
+
+
 async def test_what_is_promised_stays_and_then_nothing_is_adopted(
     budget: httpx.AsyncClient, person: Person, tree: Tree
 ) -> None:

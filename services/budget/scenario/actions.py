@@ -1,12 +1,13 @@
 """Decides how a scenario becomes the plan: all of it, or nothing."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import get_row
+from chassis.db import add_row, get_row, workspace_of
 from chassis.outbox import record
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
@@ -16,7 +17,7 @@ from services.budget.plan.models import Line
 from services.budget.plan.rules import assert_fits, assert_holds
 from services.budget.scenario import store
 from services.budget.scenario.models import Scenario, ScenarioAdopted, ScenarioLine
-from services.budget.scenario.rules import ScenarioState, assert_draft, shift
+from services.budget.scenario.rules import Planned, ScenarioState, assert_draft, name_before, shift
 
 
 async def adopt(session: AsyncSession, scenario: Scenario, who: str, now: datetime) -> None:
@@ -26,12 +27,15 @@ async def adopt(session: AsyncSession, scenario: Scenario, who: str, now: dateti
     planned = await store.lines_of(session, scenario.id)
     lines = {each.line_id: await get_row(session, Line, each.line_id, lock=True) for each in planned}
     scenario.state, scenario.decided_by, scenario.decided_at = ScenarioState.ADOPTED, who, now
+    periods = {line.id: (line.period_start, line.period_end) for line in lines.values()}
     await _set_periods(session, planned, lines)
     root = lines[scenario.line_id]
     above = [root.parent_id] if root.parent_id else []
     # All at once in one order, as several movements follow.
     found = await ledger_store.lock_lines(session, [*lines, *above])
     given = {each: found[each].balance.allotted + found[each].balance.transferred for each in lines}
+    was = [Planned(each.line_id, given[each.line_id], root.currency, *periods[each.line_id]) for each in planned]
+    was_id = await _keep_what_was(session, scenario, was, who, now)
     change = shift(root.id, given, {each.line_id: each.minor for each in planned})
 
     async def move(kind: EntryKind, legs: list[Leg]) -> None:
@@ -53,7 +57,22 @@ async def adopt(session: AsyncSession, scenario: Scenario, who: str, now: dateti
     await move(EntryKind.TRANSFER, within)
     if change.outside < 0:
         await move(EntryKind.ALLOT, outside)
-    await record(session, ScenarioAdopted(scenario_id=scenario.id, line_id=scenario.line_id), scenario.id, now)
+    adopted = ScenarioAdopted(scenario_id=scenario.id, line_id=scenario.line_id, was_id=was_id)
+    await record(session, adopted, scenario.id, now)
+
+
+async def _keep_what_was(
+    session: AsyncSession, scenario: Scenario, was: Sequence[Planned], who: str, now: datetime
+) -> UUID:
+    """The plan that ends, as a scenario of its own: it can be looked up, compared and adopted again."""
+    row = {
+        "workspace_id": workspace_of(session), "name": name_before(scenario.name), "line_id": scenario.line_id,
+        "before_id": scenario.id, "created_by": who, "created_at": now,
+    }  # fmt: skip
+    before = Scenario.model_validate(row)
+    await add_row(session, before)
+    await store.copy_tree(session, before.id, was)
+    return before.id
 
 
 async def _set_periods(session: AsyncSession, planned: list[ScenarioLine], lines: dict[UUID, Line]) -> None:

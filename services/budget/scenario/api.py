@@ -59,7 +59,7 @@ async def list_scenarios(
     reading: Reading,
     asked: Listing[ScenarioRead] = listing(
         Scenario, ScenarioRead, sort=("name", "created_at"), by=("state", "created_at"),
-        parents={"line_id": Parent(Scenario.line_id)},
+        parents={"line_id": Parent(Scenario.line_id), "before_id": Parent(Scenario.before_id)},
     ),
 ) -> Page[ScenarioRead] | Groups[ScenarioRead]:  # fmt: skip
     """Scenarios, the oldest first unless sorted otherwise. With `limit_per`: so many for each line."""
@@ -83,7 +83,7 @@ async def adopt_scenario(
     """Makes it the plan: every line has what the scenario says, through the ledger, and its days. All of it or nothing:
     409 `does_not_fit`, with `line_id`, `available`, `asked`, `missing` and `currency`, where a `stop` line has spent or
     promised more than it would keep. What is needed in all comes out of the line above the first one; without one, it
-    is allotted."""
+    is allotted. What was the plan until then is kept as a scenario with `before_id`, which to adopt takes this back."""
     scenario = await held(session, Scenario, id, if_match)
     await adopt(session, scenario, who.subject, now)
     return ScenarioRead.of(scenario)

@@ -17,15 +17,18 @@ from services.budget.scenario.rules import ScenarioState
 
 
 class Scenario(Table, Editable, table=True):
-    """Another plan for a line and all that lie below it."""
+    """Another plan for a line and all that lie below it; or, with `before_id`, what was the plan until that one was
+    adopted."""
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "line_id"], ["line.workspace_id", "line.id"]),
-        *(Index(None, "workspace_id", each, "id") for each in ("line_id", "state", "name", "created_at")),
+        ForeignKeyConstraint(["workspace_id", "before_id"], ["scenario.workspace_id", "scenario.id"]),
+        *(Index(None, "workspace_id", each, "id") for each in ("line_id", "before_id", "state", "name", "created_at")),
     )
 
     name: str
     line_id: UUID
+    before_id: UUID | None = None
     state: ScenarioState = Field(ScenarioState.DRAFT, sa_column=enum_column(ScenarioState, "state"))
     created_by: str
     created_at: datetime = Field(sa_column=instant_column("created_at"))
@@ -79,6 +82,9 @@ class ScenarioRead(Readable):
     id: UUID
     name: str
     line_id: UUID
+    before_id: UUID | None = Described(
+        description="This was the plan until that scenario was adopted: to adopt it takes that back. Null: a person's."
+    )
     state: ScenarioState
     created_by: str
     created_at: UtcDatetime
@@ -93,6 +99,7 @@ class ScenarioAdopted(Event):
     type: ClassVar[str] = "budget.scenario.adopted"
     scenario_id: UUID
     line_id: UUID
+    was_id: UUID
 
 
 class ScenarioLinePlan(Input):

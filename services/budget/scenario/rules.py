@@ -2,12 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
 from chassis.errors import Conflict, Invalid
 
 MOST_LINES = 500
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a line has of its own, and when it is for."""
+
+    id: UUID
+    minor: int
+    currency: str
+    period_start: date
+    period_end: date
+
+
+def name_before(name: str) -> str:
+    """What is called that was the plan until a scenario of this name was adopted."""
+    return f"Before {name}"[:LONGEST_NAME].rstrip()
 
 
 class ScenarioState(StrEnum):

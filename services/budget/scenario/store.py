@@ -1,5 +1,6 @@
 """Decides how a tree of lines is copied, and read beside what became of it."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,8 @@ async def tree_of(session: AsyncSession, line_id: UUID) -> list[Any]:
     return list((await session.execute(_TREE, {"workspace": workspace_of(session), "line": line_id})).all())
 
 
-async def copy_tree(session: AsyncSession, scenario_id: UUID, tree: list[Any]) -> None:
+async def copy_tree(session: AsyncSession, scenario_id: UUID, tree: Sequence[Any]) -> None:
+    """Keeps what each line has as what it shall have: rows of `tree_of`, or `Planned`."""
     for row in tree:
         session.add(
             ScenarioLine(
