@@ -1,5 +1,7 @@
 """Where events are stored: a month to a partition, read again out of quarantine, and how good what comes is."""
 
+import csv
+import io
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from chassis.fields import new_id
 from chassis.testing import Clock, TestStack, statements
+from services.metrics.alert.actions import look_at_alerts
 from services.metrics.event import rules as event_rules
 from services.metrics.event.actions import keep_months_of_events
 from services.metrics.event.store import keep_months
@@ -185,6 +188,15 @@ async def test_a_series_says_how_good_the_sources_are_that_it_rests_on(
     batch = [{"metric": "email.opens", **asked, "source_ids": [str(each.source_id)]} for each in (poor, good)]
     answers = (await metrics.post("/v1/series/query", json={"queries": batch})).json()["series"]
     assert [each["quality"]["grade"] for each in answers] == ["poor", "good"]
+    # Files and alerts say so, too.
+    file = await metrics.get("/v1/metrics/email.opens/series/export", params=asked)
+    assert {line["quality"] for line in csv.DictReader(io.StringIO(file.text))} == {"poor"}
+    alert = {"name": "Opens", "metric": "email.opens", "kind": "above", "value": 0}
+    assert (await metrics.post("/v1/alerts", json=alert)).status_code == 201
+    await poor.tell(told(at=clock.now))
+    await look_at_alerts(metrics_app)
+    (finding,) = (await metrics.get("/v1/findings")).json()["items"]
+    assert finding["quality"] == "poor"
     # What is remembered costs no statement; after a minute it is what it has become.
     for _ in range(9):
         await good.post({"type": "never"})

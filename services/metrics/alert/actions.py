@@ -17,7 +17,8 @@ from services.metrics.alert.models import Alert, AnomalyFound, ThresholdCrossed
 from services.metrics.alert.rules import AlertKind, Found, Point, Watch, judge, span_of
 from services.metrics.metric.rules import MetricUnit
 from services.metrics.metric.store import definitions
-from services.metrics.series.actions import Question, answer_many, points_of
+from services.metrics.quality.rules import QualityGrade
+from services.metrics.series.actions import Question, answer_many, grades_for, points_of, quality_of
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.rules import Scope, periods
 from services.metrics.series.store import Basis, read_basis
@@ -62,11 +63,13 @@ async def look(session: AsyncSession, now: datetime) -> int:
             log.warning("alert_not_looked_at", extra={"alert_id": str(alert.id), "why": problem.code})
     basis = await read_basis(session, {each for _, question in asked for each in question.needs})
     numbers = await answer_many(session, [question for _, question in asked], basis)
+    grades = await grades_for(session, [question for _, question in asked], basis, now)
     told = 0
     for alert, question in asked:
         points = _points(question, numbers[question.scope], basis)
         for found in judge(_watch(alert, question), points, alert.since):
-            told += await _tell(session, alert, question, found, now)
+            quality = quality_of(question, basis, grades, now)
+            told += await _tell(session, alert, question, found, quality.grade if quality else None, now)
     await store.note_look(session, changes, now)
     return told
 
@@ -86,14 +89,16 @@ def _points(question: Question, numbers: Numbers, basis: Basis) -> list[Point]:
     ]
 
 
-async def _tell(session: AsyncSession, alert: Alert, question: Question, found: Found, now: datetime) -> int:
-    finding_id = await store.add_finding(session, alert, found, question.metric.version, now)
+async def _tell(
+    session: AsyncSession, alert: Alert, question: Question, found: Found, quality: QualityGrade | None, now: datetime
+) -> int:
+    finding_id = await store.add_finding(session, alert, found, question.metric.version, quality, now)
     if finding_id is None:
         return 0
     about: dict[str, Any] = {
         "alert_id": alert.id, "finding_id": finding_id, "name": alert.name, "metric": alert.metric,
         "metric_version": question.metric.version, "campaign_ids": alert.campaign_ids, "start": found.start,
-        "value": found.value,
+        "value": found.value, "quality": quality,
     }  # fmt: skip
     if alert.kind is AlertKind.ANOMALY:
         event: Any = AnomalyFound(**about, expected=found.expected or 0.0, deviation=found.deviation or 0.0)

@@ -16,6 +16,7 @@ from chassis.fields import Input, Name, Readable, UtcDatetime, Version
 from chassis.outbox import Event
 from services.metrics.alert.rules import AlertKind, AlertState
 from services.metrics.db import METADATA, Table
+from services.metrics.quality.rules import QualityGrade
 from services.metrics.series.rules import Grain
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -113,6 +114,7 @@ class Finding(Table, table=True):
     expected: float | None
     deviation: float | None
     metric_version: int
+    quality: QualityGrade | None = Field(default=None, sa_column=enum_column(QualityGrade, "quality", nullable=True))
     found_at: datetime = Field(sa_column=instant_column("found_at"))
     acknowledged_at: datetime | None = Field(default=None, sa_column=instant_column("acknowledged_at", nullable=True))
     acknowledged_by: str | None = None
@@ -140,6 +142,9 @@ class FindingRead(Readable):
     expected: float | None = Described(description="The median of that weekday; null for thresholds.")
     deviation: float | None = Described(description="How many deviations from it; null for thresholds.")
     metric_version: int
+    quality: QualityGrade | None = Described(
+        description="The worst grade of the sources that the number rested on then; null where that isn't known."
+    )
     found_at: UtcDatetime
     acknowledged_at: UtcDatetime | None
     acknowledged_by: str | None
@@ -161,6 +166,7 @@ class _Found(Event):
     campaign_ids: list[UUID]
     start: date
     value: float
+    quality: QualityGrade | None
 
 
 class ThresholdCrossed(_Found):

@@ -12,6 +12,7 @@ from chassis.db import workspace_of
 from chassis.fields import new_id
 from services.metrics.alert.models import Alert, Finding
 from services.metrics.alert.rules import AlertState, Found
+from services.metrics.quality.rules import QualityGrade
 
 
 async def active_alerts(session: AsyncSession) -> Sequence[Alert]:
@@ -27,17 +28,20 @@ async def count_alerts(session: AsyncSession) -> int:
     return int(await session.scalar(text("SELECT count(*) FROM alert")) or 0)
 
 
-async def add_finding(session: AsyncSession, alert: Alert, found: Found, version: int, now: datetime) -> UUID | None:
+async def add_finding(
+    session: AsyncSession, alert: Alert, found: Found, version: int, quality: QualityGrade | None, now: datetime
+) -> UUID | None:
     """Keeps a point; None where it is kept already."""
     kept: UUID | None = await session.scalar(
         text("""INSERT INTO finding (workspace_id, id, alert_id, start, value, "limit", expected, deviation,
-                                     metric_version, found_at)
-                VALUES (:workspace, :id, :alert, :start, :value, :limit, :expected, :deviation, :version, :now)
+                                     metric_version, quality, found_at)
+                VALUES (:workspace, :id, :alert, :start, :value, :limit, :expected, :deviation, :version, :quality,
+                        :now)
                 ON CONFLICT (workspace_id, alert_id, start) DO NOTHING RETURNING id"""),
         {
             "workspace": workspace_of(session), "id": new_id(), "alert": alert.id, "start": found.start,
             "value": found.value, "limit": alert.value, "expected": found.expected, "deviation": found.deviation,
-            "version": version, "now": now,
+            "version": version, "quality": quality, "now": now,
         },
     )  # fmt: skip
     return kept

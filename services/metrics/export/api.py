@@ -14,7 +14,7 @@ from services.metrics.event.rules import EventType
 from services.metrics.export.models import MEDIA, Batch, written
 from services.metrics.export.rules import EVENTS, OF_A_SERIES, Columns, ExportFormat
 from services.metrics.export.store import Position, Wanted, events_after
-from services.metrics.series.actions import answer_one, points_of
+from services.metrics.series.actions import answer_one, grades_for, points_of, quality_of
 from services.metrics.series.asking import Asking, asking
 from services.metrics.series.raw import midnight
 from services.metrics.series.rules import Group, check_span, periods
@@ -62,7 +62,8 @@ async def export_series(
     key: str, request: Request, who: CurrentPrincipal, now: Now, asked: Annotated[Asking, Depends(asking)],
     file: Format = ExportFormat.CSV,
 ) -> StreamingResponse:  # fmt: skip
-    """A series, or all groups' series, as a file: a line for each point. It is asked for as `/series` is. Each batch is
+    """A series, or all groups' series, as a file: a line for each point. `quality` is the worst grade of the sources
+    that it rests on, empty where that isn't known. It is asked for as `/series` is. Each batch is
     read in a transaction of its own, so what arrives meanwhile is in later ones."""
     return await _file(key, file, OF_A_SERIES, _series(request.app, who, key, asked, now))
 
@@ -79,10 +80,12 @@ async def _series(app: FastAPI, who: Principal, key: str, asked: Asking, now: da
             basis = await read_basis(session, question.needs)
             most = max(1, MOST_POINTS // len(spans))
             numbers, groups, more = await answer_one(session, question, basis, after, most)
+            quality = quality_of(question, basis, await grades_for(session, [question], basis, now), now)
+            grade = quality.grade.value if quality else None
             batch = [
                 (
                     metric.key, metric.version, metric.unit.value, metric.currency, group, point.start, point.value,
-                    point.numerator, point.denominator, point.completeness,
+                    point.numerator, point.denominator, point.completeness, grade,
                 )
                 for group in groups
                 for point in points_of(question, numbers, group, spans, basis)

@@ -41,5 +41,5 @@ SUPPRESSIONS: Columns = (
 OF_A_SERIES: Columns = (
     Column("metric"), Column("version", Kind.INTEGER), Column("unit"), Column("currency"), Column("group"),
     Column("start", Kind.DAY), Column("value", Kind.NUMBER), Column("numerator", Kind.NUMBER),
-    Column("denominator", Kind.NUMBER), Column("completeness", Kind.NUMBER),
+    Column("denominator", Kind.NUMBER), Column("completeness", Kind.NUMBER), Column("quality"),
 )  # fmt: skip
