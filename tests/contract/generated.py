@@ -4,6 +4,7 @@ makes of a contract, with what the workspace really holds put in its place."""
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from tests.contract.values import BY_ANOTHER, TOGETHER
 # Refusals after which a row is as it was, and how often one serves: the same one for ever would show no depth.
 UNTOUCHED = {400, 412, 422, 428}
 MOST_SERVED = 20
+# How often a way is looked for: what a verb asks of another service may have been away for a moment.
+MOST_SOUGHT = 3
 # Parameters that are hardly ever granted as they are made up, and how often they stand in a request all the same.
 SELDOM = {
     "cursor": 0.0, "limit_per": 0.0, "version": 0.05, "from": 0.1, "to": 0.1, "currency": 0.1, "into": 0.1,
@@ -60,6 +63,7 @@ class Service:
     laid: Mapping[str, Callable[[], str]]
     tally: Tally = field(default_factory=Tally)
     _ways: dict[str, Way | None] = field(default_factory=dict)
+    _sought: Counter[str] = field(default_factory=Counter)
     # Rows that the last case of an operation left as the next one needs them, and how often they served.
     _kept: dict[str, tuple[str, int]] = field(default_factory=dict)
     _strategies: dict[str, Any] = field(default_factory=dict)
@@ -214,9 +218,10 @@ class Service:
         found = lay() if lay else ""
         if lay or not name:
             return {name: found} if name else {}
-        if operation.id not in self._ways:
-            self._ways[operation.id] = self._way_to(operation)
-        way = self._ways[operation.id]
+        way = self._ways.get(operation.id)
+        if way is None and self._sought[operation.id] < MOST_SOUGHT:
+            self._sought[operation.id] += 1
+            way = self._ways[operation.id] = self._way_to(operation)
         maker = self._maker(operation)
         if way is None or maker is None:
             return {}
