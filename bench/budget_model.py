@@ -4,6 +4,7 @@ difference. `--bug NAME` seeds one of `BUGS`, and fails unless it is found."""
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Callable
@@ -105,6 +106,8 @@ def run(stack: TestStack, stories: int, length: int) -> int:
             return opened, await learned(stack)
 
         opened, ask = runner.run(start())
+        # A line for each of a million requests would bury what is said here.
+        logging.disable(logging.INFO)
 
         @seed(20260615)
         @settings(
@@ -117,7 +120,11 @@ def run(stack: TestStack, stories: int, length: int) -> int:
         @given(story=st.lists(steps, min_size=length, max_size=length))
         def one(story: list[Step]) -> None:
             nonlocal played
-            runner.run(play(ask, story))
+            try:
+                runner.run(play(ask, story))
+            except AssertionError:
+                print(f"the story: {story}", flush=True)
+                raise
             played += len(story)
             if played % (length * 100) == 0:
                 print(f"{played} steps", flush=True)

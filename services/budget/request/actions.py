@@ -78,7 +78,8 @@ async def note_invoiced(session: AsyncSession, request: SpendRequest, minor: int
     """An invoice of an order was posted, or with a negative amount taken back: it is closed when nothing is left."""
     request.invoiced += minor
     if minor < 0 and request.state is RequestState.CLOSED:
-        request.ended_at = None
+        # What the invoice took is held again, and let go of if the others still are as much as was ordered.
+        request.state, request.ended_at = RequestState.PART_INVOICED, None
     if request.invoiced >= request.amount:
         if request.state in ORDERED:
             await end(session, request, RequestState.CLOSED, who, now)
