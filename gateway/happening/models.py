@@ -54,4 +54,4 @@ class HappeningTypeRead(Readable):
     type: str = Described(examples=["goals.campaign.created"])
     part: str = Described(description="Who tells of it.", examples=["goals"])
     description: str
-    data_schema: dict[str, Any] = Described(description="JSON Schema of `data`.", serialization_alias="schema")
+    data_schema: dict[str, Any] = Described(description="JSON Schema of `data`.")

@@ -113,8 +113,17 @@ async def fill(workspace: Filled, settle: Callable[[], Awaitable[None]]) -> None
             if len(rows) > number and "id" in rows[number]:
                 asked.path["id"] = str(rows[number]["id"])
             await workspace.send(asked)
+    await _allot(workspace, next(each for each in every if each.id == "allot_line"))
     await settle()
     await _learn(workspace, every)
+
+
+async def _allot(workspace: Filled, allot: Operation) -> None:
+    """Money for every line, whatever has moved it meanwhile: a goal can't begin whose campaigns have none."""
+    for row in workspace.rows["line"]:
+        asked = allot.ask(workspace)
+        asked.path["id"] = str(row["id"])
+        (await workspace.send(asked)).raise_for_status()
 
 
 ENDS = ("/revoke", "/remove", "/cancel", "/archive", "/complete")

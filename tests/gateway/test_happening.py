@@ -144,7 +144,7 @@ async def test_every_kind_of_event_has_its_words_and_its_schema(connect: Connect
             break
         cursor = {"cursor": page["next_cursor"]}
     assert [each["type"] for each in found] == sorted(kind.type for kind in events.published())
-    assert all(each["description"] and each["schema"]["type"] == "object" for each in found)
+    assert all(each["description"] and each["data_schema"]["type"] == "object" for each in found)
     assert set(happening_types()) == {each["type"] for each in found}
 
 
