@@ -5,11 +5,14 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ from gateway.identity.token.signing import Grant, access_token
 from tests.budget.model import TELLING, Step, play, steps
 
 APPS = {"budget": services.budget.app.app}
+SEED = 20260615
+SAID_EVERY = 25
 
 
 def float_money() -> None:
@@ -95,9 +100,9 @@ async def learned(stack: TestStack) -> Any:
     return ask
 
 
-def run(stack: TestStack, stories: int, length: int) -> int:
+def run(stack: TestStack, number: int, stories: int, length: int) -> int:
     """Plays so many; how many steps that were. AssertionError at the first that differs."""
-    played = 0
+    done = played = 0
     with asyncio.Runner() as runner:
 
         async def start() -> Any:
@@ -107,9 +112,9 @@ def run(stack: TestStack, stories: int, length: int) -> int:
 
         opened, ask = runner.run(start())
         # A line for each of a million requests would bury what is said here.
-        logging.disable(logging.INFO)
+        logging.disable(logging.WARNING)
 
-        @seed(20260615)
+        @seed(SEED + number)
         @settings(
             max_examples=stories,
             deadline=None,
@@ -119,15 +124,15 @@ def run(stack: TestStack, stories: int, length: int) -> int:
         )
         @given(story=st.lists(steps, min_size=length, max_size=length))
         def one(story: list[Step]) -> None:
-            nonlocal played
+            nonlocal done, played
             try:
                 runner.run(play(ask, story))
             except AssertionError:
                 print(f"the story: {story}", flush=True)
                 raise
-            played += len(story)
-            if played % (length * 100) == 0:
-                print(f"{played} steps", flush=True)
+            done, played = done + 1, played + len(story)
+            if done % SAID_EVERY == 0:
+                print(f"worker {number}: {done} of {stories} stories, {played} steps", flush=True)
 
         try:
             for told in TELLING:
@@ -142,33 +147,46 @@ def run(stack: TestStack, stories: int, length: int) -> int:
     return played
 
 
+def work(admin_dsn: str, number: int, stories: int, length: int, bug: str) -> tuple[int, str]:
+    """In a process and on a database of its own; how many steps there were, and what differed."""
+    if bug:
+        BUGS[bug]()
+    name = f"mops_model_{number}"
+    admin = asyncio.run(databases.create(admin_dsn, name))
+    try:
+        with tempfile.TemporaryDirectory(prefix="mops-bench-") as folder, prepared(admin, Path(folder)) as stack:
+            return run(stack, number, stories, length), ""
+    except AssertionError as problem:
+        return 0, f"a difference: {str(problem)[:300]}"
+    finally:
+        asyncio.run(databases.drop(admin_dsn, name))
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m bench.budget_model")
     arguments.add_argument("--stories", type=int, default=5_000)
     arguments.add_argument("--steps", type=int, default=50)
+    arguments.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments.add_argument("--bug", choices=list(BUGS), default="")
     asked = arguments.parse_args()
+    share = -(-asked.stories // asked.workers)
+    with (
+        tempfile.TemporaryDirectory(prefix="mops-bench-") as folder,
+        cluster.running(Path(folder) / "postgres", durable=False) as up,
+        ProcessPoolExecutor(asked.workers, get_context("spawn")) as pool,
+    ):
+        working = [
+            pool.submit(work, up.admin_dsn, number, share, asked.steps, asked.bug) for number in range(asked.workers)
+        ]
+        found = [each.result() for each in working]
+    played = sum(count for count, _ in found)
+    differences = [difference for _, difference in found if difference]
+    print(*differences or [f"{played} steps, and no difference"], sep="\n")
     if asked.bug:
-        BUGS[asked.bug]()
-    with tempfile.TemporaryDirectory(prefix="mops-bench-") as folder:
-        home = Path(folder)
-        with cluster.running(home / "postgres", durable=False) as up:
-            admin = asyncio.run(databases.create(up.admin_dsn, "mops_model"))
-            try:
-                with prepared(admin, home) as stack:
-                    played, difference = 0, ""
-                    try:
-                        played = run(stack, asked.stories, asked.steps)
-                    except AssertionError as problem:
-                        difference = f"a difference: {str(problem)[:300]}"
-            finally:
-                asyncio.run(databases.drop(up.admin_dsn, "mops_model"))
-    print(difference or f"{played} steps, and no difference")
-    if asked.bug:
-        print(f"seeded bug {asked.bug}: {'red, as it should be' if difference else 'NOT FOUND'}")
-        return int(not difference)
-    print(json.dumps({"bench": "budget_model", "ratios": {"same": float(not difference)}, "bars": {"same": 1.0}}))
-    return int(bool(difference))
+        print(f"seeded bug {asked.bug}: {'red, as it should be' if differences else 'NOT FOUND'}")
+        return int(not differences)
+    print(json.dumps({"bench": "budget_model", "ratios": {"same": float(not differences)}, "bars": {"same": 1.0}}))
+    return int(bool(differences))
 
 
 if __name__ == "__main__":
