@@ -126,7 +126,7 @@ class Outside:
                 address = await self._address(place)
                 pinned = place.copy_with(host=address)
                 sent = {**headers, "Host": place.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-                # A client for each: what is broken off leaves nothing behind for the next.
+                # A client for each: what is broken off leaves nothing behind, and a connection was opened for one name.
                 client = httpx.AsyncClient(verify=self._trust, trust_env=False, follow_redirects=False, timeout=seconds)
                 async with client, client.stream(
                     method, pinned, headers=sent, content=body or None, extensions={"sni_hostname": _host(place)}

@@ -103,10 +103,12 @@ class Dispatcher:
         self.wake()
 
     async def _attempt(self, row: Any) -> None:
-        began = time.monotonic()
+        began, seconds = time.monotonic(), None
         try:
             status, error = await self._post(row)
-            self._measures.webhook_posts.labels("failed" if error else "delivered").observe(time.monotonic() - began)
+            # Not what it takes to note it: that is our own slowness.
+            seconds = time.monotonic() - began
+            self._measures.webhook_posts.labels("failed" if error else "delivered").observe(seconds)
             async with self._settling, self._database.tenant(row.workspace_id) as session:
                 await actions.settle(session, row, status, error, self._clock(), self._chance.random())
         except asyncio.CancelledError:
@@ -116,7 +118,7 @@ class Dispatcher:
         except (SQLAlchemyError, OSError) as problem:  # the lease runs out, and it is told again
             log.warning("webhook_not_settled", extra={"delivery_id": str(row.id), "why": told(problem)})
         finally:
-            self._places.leave(row.id, time.monotonic() - began)
+            self._places.leave(row.id, time.monotonic() - began if seconds is None else seconds)
 
     async def _post(self, row: Any) -> tuple[int | None, str | None]:
         """The status that was answered, and why that isn't a success."""
@@ -137,6 +139,9 @@ class Dispatcher:
         except SealBrokenError:
             log.error("webhook_secret_unreadable", extra={"endpoint_id": str(row.endpoint_id)})
             return None, "its secret can't be read here: rotate it"
+        except Exception as problem:  # whatever it is counts as an attempt, or it would come again for ever
+            log.error("webhook_not_posted", extra={"delivery_id": str(row.id), "why": told(problem)})
+            return None, "it couldn't be posted"
         return status, None if is_taken(status) else words_of_status(status)
 
 

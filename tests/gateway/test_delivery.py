@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -141,6 +142,19 @@ async def test_what_happens_reaches_who_asked_for_it_signed_and_as_the_contract_
         assert await deliveries(admin, **asked) == []
     grouped = await admin.get("/v1/deliveries", params={"endpoint_id": wants["id"], "limit_per": 5})
     assert [each["id"] for each in grouped.json()["groups"][0]["items"]] == [delivery["id"]]
+
+
+async def test_an_endpoint_is_told_of_no_part_that_its_maker_could_not_read(
+    workspace: Workspace, connect: Connect, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient
+) -> None:
+    token = workspace.token("admin", scopes=["identity:write", "budget:read"])
+    body = {"url": f"{receiver.url}/its", "types": ["*"]}
+    narrow = {"Authorization": f"Bearer {token}"}
+    assert (await connect("gateway").post("/v1/endpoints", json=body, headers=narrow)).status_code == 201
+    await happen(kind=TYPE)
+    (decided,) = await happen(kind="budget.request.decided")
+    await start().deliver_due()
+    assert [post.id for post in receiver.posts] == [str(decided)]
 
 
 async def test_a_test_event_goes_the_same_way_and_to_that_endpoint_alone(
@@ -444,3 +458,28 @@ def test_whoever_is_slow_never_has_more_than_one_place_nor_all_of_them_more_than
         assert len(taken) <= 6
         assert all(taken.count(each) <= 3 for each in ENDPOINTS)
         assert len(places.quick & set(ENDPOINTS)) > 0 or len(taken) <= 3
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks-out.md").read_text()
+
+
+async def test_the_ten_lines_that_receivers_are_given_believe_what_is_signed_and_nothing_else(
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    its = await endpoint("/its")
+    turned = (await admin.post(f"/v1/endpoints/{its['id']}/rotate", json={})).json()
+    await happen()
+    await start().deliver_due()
+    (post,) = receiver.posts
+    given: dict[str, Any] = {}
+    exec(GUIDE.partition("```python\n")[2].partition("```")[0], given)
+    verified: Callable[[str, dict[str, str], bytes], bool] = given["verified"]
+    monkeypatch.setattr("time.time", clock.seconds)
+    assert verified(its["secret"], post.headers, post.body)
+    assert verified(turned["secret"], post.headers, post.body)
+    assert not verified(its["secret"], post.headers, post.body + b" ")
+    assert not verified(its["secret"], post.headers | {"webhook-id": str(new_id())}, post.body)
+    assert not verified("whsec_AAAA", post.headers, post.body)
+    clock.forward(minutes=6)
+    assert not verified(its["secret"], post.headers, post.body)
