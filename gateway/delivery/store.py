@@ -36,7 +36,7 @@ async def owe(session: AsyncSession, events: Sequence[Incoming], now: datetime) 
         "workspace": workspace_of(session), "now": now, "ids": [each.id for each in events],
         "patterns": [" ".join(patterns_of(each.type)) for each in events],
     }  # fmt: skip
-    await _wake(session, await session.execute(_OWE, row))
+    _wake(session, await session.execute(_OWE, row))
 
 
 async def owe_one(session: AsyncSession, endpoint: Endpoint, event: Incoming, now: datetime) -> UUID:
@@ -56,10 +56,10 @@ async def owe_again(
         "workspace": endpoint.workspace_id, "endpoint": endpoint.id, "types": list(types), "parts": endpoint.parts,
         "since": since, "now": now,
     }  # fmt: skip
-    return await _wake(session, await session.execute(_OWE_AGAIN, row))
+    return _wake(session, await session.execute(_OWE_AGAIN, row))
 
 
-async def _wake(session: AsyncSession, made: Any) -> int:
+def _wake(session: AsyncSession, made: Any) -> int:
     if made.rowcount:
         session.info["recorded"] = True
     return int(made.rowcount)

@@ -161,7 +161,7 @@ async def test_a_test_event_goes_the_same_way_and_to_that_endpoint_alone(
     endpoint: Endpoint, receiver: Receiver, start: Start, admin: httpx.AsyncClient
 ) -> None:
     tried = await endpoint("/tried", "budget.*")
-    await endpoint("/other", "*")
+    other = await endpoint("/other", "*")
     made = await admin.post(f"/v1/endpoints/{tried['id']}/test")
     assert (made.status_code, made.json()["state"]) == (201, "waiting")
     await start().deliver_due()
@@ -170,6 +170,8 @@ async def test_a_test_event_goes_the_same_way_and_to_that_endpoint_alone(
     assert post.event["data"] == {"endpoint_id": tried["id"]}
     assert post.signed_by(tried["secret"])
     assert (await admin.get(f"/v1/deliveries/{made.json()['id']}")).json()["state"] == "delivered"
+    again = await admin.post(f"/v1/endpoints/{other['id']}/replay", json={"since": "2026-06-15T00:00:00Z"})
+    assert again.json()["deliveries"] == 0
 
 
 async def test_a_failure_is_tried_eight_times_over_a_day_and_then_given_up_and_can_be_told_again(
