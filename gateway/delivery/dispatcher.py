@@ -59,7 +59,7 @@ class Dispatcher:
                 self._woken.clear()
                 begun = 0
                 try:
-                    begun = await self.begin()
+                    begun = await self.take_up()
                 except (SQLAlchemyError, OSError) as problem:
                     log.warning("webhooks_not_looked_at", extra={"why": words_of(problem)})
                 if not begun:
@@ -80,13 +80,13 @@ class Dispatcher:
     async def deliver_due(self) -> int:
         """All that is due now, until nothing of it is under way; how many attempts that were."""
         attempts = 0
-        while (begun := await self.begin()) or self._running:
+        while (begun := await self.take_up()) or self._running:
             attempts += begun
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         return attempts
 
-    async def begin(self) -> int:
-        """Begins as much as there is room for, and says how much."""
+    async def take_up(self) -> int:
+        """Begins as many attempts as there is room for, and says how many."""
         if not self._places.free:
             return 0
         async with self._database.worker() as session:

@@ -300,7 +300,7 @@ async def test_of_a_subject_what_is_due_is_told_in_order_and_one_at_a_time(
     receiver.answers["/its"] = lambda post: 500 if post.id == refused and len(receiver.posts) < 5 else 200
     telling = start()
     telling._places.quick.add(UUID(its["id"]))
-    first = await telling.begin()
+    first = await telling.take_up()
     assert first == 1
     await telling.deliver_due()
     assert [post.id for post in receiver.posts] == [str(each) for each in events], "what failed holds nothing back"
