@@ -291,6 +291,27 @@ async def test_receivers_that_hang_fail_or_redirect_delay_nobody_else(
     }  # fmt: skip
 
 
+async def test_why_nothing_was_answered_is_told_in_words_of_our_own(
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(dispatcher, "POST_SECONDS", 0.1)
+    receiver.answers["/hangs"] = HANGS
+    said = {(await endpoint("/hangs"))["id"]: "no answer in time"}
+    for url, words in (
+        ("https://inside.example/", "the name leads to an address that isn't public"),
+        ("https://nowhere.example/", "nobody knows its name"),
+        ("http://127.0.0.1:9/", "nothing takes connections there"),
+    ):
+        made = await admin.post("/v1/endpoints", json={"url": url, "types": ["*"]})
+        said[made.json()["id"]] = words
+    await happen()
+    await start().deliver_due()
+    found = await deliveries(admin)
+    assert {each["endpoint_id"]: each["last_error"] for each in found} == said
+    assert {each["last_status"] for each in found} == {None}
+
+
 async def test_of_a_subject_what_is_due_is_told_in_order_and_one_at_a_time(
     endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, clock: Clock
 ) -> None:
