@@ -108,6 +108,13 @@ def happen(apps: dict[str, FastAPI], workspace: Workspace, clock: Clock) -> Happ
     return keep
 
 
+async def told(telling: Dispatcher, receiver: Receiver) -> int:
+    """How often this receiver was told something by telling all that is due, which other tests left some of."""
+    before = len(receiver.posts)
+    await telling.deliver_due()
+    return len(receiver.posts) - before
+
+
 async def deliveries(admin: httpx.AsyncClient, **asked: Any) -> list[dict[str, Any]]:
     answer = await admin.get("/v1/deliveries", params={"limit": 200, **asked})
     assert answer.status_code == 200, answer.text
@@ -125,7 +132,7 @@ async def test_what_happens_reaches_who_asked_for_it_signed_and_as_the_contract_
     async with apps["goals"].state.database.tenant(workspace.id) as session:
         await record(session, CampaignCreated(campaign_id=subject, slug="a", name="Ä"), subject, clock.now)
     await deliver()
-    assert await start().deliver_due() == 1
+    await start().deliver_due()
     (post,) = receiver.posts
     assert (post.path, post.headers["content-type"]) == ("/wants", "application/json")
     assert post.signed_by(wants["secret"])
@@ -181,7 +188,7 @@ async def test_a_failure_is_tried_eight_times_over_a_day_and_then_given_up_and_c
     receiver.answers["/fails"] = 503
     (event,) = await happen()
     telling, began, attempt = start(), clock.now, 1
-    while await telling.deliver_due():
+    while await told(telling, receiver):
         (delivery,) = await deliveries(admin)
         assert (delivery["attempts"], delivery["last_error"]) == (attempt, "it answered 503")
         if delivery["due_at"] is None:
@@ -189,7 +196,7 @@ async def test_a_failure_is_tried_eight_times_over_a_day_and_then_given_up_and_c
         due = datetime.fromisoformat(delivery["due_at"])
         assert abs((due - clock.now) / WAITS[attempt - 1] - 1) <= JITTER
         clock.now = due - timedelta(milliseconds=1)
-        assert await telling.deliver_due() == 0
+        assert await told(telling, receiver) == 0
         clock.now, attempt = due, attempt + 1
     assert (attempt, delivery["state"]) == (8, "given_up")
     assert timedelta(hours=24) < clock.now - began < timedelta(hours=31)
@@ -321,8 +328,8 @@ async def test_of_a_subject_what_is_due_is_told_in_order_and_one_at_a_time(
     receiver.answers["/its"] = lambda post: 500 if post.id == refused and len(receiver.posts) < 5 else 200
     telling = start()
     telling._places.quick.add(UUID(its["id"]))
-    first = await telling.take_up()
-    assert first == 1
+    await telling.take_up()
+    assert list(telling._places.taken.values()).count(UUID(its["id"])) == 1
     await telling.deliver_due()
     assert [post.id for post in receiver.posts] == [str(each) for each in events], "what failed holds nothing back"
     clock.forward(seconds=6)
@@ -337,9 +344,8 @@ async def test_any_number_of_dispatchers_share_the_work_and_none_tells_what_anot
     for path in ("/a", "/b", "/c"):
         await endpoint(path)
     await happen(30)
-    told = await asyncio.gather(*(start().deliver_due() for _ in range(4)))
-    assert sum(told) == 90
-    assert sum(each > 0 for each in told) > 1
+    shares = await asyncio.gather(*(start().deliver_due() for _ in range(4)))
+    assert sum(each > 0 for each in shares) > 1
     assert len({(post.path, post.id) for post in receiver.posts}) == len(receiver.posts) == 90
     assert {each["attempts"] for each in await deliveries(admin, state="delivered")} == {1}
 
@@ -356,15 +362,15 @@ async def test_what_a_process_that_died_had_under_way_is_told_again_under_the_sa
 
     with monkeypatch.context() as dying:
         dying.setattr(actions, "settle", die)
-        assert await start().deliver_due() == 1
+        assert await told(start(), receiver) == 1
     other = start()
-    assert await other.deliver_due() == 0, "it may be under way yet"
+    assert await told(other, receiver) == 0, "it may be under way yet"
     (delivery,) = await deliveries(admin)
     busy = await admin.post(f"/v1/deliveries/{delivery['id']}/replay")
     assert (busy.status_code, busy.json()["code"]) == (409, "under_way")
     assert store.LEASE.total_seconds() > dispatcher.POST_SECONDS
     clock.now += store.LEASE
-    assert await other.deliver_due() == 1
+    assert await told(other, receiver) == 1
     assert [post.id for post in receiver.posts] == [str(event)] * 2
     assert [each["state"] for each in await deliveries(admin)] == ["delivered"]
 
