@@ -53,12 +53,18 @@ def start(apps: dict[str, FastAPI], outside: Outside, clock: Clock) -> Start:
 
 
 @pytest.fixture
-async def receiver(apps: dict[str, FastAPI], outside: Outside) -> AsyncIterator[Receiver]:
+async def receiver(
+    apps: dict[str, FastAPI], outside: Outside, workspace: Workspace, stack: TestStack
+) -> AsyncIterator[Receiver]:
+    """Afterwards the workspace's endpoints are told nothing more: their port may be another receiver's."""
     state = apps["gateway"].state
     state.outside, before = outside, state.outside
     async with receiving() as found:
         yield found
     state.outside = before
+    db = await asyncpg.connect(stack.admin_dsn)
+    await db.execute("UPDATE gateway.endpoint SET state = 'disabled' WHERE workspace_id = $1", workspace.id)
+    await db.close()
 
 
 @pytest.fixture
