@@ -49,6 +49,10 @@ class Measures:
         self.ingested = Counter(
             "mops_events_ingested", "E-mail events made durable, repeated ones too.", ("platform",), registry=registry
         )
+        self.webhook_posts = Histogram(
+            "mops_webhook_post_duration_seconds", "Posts of events to endpoints: delivered or failed.", ("outcome",),
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
 
         def gauge(name: str, words: str, *labels: str) -> Gauge:
             return Gauge(name, words, labels, registry=registry)

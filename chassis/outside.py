@@ -2,8 +2,12 @@
 
 import asyncio
 import re
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx
@@ -41,48 +45,45 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
+# So that names which nobody answers for keep no thread from anything else.
+_NAMES = ThreadPoolExecutor(64, "names")
+
+
 async def _resolve(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, proto=6)
+    # As bytes, which Python leaves as they are: it would read other names into some texts than httpx does.
+    asked = partial(socket.getaddrinfo, host.encode("ascii"), port, proto=socket.IPPROTO_TCP)
+    found = await asyncio.get_running_loop().run_in_executor(_NAMES, asked)
     return [str(address[0]) for *_, address in found]
 
 
-class Outside:
-    """Gets small public documents. A name is resolved once, and the connection goes to the very address that was
-    looked at, so that a name that changes in between leads nowhere else; redirects aren't followed."""
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host is by itself, in any way of writing one that a resolver takes for one."""
+    with suppress(ValueError):
+        return ip_address(host.partition("%")[0])
+    with suppress(OSError):
+        return IPv4Address(socket.inet_aton(host))
+    return None
 
-    def __init__(self, resolve: Resolve = _resolve, trust: ssl.SSLContext | None = None) -> None:
+
+class Outside:
+    """Gets small public documents, and posts to public places. A name is resolved once, and the connection goes to the
+    very address that was looked at, so that a name that changes in between leads nowhere else; redirects aren't
+    followed. `hosts` are names and addresses that may be reached though private, and by http."""
+
+    def __init__(
+        self, resolve: Resolve = _resolve, trust: ssl.SSLContext | None = None, hosts: Collection[str] = ()
+    ) -> None:
         self._resolve = resolve
         self._trust = trust or ssl.create_default_context()
+        self._hosts = frozenset(hosts)
+
+    def check(self, url: str) -> None:
+        """RefusedError where nobody should go, as far as the URL says by itself: a name may lead anywhere later."""
+        self._place(url)
 
     async def get(self, url: str) -> bytes:
         """What stands there; RefusedError where nobody should go, UnreachableError for anything but a short 200."""
-        try:
-            place = httpx.URL(url)
-        except httpx.InvalidURL:
-            raise RefusedError("this is no URL") from None
-        if place.scheme != "https" or place.userinfo or not HOST.fullmatch(place.raw_host):
-            raise RefusedError("only https is fetched")
-        try:
-            async with asyncio.timeout(SECONDS):
-                address = await self._address(place)
-                return await self._fetch(place, address)
-        except (OSError, httpx.HTTPError, TimeoutError) as problem:
-            raise UnreachableError(type(problem).__name__) from problem
-
-    async def _address(self, place: httpx.URL) -> str:
-        found = await self._resolve(place.host, place.port or 443)
-        # One that isn't public makes the name suspect, whatever the others are.
-        if not found or not all(is_public(ip_address(each.partition("%")[0])) for each in found):
-            raise RefusedError("the name leads to an address that isn't public")
-        return found[0]
-
-    async def _fetch(self, place: httpx.URL, address: str) -> bytes:
-        pinned = place.copy_with(host=address)
-        headers = {"Host": place.netloc.decode("ascii"), "Accept-Encoding": "identity"}
-        client = httpx.AsyncClient(verify=self._trust, trust_env=False, follow_redirects=False)
-        async with client, client.stream(
-            "GET", pinned, headers=headers, extensions={"sni_hostname": place.host}
-        ) as answer:  # fmt: skip
+        async with self._asked("GET", url, {}, b"", SECONDS) as answer:
             if answer.status_code != 200:
                 raise UnreachableError(f"it answered {answer.status_code}")
             body = b""
@@ -91,3 +92,75 @@ class Outside:
                 if len(body) > MOST_BYTES:
                     raise UnreachableError("it is too long")
             return body
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
+        """The status of what is answered, whatever it is, within so many seconds; nothing else of it is read."""
+        async with self._asked("POST", url, headers, body, seconds) as answer:
+            return answer.status_code
+
+    def _place(self, url: str) -> httpx.URL:
+        try:
+            place = httpx.URL(url)
+        except httpx.InvalidURL:
+            raise RefusedError("this is no URL") from None
+        if place.userinfo or not HOST.fullmatch(place.raw_host):
+            raise RefusedError("a URL without a name or an address of a host, or with a user's name")
+        if _host(place) in self._hosts:
+            if place.scheme not in ("https", "http"):
+                raise RefusedError("only https and http are spoken there")
+            return place
+        if place.scheme != "https":
+            raise RefusedError("only https is spoken")
+        literal = _literal(_host(place))
+        if literal is not None and not is_public(literal):
+            raise RefusedError("this address isn't public")
+        return place
+
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float
+    ) -> AsyncIterator[httpx.Response]:
+        place = self._place(url)
+        try:
+            async with asyncio.timeout(seconds):
+                address = await self._address(place)
+                pinned = place.copy_with(host=address)
+                sent = {**headers, "Host": place.netloc.decode("ascii"), "Accept-Encoding": "identity"}
+                # A client for each: what is broken off leaves nothing behind, and a connection was opened for one name.
+                client = httpx.AsyncClient(verify=self._trust, trust_env=False, follow_redirects=False, timeout=seconds)
+                async with client, client.stream(
+                    method, pinned, headers=sent, content=body or None, extensions={"sni_hostname": _host(place)}
+                ) as answer:  # fmt: skip
+                    yield answer
+        except (OSError, httpx.HTTPError, UnicodeError) as problem:  # TimeoutError is an OSError
+            raise UnreachableError(_words(problem)) from problem
+
+    async def _address(self, place: httpx.URL) -> str:
+        found = await self._resolve(_host(place), place.port or (443 if place.scheme == "https" else 80))
+        if _host(place) in self._hosts and found:
+            return found[0]
+        # One that isn't public makes the name suspect, whatever the others are.
+        if not found or not all(is_public(ip_address(each.partition("%")[0])) for each in found):
+            raise RefusedError("the name leads to an address that isn't public")
+        return found[0]
+
+
+def _host(place: httpx.URL) -> str:
+    """As it goes over the wire."""
+    return place.raw_host.decode("ascii")
+
+
+def _words(problem: Exception) -> str:
+    """Why there is no answer; in words of our own, as others' may quote what is on the way."""
+    if isinstance(problem, TimeoutError):
+        return "no answer in time"
+    if isinstance(problem, socket.gaierror | UnicodeError):
+        return "nobody knows its name"
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return "its certificate doesn't hold, or it speaks no TLS"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(problem, httpx.ConnectError):
+        return "nothing takes connections there"
+    return "the connection broke before an answer"

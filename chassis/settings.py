@@ -55,6 +55,11 @@ class Settings(BaseSettings):
     graph_cost: int = Field(
         1_000_000, gt=0, description="Gateway only: most objects that one client may ask the graph for in a minute."
     )
+    webhook_hosts: list[str] = Field(
+        [],
+        description="Gateway only: JSON list of hosts that events may be posted to by http and though private, such as "
+        '"127.0.0.1" while developing.',
+    )
     body_limit: int = Field(1_000_000, description="Most bytes of a JSON body.")
     webhook_limit: int = Field(16_000_000, description="Most bytes of one webhook POST.")
     upload_limit: int = Field(5_000_000_000, description="Most bytes of one uploaded file.")

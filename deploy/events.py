@@ -32,7 +32,7 @@ def document() -> Document:
             "title": "MOps events",
             "version": "1",
             "description": "What happens in a workspace, as webhooks and subscriptions tell it: at least once, and in"
-            " order for each subject.",
+            " order for each subject, but that what a webhook's receiver didn't take comes to it later.",
         },
         "defaultContentType": "application/json",
         "channels": {

@@ -1,12 +1,14 @@
-"""Decides what the gateway is made of: identity and the graph."""
+"""Decides what the gateway is made of: identity, the graph, and what it tells of what happens."""
 
 from chassis.service import create_service
 from gateway import graphql
 from gateway.cors import Cors
 from gateway.db import METADATA
+from gateway.delivery import actions as delivery_actions
+from gateway.delivery import api as delivery
+from gateway.endpoint import api as endpoint
 from gateway.happening import actions as happening_actions
 from gateway.happening import api as happening
-from gateway.happening import store as happenings
 from gateway.identity.client import api as client
 from gateway.identity.key import actions as key_actions
 from gateway.identity.key import api as key
@@ -23,11 +25,13 @@ app = create_service(
     member.router,
     client.router,
     happening.router,
+    endpoint.router,
+    delivery.router,
     graphql.router,
     metadata=METADATA,
     description="Tokens, who has access to what, and one graph over goals, assets, budget and metrics.",
-    keeps=happenings.keep,
+    keeps=delivery_actions.hear,
     jobs=(key_actions.TEND, happening_actions.FORGET),
-    resources=(key.signing, graphql.graph),
+    resources=(key.signing, delivery.telling, graphql.graph),
 )
 app.add_middleware(Cors)

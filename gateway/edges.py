@@ -100,6 +100,11 @@ EDGES: tuple[Edge, ...] = (
     Refs("Alert.campaigns", "list_campaigns", ids="campaign_ids"),
     Many("Alert.findings", "list_findings", by="alert_id"),
     Ref("Finding.alert", "list_alerts", id="alert_id"),
+    # Endpoints are told what happens.
+    Many("Endpoint.deliveries", "list_deliveries", by="endpoint_id"),
+    Ref("Delivery.endpoint", "list_endpoints", id="endpoint_id"),
+    Ref("Delivery.happening", "list_happenings", id="happening_id"),
+    Many("Happening.deliveries", "list_deliveries", by="happening_id"),
     Asked("Campaign.series", "query_series", bind={"campaign_ids": "id"}),
     Asked("Goal.series", "query_series", bind={"campaign_ids": "campaign_ids", "metric": "metric.key"}),
     Asked("Query.series", "query_series"),

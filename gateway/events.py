@@ -1,8 +1,10 @@
-"""Decides what the gateway tells others: which workspaces there are."""
+"""Decides what the gateway tells others: which workspaces there are, and how endpoints fare."""
 
 from typing import ClassVar
+from uuid import UUID
 
 from chassis.outbox import Event
+from gateway.endpoint.rules import PauseReason
 
 
 class _Workspace(Event):
@@ -25,4 +27,19 @@ class WorkspaceChanged(_Workspace):
     type: ClassVar[str] = "gateway.workspace.changed"
 
 
-PUBLISHES: tuple[type[Event], ...] = (WorkspaceCreated, WorkspaceChanged)
+class EndpointPaused(Event):
+    """An endpoint is told nothing more until somebody enables it: it took nothing for five days, or answered 410."""
+
+    type: ClassVar[str] = "gateway.endpoint.paused"
+    endpoint_id: UUID
+    reason: PauseReason
+
+
+class EndpointTested(Event):
+    """Somebody tries whether an endpoint hears; it alone is told."""
+
+    type: ClassVar[str] = "gateway.endpoint.tested"
+    endpoint_id: UUID
+
+
+PUBLISHES: tuple[type[Event], ...] = (WorkspaceCreated, WorkspaceChanged, EndpointPaused, EndpointTested)

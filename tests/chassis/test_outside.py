@@ -6,6 +6,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
+import anyio
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -43,9 +44,28 @@ def test_a_host_of_the_internets_is_public(address: str) -> None:
 
 
 @pytest.mark.parametrize("host", [*SPELLINGS, *(f"[{each}]" if ":" in each else each for each in PRIVATE)])
-async def test_nothing_private_is_connected_to_however_it_is_written(host: str) -> None:
-    with pytest.raises((RefusedError, UnreachableError)):  # what no resolver knows is unreachable
-        await Outside(trust=TRUST).get(f"https://{host}/x")
+async def test_nothing_private_is_connected_to_however_it_is_written(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dialled(*_: object, **__: object) -> None:
+        pytest.fail("it was dialled")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", dialled)
+    monkeypatch.setattr(anyio, "connect_tcp", dialled)
+    for asking in (Outside(trust=TRUST).get(f"https://{host}/x"), _post(Outside(trust=TRUST), f"https://{host}/x")):
+        with pytest.raises((RefusedError, UnreachableError)):  # what no resolver knows is unreachable
+            await asking
+
+
+@pytest.mark.parametrize("host", [*SPELLINGS, *(f"[{each}]" if ":" in each else each for each in PRIVATE)])
+def test_an_address_that_is_private_by_itself_is_refused_before_anybody_goes_there(host: str) -> None:
+    if host != "localhost":  # a name
+        with pytest.raises(RefusedError):
+            Outside(trust=TRUST).check(f"https://{host}/x")
+
+
+async def _post(outside: Outside, url: str, seconds: float = 20) -> int:
+    return await outside.post(url, b"{}", {"Content-Type": "application/json"}, seconds)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +90,8 @@ async def test_only_https_is_fetched(url: str) -> None:
 
     with pytest.raises(RefusedError):
         await Outside(resolve, TRUST).get(url)
+    with pytest.raises(RefusedError):
+        await _post(Outside(resolve, TRUST), url)
     assert asked == []
 
 
@@ -80,6 +102,8 @@ async def test_a_name_that_leads_inside_is_refused_whatever_else_it_leads_to(fou
 
     with pytest.raises(RefusedError):
         await Outside(resolve, TRUST).get("https://a.example/")
+    with pytest.raises(RefusedError):
+        await _post(Outside(resolve, TRUST), "https://a.example/")
 
 
 def _certified(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
@@ -138,3 +162,80 @@ async def test_a_name_is_resolved_once_and_that_very_address_is_asked_as_that_na
         assert resolved == ["a.example"] * 4
         with pytest.raises(UnreachableError):  # its certificate is another's
             await get(f"https://b.example:{port}/ok")
+
+
+ANSWERS = {
+    "/taken": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "/moved": b"HTTP/1.1 307 Moved\r\nLocation: /taken\r\nContent-Length: 0\r\n\r\n",
+    "/endless": b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 100_000,
+    "/broken": b"HTTP/1.1 ",
+    "/hangs": b"",
+}
+
+
+async def test_a_post_goes_where_its_name_first_led_follows_nothing_and_reads_but_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shows, trusts = _certified(tmp_path, "a.example")
+    asked: list[tuple[str, bytes]] = []
+    ending = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        path = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1]
+        asked.append((path, await reader.readexactly(2)))
+        writer.write(ANSWERS[path])
+        if path in ("/endless", "/hangs"):
+            await ending.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=shows)
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setattr(outside, "is_public", lambda address: str(address) == "127.0.0.1")
+    leads = iter(["127.0.0.1", "127.0.0.2"])
+
+    async def rebinds(_: str, __: int) -> list[str]:
+        return [next(leads)]
+
+    async def stays(_: str, __: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    there = f"https://a.example:{port}"
+    async with server:
+        assert await _post(Outside(rebinds, trusts), f"{there}/taken") == 204
+        assert next(leads) == "127.0.0.2", "it was resolved once"
+        staying = Outside(stays, trusts)
+        assert [await _post(staying, there + path) for path in ("/moved", "/endless")] == [307, 200]
+        assert [path for path, _ in asked] == ["/taken", "/moved", "/endless"]
+        with pytest.raises(UnreachableError, match="the connection broke before an answer"):
+            await _post(staying, f"{there}/broken")
+        with pytest.raises(UnreachableError, match="no answer in time"):
+            await _post(staying, f"{there}/hangs", 0.05)
+        with pytest.raises(UnreachableError, match="its certificate doesn't hold"):
+            await _post(staying, f"https://b.example:{port}/taken")
+        with pytest.raises(UnreachableError, match="its certificate doesn't hold"):
+            await _post(Outside(stays, TRUST), f"{there}/taken")
+        ending.set()
+    with pytest.raises(UnreachableError, match="nothing takes connections there"):
+        await _post(staying, f"{there}/taken")
+    assert {body for _, body in asked} == {b"{}"}
+
+
+@pytest.mark.parametrize("url", ["https://nowhere.invalid/", "https://a..example/", f"https://{'a' * 64}.example/"])
+async def test_a_name_that_nobody_knows_is_unreachable(url: str) -> None:
+    with pytest.raises((UnreachableError, RefusedError)):
+        await _post(Outside(trust=TRUST), url)
+
+
+async def test_only_hosts_that_are_named_may_be_private_and_spoken_to_by_http() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWERS["/taken"])
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await _post(Outside(trust=TRUST, hosts=["127.0.0.1"]), f"http://127.0.0.1:{port}/x") == 204
+        assert await _post(Outside(trust=TRUST, hosts=["localhost"]), f"http://localhost:{port}/x") == 204
+        for host in ("127.0.0.2", "127.1", "localhost"):
+            with pytest.raises(RefusedError):
+                await _post(Outside(trust=TRUST, hosts=["127.0.0.1"]), f"http://{host}:{port}/x")
