@@ -10,6 +10,7 @@ from uuid import UUID
 
 import uvicorn
 
+from chassis.serving import served
 from gateway.derive.contract import Contract, load
 from gateway.graphql import OPENAPI
 
@@ -87,9 +88,4 @@ def serve_samples(port: int, make: Callable[[], Sampled] = Sampled) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": found})
 
-    uvicorn.Server(
-        uvicorn.Config(
-            app, host="127.0.0.1", port=port, log_config=None, access_log=False, loop="uvloop", http="httptools",
-            lifespan="off",
-        )
-    ).run()  # fmt: skip
+    uvicorn.Server(served(app, host="127.0.0.1", port=port, lifespan="off")).run()
