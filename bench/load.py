@@ -22,7 +22,10 @@ class Told:
 
     @property
     def median_ms(self) -> float:
-        return sorted(self.latencies)[len(self.latencies) // 2] * 1000
+        return self.percentile_ms(50)
+
+    def percentile_ms(self, percent: int) -> float:
+        return sorted(self.latencies)[len(self.latencies) * percent // 100] * 1000
 
 
 def request(url: str, headers: dict[str, str]) -> bytes:

@@ -1,8 +1,8 @@
 """Decides how a part listens: how long and large a request's head may be, and how a process that is to end does so."""
 
 import gc
-from asyncio import TimerHandle, Transport
-from typing import Any
+from asyncio import AbstractEventLoop, TimerHandle, Transport
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,6 +13,39 @@ KEEPALIVE_SECONDS = 5
 # Together with what the app needs to close, less than the ten seconds after which a supervisor kills.
 FINISH_SECONDS = 6
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Together:
+    """A response's transport that sends the head with what follows in the same turn of the loop, as each write is a
+    call of the system, and wakes who reads. The head of a stream whose first part takes longer goes alone."""
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._is_begun = False
+
+    def write(self, data: bytes) -> None:
+        if not self._is_begun:
+            self._is_begun, self._head = True, data
+            self._loop.call_soon(self._flush)
+        elif self._head is not None:
+            head, self._head = self._head, None
+            self._transport.writelines((head, data))
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Patient(HttpToolsProtocol):
@@ -47,6 +80,8 @@ class Patient(HttpToolsProtocol):
         self._end_head()
         self._in_head, self._in_body = False, True
         super().on_headers_complete()
+        if self.cycle is not None:  # as for a WebSocket, which another protocol takes over
+            self.cycle.transport = cast(Transport, Together(self.transport, self.loop))
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

@@ -18,6 +18,8 @@ from gateway.identity.workspace import api as workspace
 
 app = create_service(
     "gateway",
+    # Routes are tried in turn, and this is what is asked for most.
+    graphql.router,
     token.router,
     key.router,
     workspace.router,
@@ -27,7 +29,6 @@ app = create_service(
     happening.router,
     endpoint.router,
     delivery.router,
-    graphql.router,
     metadata=METADATA,
     description="Tokens, who has access to what, and one graph over goals, assets, budget and metrics.",
     keeps=delivery_actions.hear,

@@ -56,11 +56,11 @@ Decode = Callable[[bytes], Any]
 
 @dataclass(frozen=True)
 class Call:
-    """What an operation is asked."""
+    """What an operation is asked; the body as JSON."""
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: Query = ()
-    body: Any = None
+    body: bytes | None = None
 
 
 class Read(Protocol):
@@ -155,10 +155,11 @@ class Context:
         exception that says why. Raises Unreadable when the answer can't be decoded so."""
         known = self._turns.setdefault(read, {})
         turns: dict[_Turn, None] = {}
+        new: _Turn | None = None
         for key in keys:
             turn = known.get(key)
             if turn is None:
-                turn = known[key] = self._turn(read)
+                turn = known[key] = new = new or self._turn(read)
                 turn.keys[key] = None
             turns[turn] = None
         found: Mapping[Any, Any] = {}
@@ -304,7 +305,7 @@ class Queries:
     most: int
 
     def call(self, keys: list[Any]) -> Call:
-        return Call(body={self.queries: [from_json(key) for key in keys]})
+        return Call(body=b'{"%s":[%s]}' % (self.queries.encode(), b",".join(keys)))
 
     def found(self, answer: Any, keys: list[Any]) -> Mapping[Any, Any]:
         return dict(zip(keys, answer.answers, strict=True))

@@ -62,12 +62,11 @@ class Upstream:
         self._flights: dict[tuple[Any, ...], _Flight] = {}
 
     async def read(
-        self, operation: Operation, path: Mapping[str, str], query: Query, body: Any, headers: Mapping[str, str],
-        deadline: float,
+        self, operation: Operation, path: Mapping[str, str], query: Query, data: bytes | None,
+        headers: Mapping[str, str], deadline: float,
     ) -> bytes:  # fmt: skip
         """As `call`, for what changes nothing: asked once for all who want the same of the same at the same time, and
         once more where the connection broke. Whoever leaves leaves the others their answer; the last one ends it."""
-        data = None if body is None else to_json(body)
         caller = headers.get("authorization")
         key = (caller, operation.id, tuple(path.items()), tuple(query), data)
         now = asyncio.get_running_loop().time()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from chassis import serving
@@ -202,3 +203,32 @@ async def test_who_waits_for_the_end_of_a_stream_waits_for_ever() -> None:
     receiving = limited(receive, 10, seconds=0.0001, rate=1)
     await receiving()
     assert (await receiving())["type"] == "http.disconnect"
+
+
+async def test_a_head_goes_with_what_follows_it_at_once_and_never_waits_for_what_does_not() -> None:
+    read = asyncio.Event()
+    app = FastAPI()
+
+    @app.get("/short")
+    async def short() -> str:
+        return "all of it"
+
+    @app.get("/long")
+    async def long() -> StreamingResponse:
+        async def parts() -> AsyncIterator[str]:
+            await read.wait()
+            yield "later"
+
+        return StreamingResponse(parts())
+
+    async with listening(app) as port, asyncio.timeout(PATIENCE):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /short HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.read(65_536)).endswith(b'\r\n\r\n"all of it"')
+        writer.write(b"HEAD /short HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 405")
+        writer.write(b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        read.set()
+        assert await reader.read() == b"5\r\nlater\r\n0\r\n\r\n"
+        writer.close()

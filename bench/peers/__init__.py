@@ -1,0 +1,1 @@
+"""What the gateway costs beside others over the same services."""
