@@ -1,4 +1,4 @@
-"""Decides who asks, whether what they ask for is answered, and with what: over HTTP, in streams and on sockets alike."""
+"""Decides who asks, whether what they ask is answered, and with what: over HTTP, in streams and on sockets alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ it, and is added before anything else runs, neither misses anything nor hears it
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -63,6 +63,25 @@ class Guest:
     def end(self, why: End) -> None:
         if not self.ended.done():
             self.ended.set_result(why)
+
+    async def stay(self, *doing: Coroutine[Any, Any, None]) -> None:
+        """Does all of this until any of it is done, or they have to go. Raises what went wrong."""
+        tasks = [asyncio.ensure_future(each) for each in doing]
+        waited: list[asyncio.Future[Any]] = [*tasks, self.ended]
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wrong = await let_go(tasks)
+        for each in wrong:
+            raise each
+
+
+async def let_go(tasks: Collection[asyncio.Task[None]]) -> list[Exception]:
+    """Ends tasks; what went wrong in those that had ended by themselves."""
+    for task in tasks:
+        task.cancel()
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    return [each for each in ends if isinstance(each, Exception)]
 
 
 class Listener:
@@ -166,7 +185,9 @@ class Hearing:
                 self._wake(workspace)
             return room.last
 
-    async def hear(self, guest: Guest, wanted: Wanted, after: tuple[int, datetime] | None) -> AsyncIterator[Heard]:
+    async def hear(
+        self, guest: Guest, wanted: Wanted, after: tuple[int, datetime] | None
+    ) -> AsyncGenerator[Heard, None]:
         """What happened after a position, then what happens, one by one, until the guest has to go. Raises
         GraphFailure."""
         room, listener = guest.room, None
@@ -293,9 +314,7 @@ class Hearing:
                 guest.end(SUSPENDED)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await let_go(self._tasks)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from gateway.answering import Caller, Ready, answer, caller_of, charge, failed, 
 from gateway.asking import Wrong, asked_of
 from gateway.execution.limits import MAX_BYTES
 from gateway.failures import GraphFailure
-from gateway.live.hearing import Guest
+from gateway.live.hearing import Guest, let_go
 from gateway.live.rules import End
 from gateway.live.subscribing import subscribed
 
@@ -47,7 +47,9 @@ class Conversation:
         self._socket = socket
         self._state = socket.app.state
         self._request_id: str = socket.state.request_id
+        # By what the other side calls them; one that has ended is in the tasks alone until that is said.
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until either side ends it."""
@@ -96,19 +98,13 @@ class Conversation:
             raise Close(1013 if wrong.status == 503 else 4403, wrong.errors[0]["message"]) from None
 
     async def _converse(self, guest: Guest, caller: Caller) -> None:
-        listening = asyncio.ensure_future(self._listen(guest, caller))
         try:
-            await asyncio.wait({listening, guest.ended}, return_when=asyncio.FIRST_COMPLETED)
+            await guest.stay(self._listen(guest, caller))
         finally:
-            tasks = [listening, *self._operations.values()]
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            await let_go(list(self._tasks))
         if guest.ended.done():
             why = guest.ended.result()
             raise Close(why.close, why.words)
-        if isinstance(ends[0], Exception):
-            raise ends[0]
 
     async def _listen(self, guest: Guest, caller: Caller) -> None:
         while True:
@@ -132,7 +128,9 @@ class Conversation:
             raise Close(4400, "subscribe has a payload")
         if name in self._operations:
             raise Close(4409, f"Subscriber for {name} already exists")
-        self._operations[name] = asyncio.create_task(self._operate(guest, caller, name, payload))
+        self._operations[name] = task = asyncio.create_task(self._operate(guest, caller, name, payload))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _operate(self, guest: Guest, caller: Caller, id: str, payload: dict[str, Any]) -> None:
         """Answers one operation. Whatever is wrong with it ends it, and the others go on."""

@@ -1,7 +1,7 @@
 """Decides how an operation is answered as a stream of server-sent events (GraphQL over SSE, distinct connections)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -79,20 +79,12 @@ class Stream(Response):
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        tasks = [asyncio.ensure_future(each()) for each in (tell, keep_alive, gone)]
-        try:
-            await asyncio.wait({*tasks, guest.ended}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-        if isinstance(ends[0], Exception):
-            raise ends[0]
+        await guest.stay(tell(), keep_alive(), gone())
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await put(_farewell(guest.ended.result()) if guest.ended.done() else b"", more=False)
 
-    async def _events(self, guest: Guest) -> AsyncIterator[bytes]:
+    async def _events(self, guest: Guest) -> AsyncGenerator[bytes, None]:
         state, caller, request = self._request.app.state, self._caller, self._request
         try:
             what = ready(state, self._asked)

@@ -1,9 +1,10 @@
 """Decides what a subscription is told: an answer of its document for each event that it wants, at the client's cost."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from graphql import FieldNode, GraphQLError, GraphQLSchema, get_argument_values, get_variable_values
@@ -34,7 +35,7 @@ class Told:
 
 async def subscribed(
     state: State, guest: Guest, caller: Caller, ready: Ready, request_id: str, resume: str | None = None
-) -> AsyncIterator[Told]:
+) -> AsyncGenerator[Told, None]:
     """Answers as things happen, until the guest has to go. `resume` is a cursor that goes before the document's own.
     Raises Wrong before the first one."""
     wanted, after = _asked_for(state.graph, caller, ready, resume)
@@ -65,7 +66,9 @@ async def _afford(state: State, caller: Caller, cost: int) -> None:
             return
 
 
-def _asked_for(graph: GraphQLSchema, caller: Caller, ready: Ready, resume: str | None) -> tuple[Wanted, int | None]:
+def _asked_for(
+    graph: GraphQLSchema, caller: Caller, ready: Ready, resume: str | None
+) -> tuple[Wanted, tuple[int, datetime] | None]:
     arguments = _arguments(graph, ready)
     scopes = caller.principal.scopes
     if LISTENS not in scopes:

@@ -98,6 +98,12 @@ class Talk:
         data: dict[str, Any] = message["payload"]["data"]
         return data
 
+    async def refused(self) -> str:
+        """The code by which the next operation ends."""
+        message = await self.next()
+        assert message["type"] == "error", message
+        return str(message["payload"][0]["extensions"]["code"])
+
     async def closed(self) -> int:
         """The code that the other side ends this with, whatever it says until then."""
         try:
@@ -144,6 +150,20 @@ class Events:
                 name, _, value = line.partition(":")
                 block[name] = value.removeprefix(" ")
         return {"event": "end"}
+
+    async def told(self) -> dict[str, Any]:
+        """The data of the next answer, which is whole."""
+        block = await self.next()
+        assert block.get("event") == "next", block
+        answer = json.loads(block["data"])
+        assert "errors" not in answer, answer
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    async def refused(self) -> str:
+        block = await self.next()
+        assert block.get("event") == "next", block
+        return str(json.loads(block["data"])["errors"][0]["extensions"]["code"])
 
 
 @asynccontextmanager
