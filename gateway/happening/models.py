@@ -43,6 +43,7 @@ class Happening(Table, table=True):
 
 
 _CURSOR = "happening"
+LARGEST = 2**63
 
 
 def cursor_of(position: int, at: datetime) -> str:
@@ -54,6 +55,8 @@ def position_of(cursor: str) -> tuple[int, datetime]:
     """What a cursor says; Invalid when it isn't one."""
     position, at = decode_cursor(cursor, _CURSOR, [int, int])
     try:
+        if not 0 <= position < LARGEST:
+            raise ValueError
         return int(position), datetime.fromtimestamp(at, UTC)
     except (ValueError, OverflowError, OSError):
         raise Invalid.field("cursor", "not a cursor of what happened", "cursor") from None

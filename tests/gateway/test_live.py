@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed
@@ -19,14 +20,18 @@ from websockets.exceptions import ConnectionClosed
 from chassis import serving
 from chassis.fields import new_id
 from chassis.inbox import Incoming
+from chassis.paging import encode_cursor
 from chassis.testing import Clock, TestStack
 from gateway.allowance import Allowance
+from gateway.answering import ready
+from gateway.asking import Asked
 from gateway.edges import EDGES
 from gateway.happening.actions import KEPT
 from gateway.happening.catalog import happening_types
 from gateway.happening.models import cursor_of
 from gateway.happening.store import keep
 from gateway.live import hearing, socket, store, stream
+from gateway.reads import Context
 from gateway.trusted import Trusted
 from tests.conftest import Connect, Deliver, Workspace
 from tests.gateway.conftest import Ask
@@ -207,7 +212,10 @@ async def test_nobody_hears_of_other_workspaces_nor_of_parts_that_they_may_not_r
 REFUSED = (
     ({"types": ["budget.request.decided"]}, "FORBIDDEN"), ({"types": ["goals.*", "budget.line.*"]}, "FORBIDDEN"),
     ({"types": ["goals.campaign.exploded"]}, "BAD_USER_INPUT"), ({"types": ["*"]}, "BAD_USER_INPUT"),
-    ({"after": "nonsense"}, "BAD_USER_INPUT"), ({"types": "goals.*", "subject": {}}, "BAD_USER_INPUT"),
+    ({"after": "nonsense"}, "BAD_USER_INPUT"),
+    ({"after": encode_cursor("happening", -(10**30), 1)}, "BAD_USER_INPUT"),
+    ({"after": encode_cursor("happening", 1, 10**30)}, "BAD_USER_INPUT"),
+    ({"types": "goals.*", "subject": {}}, "BAD_USER_INPUT"),
 )  # fmt: skip
 
 
@@ -454,6 +462,30 @@ async def test_a_process_that_ends_sends_all_away_at_once(
             assert await events.refused() == "GOING_AWAY"
             assert await events.next() == {"event": "end"}
     assert "mops_live_subscriptions 0.0" in measures.exposition(apps["gateway"].state.database).decode()
+
+
+async def test_both_ways_to_execute_answer_alike(
+    apps: dict[str, FastAPI], graph_of: Ask, workspace: Workspace, goals: httpx.AsyncClient
+) -> None:
+    upstream = (await graph_of(workspace)).upstream
+    state, authorization = apps["gateway"].state, workspace.headers()["Authorization"]
+    campaign = (await goals.post("/v1/campaigns", json=CAMPAIGN)).json()["id"]
+    query = """subscription { told: happenings { id cursor occurredAt data subject campaign { id name state }
+        goal { id } campaigns(first: 1) { nodes { slug } pageInfo { hasNextPage } } ...more } }
+        fragment more on Happening { type part again: campaign { slug } __typename }"""
+    what = ready(state, Asked(query, None, {}, None))
+    for data in ({"campaign_id": campaign}, {"campaign_ids": [campaign, str(new_id())]}, {"campaign_id": None}, {}):
+        row = {
+            "id": str(new_id()), "type": "goals.goal.created", "part": "goals", "subject": "x", "data": data,
+            "occurred_at": "2026-06-15T12:00:00Z", "cursor": "x",
+        }  # fmt: skip
+        answers = [
+            await way(what.document, {}, what.operation, Context(upstream, {"authorization": authorization}), row)
+            for way in (state.executor.by_plan, state.executor.by_fields)
+        ]
+        assert all(each is not None and not each.errors for each in answers)
+        planned, by_fields = (msgspec.json.encode(each.sent("")) for each in answers)
+        assert planned == by_fields
 
 
 def test_every_id_that_an_event_says_leads_somewhere() -> None:
