@@ -167,7 +167,8 @@ class Hearing:
                 self._measures.live_closed.labels(why).inc()
         finally:
             self._clients[client] -= 1
-            self._clients += Counter()  # forgets those who have none
+            if not self._clients[client]:
+                del self._clients[client]
             room.inside -= 1
             if not room.inside:
                 del self._rooms[workspace]

@@ -12,10 +12,10 @@ from graphql import OperationType
 from starlette.types import Receive, Scope, Send
 
 from gateway.answering import Caller, Ready, answer, charge, failed, ready
-from gateway.asking import STREAM, Asked, Wrong
+from gateway.asking import LEGACY, STREAM, Asked, Wrong
 from gateway.failures import GraphFailure
 from gateway.live.hearing import Guest
-from gateway.live.rules import LEAVING, End
+from gateway.live.rules import AWAY, LEAVING, End
 from gateway.live.subscribing import subscribed
 
 # Proxies hang up on who says nothing for so long.
@@ -56,8 +56,9 @@ class Stream(Response):
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
                 await self._until_the_end(guest, receive, send)
         except GraphFailure as problem:
-            refusal = Response(encode({"errors": failed(problem).errors}), 429, media_type="application/json")
-            await refusal(scope, receive, send)
+            status, again = (503, "2") if problem.code == AWAY.code else (429, "60")
+            said = encode({"errors": failed(problem).errors})
+            await Response(said, status, {"Retry-After": again}, LEGACY)(scope, receive, send)
 
     async def _until_the_end(self, guest: Guest, receive: Receive, send: Send) -> None:
         async def put(text: bytes, *, more: bool = True) -> None:
