@@ -24,7 +24,7 @@ const asking = new GraphQLClient(url, { headers });
 let made = 0;
 async function create() {
   const name = `clients ${process.pid} ${made++}`;
-  const input = { name, slug: name.replaceAll(" ", "-"), channels: ["email"], territories: ["DE"],
+  const input = { name, slug: name.replaceAll(" ", "-"), channels: ["EMAIL"], territories: ["DE"],
     flight: { start: "2026-01-01", end: "2027-01-01" } };
   const { createCampaign } = await asking.request(CREATE, { input });
   if (createCampaign.errors?.length) throw new Error(JSON.stringify(createCampaign.errors));
