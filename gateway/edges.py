@@ -118,6 +118,7 @@ EDGES: tuple[Edge, ...] = (
     Ref("Happening.invoice", "list_invoices", id="data.invoice_id"),
     Ref("Happening.transfer", "list_transfers", id="data.transfer_id"),
     Ref("Happening.scenario", "list_scenarios", id="data.scenario_id"),
+    Ref("Happening.was", "list_scenarios", id="data.was_id"),
     Ref("Happening.statement", "list_statements", id="data.statement_id"),
     Ref("Happening.contract", "list_contracts", id="data.contract_id"),
     Ref("Happening.obligation", "list_obligations", id="data.obligation_id"),

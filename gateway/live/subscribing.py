@@ -23,6 +23,8 @@ from gateway.live.hearing import Guest, Hearing
 from gateway.live.rules import EXPIRED, Wanted, named
 
 LISTENS = "workspace:read"
+# How often who has used up their allowance is looked at again.
+LONGEST_PAUSE = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ async def _afford(state: State, caller: Caller, cost: int) -> None:
         try:
             state.allowance.take(caller.client, cost)
         except Exhausted as exhausted:
-            await asyncio.sleep(exhausted.seconds)
+            await asyncio.sleep(min(exhausted.seconds, LONGEST_PAUSE))
         else:
             return
 

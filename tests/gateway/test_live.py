@@ -32,6 +32,7 @@ from gateway.happening.catalog import happening_types
 from gateway.happening.models import cursor_of
 from gateway.happening.store import keep
 from gateway.live import hearing, socket, store, stream
+from gateway.live.rules import Wanted
 from gateway.reads import Context
 from gateway.trusted import Trusted
 from tests.conftest import Connect, Deliver, Workspace
@@ -141,6 +142,8 @@ async def test_whoever_comes_back_anywhere_has_missed_nothing_and_hears_nothing_
     """Writers commit in any order meanwhile, the connections that are told of it die, and pages are short."""
     monkeypatch.setattr(store, "PAGE", 7)
     monkeypatch.setattr(hearing, "PAGE", 7)
+    # What a connection that died wasn't told of is read when there is another one, not when somebody looks round.
+    monkeypatch.setattr(hearing, "LOOK_SECONDS", 3600)
     rng, writers, each_writes = random.Random(seed), 4, 40
     kinds = list(happening_types())
     token = workspace.token("admin")
@@ -176,6 +179,29 @@ async def test_whoever_comes_back_anywhere_has_missed_nothing_and_hears_nothing_
     await admin.close()
     for ids in heard:
         assert ids == [str(row["id"]) for row in kept]
+
+
+async def test_a_cursor_that_is_ahead_of_this_process_is_caught_up_with_first(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock
+) -> None:
+    state = apps["gateway"].state
+    late = hearing.Hearing(state.database, "", clock, state.measures)
+    late._tasks = [asyncio.create_task(asyncio.sleep(0))]  # so nothing is read by itself
+    principal = await state.verifier.verify(workspace.token("admin"))
+    async with late.guest(principal) as guest:
+        await happen(apps, workspace.id, clock, "goals.goal.created", "goals.goal.changed")
+        async with state.database.reading(workspace.id) as reader:
+            known = await store.heard(reader, 0)
+        next_id = (await happen(apps, workspace.id, clock, "goals.goal.missed"))[0]
+        heard = late.hear(guest, Wanted(frozenset({"goals"})), (known[-1].position, clock.now))
+        told = asyncio.ensure_future(anext(heard))
+        while not guest.room.listeners:  # noqa: ASYNC110  # it joins by itself
+            await asyncio.sleep(0)
+        async with state.database.reading(workspace.id) as reader:
+            late._hand_out(guest.room, await store.heard(reader, 0))
+        assert (await told).row["id"] == next_id
+        await heard.aclose()
+    await late.stop()
 
 
 async def test_nobody_hears_of_other_workspaces_nor_of_parts_that_they_may_not_read(
@@ -347,7 +373,8 @@ async def test_hearing_ends_with_the_token_and_with_the_workspace(
     theirs = other_workspace.token("admin", lifetime=timedelta(minutes=50))
     async with (
         talking(gateway.address, short) as first, talking(gateway.address, long) as second,
-        streaming(gateway.url, short, EVENTS) as events, talking(gateway.address, theirs) as suspended,
+        streaming(gateway.url, short, EVENTS, types=["goals.goal.missed"]) as events,
+        talking(gateway.address, theirs) as suspended,
     ):  # fmt: skip
         await events.next()
         for talk in (first, second):
