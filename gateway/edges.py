@@ -125,6 +125,7 @@ EDGES: tuple[Edge, ...] = (
     Ref("Happening.vendor", "list_vendors", id="data.vendor_id"),
     Ref("Happening.alert", "list_alerts", id="data.alert_id"),
     Ref("Happening.finding", "list_findings", id="data.finding_id"),
+    Ref("Happening.endpoint", "list_endpoints", id="data.endpoint_id"),
     Asked("Campaign.series", "query_series", bind={"campaign_ids": "id"}),
     Asked("Goal.series", "query_series", bind={"campaign_ids": "campaign_ids", "metric": "metric.key"}),
     Asked("Query.series", "query_series"),
