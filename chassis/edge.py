@@ -5,6 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from opentelemetry.trace import Span, SpanKind
 from starlette.exceptions import HTTPException
@@ -36,6 +37,9 @@ class Edge:
         self.limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._conversed(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -50,9 +54,7 @@ class Edge:
 
     async def _told(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str], span: Span) -> None:
         started, status = time.perf_counter(), 0
-        given = headers.get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else trace_id()
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id = _identified(scope, headers)
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -74,7 +76,8 @@ class Edge:
             seconds = time.perf_counter() - started
             # The template, never the path: it may hold a webhook's token.
             method, route = scope["method"], getattr(scope.get("route"), "path", "-")
-            scope["app"].state.measures.request(method, route, status, seconds)
+            if not scope["state"].get("lasting"):  # what lasts as long as its caller likes says nothing of ours
+                scope["app"].state.measures.request(method, route, status, seconds)
             log.info(
                 "request",
                 extra={
@@ -86,6 +89,42 @@ class Edge:
             span.set_attributes({"http.route": route, "http.response.status_code": status})
             if status >= 500 or status == 0:
                 failed(span, str(status))
+
+    async def _conversed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A WebSocket: one line at its end, with the code that it was closed with."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        tracing: Tracing = scope["app"].state.tracing
+        started, code = time.perf_counter(), 0
+
+        async def receiving() -> Message:
+            nonlocal code
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                code = code or message.get("code", 1005)
+            return message
+
+        async def sending(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "websocket.close":
+                code = code or message.get("code", 1000)
+            await send(message)
+
+        with tracing.span("WEBSOCKET", SpanKind.SERVER, tracing.arriving(headers)) as span:
+            request_id = _identified(scope, headers)
+            try:
+                await self.app(scope, receiving, sending)
+            except Exception:  # the last resort, as above
+                log.exception("socket_failed", extra={"request_id": request_id})
+                with suppress(Exception):
+                    await sending({"type": "websocket.close", "code": 1011, "reason": "internal error"})
+            finally:
+                route = getattr(scope.get("route"), "path", "-")
+                seconds = time.perf_counter() - started
+                log.info(
+                    "socket", extra={"route": route, "code": code, "request_id": request_id, "s": round(seconds, 1)}
+                )
+                span.update_name(f"WEBSOCKET {route}")
+                span.set_attributes({"http.route": route, "websocket.close_code": code})
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         settings: Settings = scope["app"].state.settings
@@ -103,6 +142,14 @@ class Edge:
             await too_large(scope, receive, send)
             return
         await self.app(scope, limited(receive, limit, settings.body_seconds, settings.body_rate), send)
+
+
+def _identified(scope: Scope, headers: dict[str, str]) -> str:
+    """The request's id: its caller's where they give a plain one, else its trace's."""
+    given = headers.get("x-request-id", "")
+    request_id = given if REQUEST_ID.fullmatch(given) else trace_id()
+    scope.setdefault("state", {})["request_id"] = request_id
+    return request_id
 
 
 def _nul_parameter(query: bytes) -> str:

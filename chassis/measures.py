@@ -54,6 +54,13 @@ class Measures:
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
 
+        self.live_sent = Counter("mops_live_sent", "Answers to subscriptions that were sent.", registry=registry)
+        self.live_closed = Counter(
+            "mops_live_closed", "Sockets and streams that ended, and why: LEFT is by the caller.", ("why",),
+            registry=registry,
+        )  # fmt: skip
+        self.live_open = Gauge("mops_live_subscriptions", "Subscriptions that are open.", registry=registry)
+
         def gauge(name: str, words: str, *labels: str) -> Gauge:
             return Gauge(name, words, labels, registry=registry)
 

@@ -1,17 +1,23 @@
 """Decides how a part listens: how long and large a request's head may be, and how a process that is to end does so."""
 
 import gc
+import logging
 from asyncio import AbstractEventLoop, TimerHandle, Transport
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 HEAD_SECONDS = 10
 HEAD_BYTES = 65_536
 KEEPALIVE_SECONDS = 5
 # Together with what the app needs to close, less than the ten seconds after which a supervisor kills.
 FINISH_SECONDS = 6
+# How long who listens may take nothing of what was sent, before the connection is cut.
+TAKE_SECONDS = 15
+# Of one message on a socket.
+SOCKET_BYTES = 131_072
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -56,6 +62,7 @@ class Patient(HttpToolsProtocol):
     _in_body = False
     _head_bytes = 0
     _deadline: TimerHandle | None = None
+    _cut: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -63,6 +70,8 @@ class Patient(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_head()
+        if self._cut is not None:
+            self._cut.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -84,6 +93,8 @@ class Patient(HttpToolsProtocol):
             self.cycle.transport = cast(Transport, Together(self.transport, self.loop))
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return  # what follows is a socket's
         super().on_message_complete()
         self._in_body = False
         if self.cycle.response_complete:
@@ -110,6 +121,55 @@ class Patient(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def shutdown(self) -> None:
+        """What lasts as long as its caller likes is told to end by itself."""
+        super().shutdown()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.scope["state"].get("leave", _stay)()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.cycle is not None and self.cycle.scope["state"].get("lasting"):
+            self._cut = self.loop.call_later(TAKE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+        super().resume_writing()
+
+
+def _stay() -> None:
+    pass
+
+
+class PatientSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which is cut off when the other side takes nothing for too long."""
+
+    _cut: TimerHandle | None = None
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        # Its own lines would hold the whole URL; the edge writes one.
+        self.logger = self.conn.logger = logging.getLogger("mops.socket")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._cut = self.loop.call_later(TAKE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stay()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stay()
+        super().connection_lost(exc)
+
+    def _stay(self) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+
 
 # Rows and answers hold no cycles; at Python's 700 new objects, a page of fifty rows is several collections.
 COLLECT_AFTER = 20_000
@@ -126,6 +186,7 @@ def served(app: Any, **where: Any) -> uvicorn.Config:
     """How an app is served; `where` it is: host and port. On SIGTERM a server of this stops listening, answers what has
     begun, closes the app, and ends."""
     return uvicorn.Config(
-        app, log_config=None, access_log=False, loop="uvloop", http=Patient, timeout_keep_alive=KEEPALIVE_SECONDS,
+        app, log_config=None, access_log=False, loop="uvloop", http=Patient, ws=PatientSocket,
+        ws_max_size=SOCKET_BYTES, ws_per_message_deflate=False, timeout_keep_alive=KEEPALIVE_SECONDS,
         timeout_graceful_shutdown=FINISH_SECONDS, server_header=False, **where,
     )  # fmt: skip

@@ -76,8 +76,9 @@ def configure_logs(style: str) -> None:
     # No line says where in the code or on which thread it was made, and finding out takes a fifth of its time.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    # Both would print URLs, and a webhook's URL is a secret.
+    # All three would print URLs, and a webhook's URL is a secret.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("mops.socket").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").disabled = True
 
 

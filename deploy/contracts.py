@@ -10,7 +10,7 @@ from chassis.stack import parts
 from deploy import events
 from deploy.breaking import Break, of_graph, of_openapi, undeclared
 from gateway.derive.graph import build
-from gateway.edges import EDGES, KEYS
+from gateway.edges import EDGES, HEARD, KEYS
 
 ROOT = Path(__file__).parent.parent
 RELEASED = ROOT / "openapi" / "released"
@@ -28,7 +28,7 @@ def contracts() -> dict[Path, str]:
         found[ROOT / "openapi" / f"{part}.json"] = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
         documents[part] = document
     # From the documents at hand, not from the files: one run brings both up to date.
-    found[ROOT / "gateway" / "schema.graphql"] = build(documents, EDGES, KEYS).as_str() + "\n"
+    found[ROOT / "gateway" / "schema.graphql"] = build(documents, EDGES, KEYS, HEARD).as_str() + "\n"
     found[ROOT / "openapi" / "asyncapi" / EVENTS] = json.dumps(events.document(), indent=2, ensure_ascii=False) + "\n"
     return found
 

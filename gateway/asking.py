@@ -9,9 +9,9 @@ from fastapi import Request
 
 from gateway.execution.limits import MAX_BYTES
 
-MODERN, LEGACY = "application/graphql-response+json", "application/json"
+MODERN, LEGACY, STREAM = "application/graphql-response+json", "application/json", "text/event-stream"
 # What each range that a caller may accept is answered with; the more exact one first.
-RANGES = {MODERN: MODERN, LEGACY: LEGACY, "application/*": LEGACY, "*/*": LEGACY}
+RANGES = {MODERN: MODERN, LEGACY: LEGACY, STREAM: STREAM, "application/*": LEGACY, "*/*": LEGACY}
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,12 @@ class Asked:
 
 
 class Wrong(Exception):
-    """A request that isn't answered with data: its status, and the errors that say why."""
+    """A request that isn't answered with data: the errors that say why, and the status where the media type doesn't say
+    that."""
 
-    def __init__(self, status: int, errors: list[dict[str, Any]], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int | None, errors: list[dict[str, Any]], headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(status)
         self.status = status
         self.errors = errors
@@ -70,14 +73,14 @@ async def by_post(request: Request) -> Asked:
     sent = _json(body, "the body")
     if not isinstance(sent, dict):
         raise Wrong.because(400, "BAD_REQUEST", "the body is a JSON object with `query`")
-    return _asked(sent)
+    return asked_of(sent)
 
 
 def by_get(request: Request) -> Asked:
     sent: dict[str, Any] = dict(request.query_params)
     for name in ("variables", "extensions"):
         sent[name] = _json(sent[name].encode(), f"`{name}`") if sent.get(name) else None
-    return _asked({name: value for name, value in sent.items() if value != ""})
+    return asked_of({name: value for name, value in sent.items() if value != ""})
 
 
 def _json(text: bytes, what: str) -> Any:
@@ -87,7 +90,8 @@ def _json(text: bytes, what: str) -> Any:
         raise Wrong.because(400, "BAD_REQUEST", f"{what} isn't JSON") from None
 
 
-def _asked(sent: Mapping[str, Any]) -> Asked:
+def asked_of(sent: Mapping[str, Any]) -> Asked:
+    """What a request's members ask for."""
     query, operation_name = _text(sent, "query"), _text(sent, "operationName")
     variables, extensions = _map(sent, "variables"), _map(sent, "extensions")
     persisted = extensions.get("persistedQuery")

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 # Who calls is said by a token in a header, never by a cookie: so no credentials, and no request that isn't asked about
 # first by the browser can do anything.
-SENT = ("Authorization", "Content-Type", "Traceparent", "Tracestate", "X-Request-Id")
+SENT = ("Authorization", "Content-Type", "Last-Event-Id", "Traceparent", "Tracestate", "X-Request-Id")
 TOLD = ("Retry-After", "Www-Authenticate", "X-Request-Id")
 
 

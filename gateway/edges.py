@@ -1,10 +1,12 @@
 """Decides how the services' resources hang together in the graph. All else in it is derived from `openapi/*.json`.
 
 Many: the rows that name this one. Refs, Ref: the rows, or the row, that this one names. Attached: what hangs on it.
-Asked: an answer whose arguments differ per row.
+Asked: an answer whose arguments differ per row. Heard: what a subscription tells.
 """
 
-from gateway.derive.kinds import Asked, Attached, Edge, Many, NaturalKey, Ref, Refs
+from uuid import UUID
+
+from gateway.derive.kinds import Asked, Attached, Edge, Heard, Many, NaturalKey, Ref, Refs
 
 EDGES: tuple[Edge, ...] = (
     # A campaign is the hub: goals are measured over it, money is set aside for it, assets and events belong to it.
@@ -105,9 +107,45 @@ EDGES: tuple[Edge, ...] = (
     Ref("Delivery.endpoint", "list_endpoints", id="endpoint_id"),
     Ref("Delivery.happening", "list_happenings", id="happening_id"),
     Many("Happening.deliveries", "list_deliveries", by="happening_id"),
+    # What happened, and how that stands now.
+    Ref("Happening.campaign", "list_campaigns", id="data.campaign_id"),
+    Refs("Happening.campaigns", "list_campaigns", ids="data.campaign_ids"),
+    Ref("Happening.goal", "list_goals", id="data.goal_id"),
+    Ref("Happening.review", "list_reviews", id="data.review_id"),
+    Ref("Happening.asset", "list_assets", id="data.asset_id"),
+    Ref("Happening.line", "list_lines", id="data.line_id"),
+    Ref("Happening.request", "list_spend_requests", id="data.request_id"),
+    Ref("Happening.invoice", "list_invoices", id="data.invoice_id"),
+    Ref("Happening.transfer", "list_transfers", id="data.transfer_id"),
+    Ref("Happening.scenario", "list_scenarios", id="data.scenario_id"),
+    Ref("Happening.was", "list_scenarios", id="data.was_id"),
+    Ref("Happening.statement", "list_statements", id="data.statement_id"),
+    Ref("Happening.contract", "list_contracts", id="data.contract_id"),
+    Ref("Happening.obligation", "list_obligations", id="data.obligation_id"),
+    Ref("Happening.vendor", "list_vendors", id="data.vendor_id"),
+    Ref("Happening.alert", "list_alerts", id="data.alert_id"),
+    Ref("Happening.finding", "list_findings", id="data.finding_id"),
+    Ref("Happening.endpoint", "list_endpoints", id="data.endpoint_id"),
     Asked("Campaign.series", "query_series", bind={"campaign_ids": "id"}),
     Asked("Goal.series", "query_series", bind={"campaign_ids": "campaign_ids", "metric": "metric.key"}),
     Asked("Query.series", "query_series"),
 )
 
 KEYS: tuple[NaturalKey, ...] = (NaturalKey("Campaign", "list_campaigns", by="slug"),)
+
+HEARD: tuple[Heard, ...] = (
+    Heard(
+        "Subscription.happenings", "list_happenings",
+        "What happens in the workspace, as it happens, in the parts that the token may read. Each comes with how things"
+        " stand now, such as `happenings(types: [\"goals.campaign.*\"]) { cursor type campaign { id name state } }`; an"
+        " edge that the event says nothing of is null. After a break, go on with `after` the last `cursor` that came:"
+        " nothing is missed and nothing comes twice. `CURSOR_TOO_OLD` says that what followed is no longer kept.",
+        (
+            ("types", list[str], "Only these of `happeningTypes`; `goals.*` and `goals.campaign.*` are all of them that"
+             " begin so. All by default."),
+            ("subject", UUID, "Only what happens to this one, such as a campaign's id."),
+            ("after", str, "The `cursor` of the last one that came, here or in the list: what happened since comes"
+             " first, then what happens. By default only what happens from now on."),
+        ),
+    ),
+)  # fmt: skip

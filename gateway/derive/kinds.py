@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,17 @@ class NaturalKey:
     name: str
     operation: str
     by: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a subscription tells, one by one as it comes about: the rows that a list operation answers. `arguments` are
+    names, types and words of what narrows them."""
+
+    name: str
+    operation: str
+    description: str
+    arguments: tuple[tuple[str, Any, str], ...] = ()
 
 
 Edge = Many | Refs | Ref | Attached | Asked

@@ -84,7 +84,8 @@ def _takes(operation: Operation, parameter: str, edge: str) -> None:
 
 def _has(types: Types, edge: str, rest_name: str) -> None:
     owner = types.named(edge.partition(".")[0])
-    if camel(rest_name) not in field_names(owner):
+    # What is inside of a field of any kind is known by what happens, not by the contract.
+    if camel(rest_name.partition(".")[0]) not in field_names(owner):
         raise ContractError(f"{edge}: the rows that it starts at have no {rest_name}")
 
 

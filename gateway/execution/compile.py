@@ -13,6 +13,7 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLType,
+    OperationType,
     get_argument_values,
 )
 from strawberry.types.arguments import convert_arguments
@@ -30,7 +31,8 @@ class Compiler:
 
     def __init__(self, schema: GraphQLSchema, selections: Selections) -> None:
         self._selections = selections
-        self._root = schema.query_type
+        self._is_told = selections.operation.operation is OperationType.SUBSCRIPTION
+        self._root = schema.subscription_type if self._is_told else schema.query_type
         self._strawberry: Any = schema._strawberry_schema  # type: ignore[attr-defined]
         # What can only be made once all that is looked at is known.
         self._afterwards: list[Callable[[], None]] = []
@@ -38,10 +40,11 @@ class Compiler:
     def plan(self) -> Plan:
         """Raises NotPlanned."""
         assert self._root is not None  # noqa: S101  # every graph has questions
-        root, _ = self._objects(self._root, [self._selections.operation.selection_set], Row())
+        row = Row()
+        root, _ = self._objects(self._root, [self._selections.operation.selection_set], row)
         for each in self._afterwards:
             each()
-        return Plan(root)
+        return Plan(root, row.struct() if self._is_told else None)
 
     def _objects(self, kind: GraphQLObjectType, sets: list[Any], row: Row) -> tuple[Objects, bool]:
         """The step of a selection of one type, and whether anything is read in it."""
@@ -132,8 +135,8 @@ def _need(row: Row, owner: GraphQLObjectType, path: str) -> None:
         definition = field.extensions.get("strawberry-definition")
         if isinstance(definition, StrawberryField) and definition.python_name == name:
             within = row.take(name, field.type)
-            if rest:
-                kind = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
+            kind = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
+            if rest and isinstance(kind, GraphQLObjectType):  # of JSON all is looked at
                 _need(within, kind, rest)
             return
     raise NotPlanned(path)

@@ -59,21 +59,23 @@ class Executor:
         self._plans: OrderedDict[tuple[Any, ...], Plan | None] = OrderedDict()
 
     async def answer(
-        self, document: Document, variables: Mapping[str, Any], operation: OperationDefinitionNode, context: Context
-    ) -> Answer:
-        """The answer of one operation."""
+        self, document: Document, variables: Mapping[str, Any], operation: OperationDefinitionNode, context: Context,
+        row: Mapping[str, Any] | None = None,
+    ) -> Answer:  # fmt: skip
+        """The answer of one operation; of a subscription, to the row that happened."""
         try:
-            return await self.by_plan(document, variables, operation, context) or await self.by_fields(
-                document, variables, operation, context
+            return await self.by_plan(document, variables, operation, context, row) or await self.by_fields(
+                document, variables, operation, context, row
             )
         finally:
             await context.close()
 
     async def by_plan(
-        self, document: Document, variables: Mapping[str, Any], operation: OperationDefinitionNode, context: Context
-    ) -> Answer | None:
+        self, document: Document, variables: Mapping[str, Any], operation: OperationDefinitionNode, context: Context,
+        row: Mapping[str, Any] | None = None,
+    ) -> Answer | None:  # fmt: skip
         """None when it isn't the plan's to answer."""
-        if operation.operation is not OperationType.QUERY:
+        if operation.operation is OperationType.MUTATION:
             return None
         coerced = get_variable_values(self._schema, operation.variable_definitions or (), dict(variables))
         if isinstance(coerced, list):
@@ -83,7 +85,7 @@ class Executor:
             return None
         running = Running(context, coerced)
         try:
-            return Answer(await plan.run(running), running.errors)
+            return Answer(await plan.run(running, row), running.errors)
         except Unreadable:
             return None
         except GraphQLError:
@@ -108,12 +110,14 @@ class Executor:
         return self._plans[key]
 
     async def by_fields(
-        self, document: Document, variables: Mapping[str, Any], operation: OperationDefinitionNode, context: Context
-    ) -> Answer:
+        self, document: Document, variables: Mapping[str, Any], operation: OperationDefinitionNode, context: Context,
+        row: Mapping[str, Any] | None = None,
+    ) -> Answer:  # fmt: skip
         """The answer of graphql-core, field by field, on what has been read already."""
         answer = execute_fields(
             self._schema,
             document.ast,
+            row,
             context_value=context,
             variable_values=dict(variables),
             operation_name=operation.name.value if operation.name else None,

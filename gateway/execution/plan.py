@@ -229,12 +229,15 @@ class Read:
 
 @dataclass(frozen=True)
 class Plan:
-    """One operation, ready to run."""
+    """One operation, ready to run. `told`: what it looks at of a row that it starts from, as a subscription's does."""
 
     root: Objects
+    told: type[msgspec.Struct] | None = None
 
-    async def run(self, running: Running) -> msgspec.Struct:
-        (answer,) = await self.root.run([ROOT], lambda _: [], running)
+    async def run(self, running: Running, row: Any = None) -> msgspec.Struct:
+        """The answer; `row` is what happened."""
+        start = ROOT if self.told is None else msgspec.convert(row, self.told)
+        (answer,) = await self.root.run([start], lambda _: [], running)
         made: msgspec.Struct = answer
         return made
 

@@ -1,6 +1,6 @@
 """Decides what is kept of what happens in all parts, and what callers get of it."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -11,7 +11,9 @@ from sqlmodel import Field
 
 from chassis.audit import UNAUDITED
 from chassis.db import instant_column
+from chassis.errors import Invalid
 from chassis.fields import Readable, UtcDatetime
+from chassis.paging import decode_cursor, encode_cursor
 from gateway.db import Table
 
 
@@ -35,6 +37,30 @@ class Happening(Table, table=True):
     received_at: datetime = Field(sa_column=instant_column("received_at"))
     trace: str | None
 
+    @property
+    def cursor(self) -> str:
+        return cursor_of(self.position, self.received_at)
+
+
+_CURSOR = "happening"
+LARGEST = 2**63
+
+
+def cursor_of(position: int, at: datetime) -> str:
+    """A position as callers keep it, and when it was the last."""
+    return encode_cursor(_CURSOR, position, int(at.timestamp()))
+
+
+def position_of(cursor: str) -> tuple[int, datetime]:
+    """What a cursor says; Invalid when it isn't one."""
+    position, at = decode_cursor(cursor, _CURSOR, [int, int])
+    try:
+        if not 0 <= position < LARGEST:
+            raise ValueError
+        return int(position), datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Invalid.field("cursor", "not a cursor of what happened", "cursor") from None
+
 
 class HappeningRead(Readable):
     """Something that happened in the workspace, as other systems are told of it."""
@@ -45,6 +71,9 @@ class HappeningRead(Readable):
     subject: str = Described(description="The id of what it happened to.")
     data: dict[str, Any] = Described(description="What there is to say of it, as its type has it.")
     occurred_at: UtcDatetime
+    cursor: str = Described(
+        description="Its place in the workspace's events: the subscription `happenings` goes on after it."
+    )
 
 
 class HappeningTypeRead(Readable):
