@@ -195,6 +195,12 @@ class SourceBook:
             raise _none()
         return known
 
+    def remembered(self, token: str, now: datetime) -> KnownSource | None:
+        """The same, if it needn't be looked up: `find` has it otherwise, and says what is wrong."""
+        until, known = self._known.get(hash_token(token), (0.0, None))
+        ended = known is None or until < self._clock() or (known.ends_at is not None and known.ends_at <= now)
+        return None if ended else known
+
     def platform_of(self, token: str) -> PlatformName | None:
         """Whose URL it was when it was last looked up, however long ago: what to answer while nobody can look."""
         _, known = self._known.get(hash_token(token), (0.0, None))
