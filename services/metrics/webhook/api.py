@@ -96,7 +96,9 @@ async def _take(source: KnownSource, token: str, request: Request, now: datetime
     flusher: Flusher = request.app.state.flusher
     with flusher.expecting(_expected(request)):
         body = await request.body()
-        delivery = Delivery(request.method, url_of(request.app.state.settings, token, request.url.query), request.headers, body, now)
+        settings: Settings = request.app.state.settings
+        url = url_of(settings.webhook_url, token, request.url.query)
+        delivery = Delivery(request.method, url, request.headers, body, now)
         reading = await read_post(source, await _with_certificate(source, delivery, request))
     await _assert_claimed(source, delivery, request)
     await _confirm(source, delivery, request)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from chassis.problems import answer
-from chassis.settings import Settings
 from services.metrics.event.rules import Reading
 from services.metrics.source.platforms import PLATFORMS
 from services.metrics.source.platforms.platform import Delivery
@@ -13,9 +12,9 @@ from services.metrics.source.store import KnownSource
 from services.metrics.webhook.rules import NotBelievedError
 
 
-def url_of(settings: Settings, token: str, query: str) -> str:
+def url_of(base: str, token: str, query: str) -> str:
     """The URL as it was pasted at the platform, with what its owner put behind it; whatever a proxy made of it."""
-    return f"{settings.webhook_url}/v1/webhooks/{token}" + (f"?{query}" if query else "")
+    return f"{base}/v1/webhooks/{token}?{query}" if query else f"{base}/v1/webhooks/{token}"
 
 
 def kept(headers: Mapping[str, str]) -> Mapping[str, str]:
