@@ -31,19 +31,20 @@ _BEGIN = (
 # Everything at once, since a flush of few events is little but its round trips: people are found or made, events stored
 # in one order for all writers (or they deadlock), and of those that are new it is noted what they add. RETURNING gives
 # what is new, so that a repeated event counts nowhere. Events come in as an array of each of their fields: for a few
-# that takes half of what a COPY to a temporary table does, for thousands as much. `person` and `tags` are places in
-# what was found of these.
+# that takes half of what a COPY to a temporary table does, for thousands as much. `person` is a place in what was found
+# of people, `kind` one among what many events have in common.
 _STORE = f"""
     WITH {RESOLVE}, {CAMPAIGNS_OF}, fresh AS (
         INSERT INTO occurrence (workspace_id, id, source_id, type, recipient_id, message_id, url, tag_set_id,
             campaign_id, occurred_at, received_at, verdict, reasons)
-        SELECT $1, i.id, i.source_id, i.type, (SELECT ids FROM people)[i.person], i.message_id, i.url,
-            ($4::uuid[])[i.tags], (SELECT ids FROM campaigns)[i.tags],
-            'epoch'::timestamptz + i.occurred * interval '1 microsecond',
-            'epoch'::timestamptz + i.received * interval '1 microsecond', i.verdict, string_to_array(i.reasons, ',')
-        FROM unnest($5::uuid[], $6::uuid[], $7::text[], $8::int[], $9::text[], $10::text[], $11::int[], $12::bigint[],
-            $13::bigint[], $14::text[], $15::text[])
-            AS i(id, source_id, type, person, message_id, url, tags, occurred, received, verdict, reasons)
+        SELECT $1, i.id, k.source_id, k.type, (SELECT ids FROM people)[i.person], i.message_id, i.url,
+            ($4::uuid[])[k.tags], (SELECT ids FROM campaigns)[k.tags],
+            'epoch'::timestamptz + i.occurred * interval '1 microsecond', k.received_at, k.verdict,
+            string_to_array(k.reasons, ',')
+        FROM unnest($5::uuid[], $6::int[], $7::int[], $8::text[], $9::text[], $10::bigint[])
+            AS i(id, kind, person, message_id, url, occurred)
+        JOIN unnest($11::uuid[], $12::timestamptz[], $13::text[], $14::int[], $15::text[], $16::text[])
+            WITH ORDINALITY AS k(source_id, received_at, type, tags, verdict, reasons, place) ON k.place = i.kind
         ORDER BY i.id
         ON CONFLICT (workspace_id, id) DO NOTHING
         RETURNING id, source_id, campaign_id, occurred_at, type, verdict, recipient_id, message_id, received_at
@@ -53,7 +54,7 @@ _STORE = f"""
         INSERT INTO unjudged (workspace_id, id, events, noted_at)
         SELECT $1, gen_random_uuid(), array_agg(id), max(received_at) FROM fresh
         WHERE type = ANY ('{{{",".join(sorted(LOOKED_AT))}}}') AND recipient_id IS NOT NULL HAVING count(*) > 0
-    ), {HEARD.format(SOURCES="$16::uuid[]", TIMES="$17::timestamptz[]")}
+    ), {HEARD.format(SOURCES="$17::uuid[]", TIMES="$18::timestamptz[]")}
     SELECT source_id, count(*) AS stored, count(*) FILTER (WHERE campaign_id IS NULL) AS unmapped FROM fresh GROUP BY 1
 """
 
@@ -122,21 +123,25 @@ class Batch:
         people: dict[str | None, int | None] = {None: None}
         tags: dict[Tags, int | None] = {(): None}
         days: set[int] = set()
+        kinds: dict[tuple[Any, ...], int] = {}
         found: dict[bytes, tuple[Any, ...]] = {}
         for post in posts:
-            salted, received = salt(post.source_id), micros(post.received_at)
-            source = _uuid(post.source_id.bytes)
+            source_id, received_at, salted = post.source_id, post.received_at, salt(post.source_id)
             for event in post.reading.events:
                 event_key, kind, recipient, message_id, url, tagged, occurred_at, verdict, reasons = event
                 at = micros(occurred_at)
                 place = event_id(salted, event_key, at)
                 if place not in found:
                     days.add(at // 86_400_000_000)
+                    alike = (source_id, received_at, kind, tags.setdefault(tagged, len(tags)), verdict, reasons)
                     found[place] = (
-                        source, kind, people.setdefault(recipient, len(people)), message_id, url,
-                        tags.setdefault(tagged, len(tags)), at, received, verdict, ",".join(reasons),
+                        kinds.setdefault(alike, len(kinds) + 1), people.setdefault(recipient, len(people)), message_id,
+                        url, at,
                     )  # fmt: skip
-        self._fields = [list(map(_uuid, found)), *map(list, zip(*found.values(), strict=True))]
+        *alike_of, reasons_of = zip(*kinds, strict=True) if kinds else [()] * 6
+        self._fields: list[Sequence[Any]] = [
+            list(map(_uuid, found)), *zip(*found.values(), strict=True), *alike_of, [",".join(each) for each in reasons_of],
+        ]  # fmt: skip
         self._people, self._tags = list(people)[1:], list(tags)[1:]
         self._hashes = hashes_of(key, self._people)
         self.months = {month((EPOCH + timedelta(days=day)).date()) for day in days}
