@@ -6,7 +6,7 @@ signed events a POST; a naive route (FastAPI and pydantic, an INSERT for each ev
 connections, beside a FastAPI and pydantic route that does nothing, and beside an ASGI app that does nothing at all:
 what a server in Python takes for a request whoever answers it. Left out: TLS, and the service's relay and jobs.
 
-`--rows` (90,000 unless said) are taken in over `--rounds`; numbers are read until they are exact. `--only` runs one half.
+`--rows` (90,000 unless said) are taken in over `--rounds`; numbers are read until they are exact. `--only` runs a half.
 """
 
 import argparse
@@ -152,8 +152,8 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
     """Takes a body and answers: nothing that runs on this server can cost less."""
     while (await receive()).get("more_body"):
         pass
-    length = (b"content-length", b"14")
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json"), length]})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"14")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b'{"received":1}'})
 
 
@@ -337,9 +337,7 @@ class Bench:
                 seconds["acknowledged"] += await post(self.ports["mops"], wires)
                 await counted(self.mops, "email.opens", opens)
                 seconds["counted"] += time.perf_counter() - began
-                spent[:2] = [
-                    sum(each) for each in zip(spent, self.used.now(), (-before[0], -before[1]), strict=False)
-                ]
+                spent[:2] = [sum(each) for each in zip(spent, self.used.now(), (-before[0], -before[1]), strict=False)]
                 self.look()
                 total += some
                 if self.asked.rows > 500_000:
@@ -348,7 +346,8 @@ class Bench:
                 rates[side].append(piece / seconds[side])
                 if side != "limit":
                     ratios[side].append(seconds["limit"] / seconds[side])
-            print(f"round {number + 1}: " + ", ".join(f"{side} {rates[side][-1]:,.0f}/s" for side in seconds), flush=True)
+            told = ", ".join(f"{side} {rates[side][-1]:,.0f}/s" for side in seconds)
+            print(f"round {number + 1}: {told}", flush=True)
         await self.admin.execute(
             "CREATE TABLE public.naive (id bigserial PRIMARY KEY, type text, recipient text, message_id text,"
             " occurred_at timestamptz, url text, UNIQUE (message_id, type, occurred_at))"

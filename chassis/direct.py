@@ -1,9 +1,9 @@
 """Decides how a request is answered without an ASGI call, where so many come that calling costs more than answering.
 
-A part may name one prefix of paths and a function (`app.state.direct`). The server offers it each POST there that came in
-one piece; it takes the request, or leaves it to the app before anything has happened. So only what is usual need be
-known here: whatever is large, slow, wrong or new is the app's, and has one meaning. What a caller gets, and what is told
-of it (id, log line, figures, span), is the same either way. It costs a fifth of FastAPI's route of the same name.
+A part may name one prefix of paths and a function (`app.state.direct`). The server offers it each POST there that came
+in one piece; it takes the request, or leaves it to the app before anything has happened. So only what is usual need be
+known here: whatever is large, slow, wrong or new is the app's, and has one meaning. What a caller gets, and what is
+told of it (id, log line, figures, span), is the same either way.
 """
 
 import random

@@ -222,12 +222,12 @@ def asking(body: bytes, *more: str, path: str = "/direct") -> bytes:
 
 
 async def test_a_part_may_answer_past_asgi_what_comes_in_one_piece() -> None:
-    app, waiting = FastAPI(), list[tuple[Say, bytes]]()
+    app, waiting = FastAPI(), asyncio.Queue[Say]()
     app.add_middleware(lambda _: echo)
 
     def take(_: Any, body: bytes, say: Say) -> bool:
         if body == b"mine":
-            waiting.append((say, body))
+            waiting.put_nowait(say)
         return body == b"mine"
 
     app.state.direct = Direct("/direct", take)
@@ -242,10 +242,7 @@ async def test_a_part_may_answer_past_asgi_what_comes_in_one_piece() -> None:
         # Elsewhere, left to the app, and taken: answered in the order asked, whichever is ready first.
         writer.write(asking(b"mine", path="/elsewhere") + asking(b"yours") + asking(b"mine") + asking(b"last"))
         assert [await heard(reader), await heard(reader)] == [(True, b"mine"), (True, b"yours")]
-        while not waiting:
-            await asyncio.sleep(0)
-        say, body = waiting.pop()
-        say(200, [], body)
+        (await waiting.get())(200, [], b"mine")
         assert [await heard(reader), await heard(reader)] == [(False, b"mine"), (True, b"last")]
         # In two pieces it is the app's, which knows how long to wait for the rest.
         whole = asking(b"mine")
@@ -255,18 +252,14 @@ async def test_a_part_may_answer_past_asgi_what_comes_in_one_piece() -> None:
         assert await heard(reader) == (True, b"mine")
         # Who hangs up is told nothing, and spoils nothing.
         writer.write(asking(b"mine"))
-        while not waiting:
-            await asyncio.sleep(0)
+        say = await waiting.get()
         writer.close()
         await writer.wait_closed()
-        say, _ = waiting.pop()
         await asyncio.sleep(0.05)
         say(200, [], b"")
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(asking(b"mine", "Connection: close"))
-        while not waiting:
-            await asyncio.sleep(0)
-        waiting.pop()[0](503, [(b"retry-after", b"1")], b"later")
+        (await waiting.get())(503, [(b"retry-after", b"1")], b"later")
         told = await said_until_closed(reader)
         assert told.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert told.endswith(b"retry-after: 1\r\nconnection: close\r\n\r\nlater")

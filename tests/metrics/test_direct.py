@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -84,8 +85,8 @@ async def test_what_is_not_usual_is_left_to_the_route(
     assert nul.status_code == 422
     assert (await standard.http.post(f"{standard.path}x", content=body)).status_code == 404
     assert (await standard.post_bytes(b"[]")).json() == {"received": 0, "quarantined": 0}
-    large = json.dumps([opened(clock, number) for number in range(4000)]).encode()
-    assert (await standard.post_bytes(large)).json()["received"] == 4000
+    large = json.dumps([opened(clock, number) for number in range(6000)]).encode()
+    assert (await standard.post_bytes(large)).json()["received"] == 6000
     await metrics.post(f"/v1/sources/{standard.source_id}/pause")
     assert (await standard.post_bytes(body)).status_code == 503
     assert not any(taken)
@@ -152,6 +153,14 @@ async def test_a_post_that_is_being_stored_is_answered_before_the_server_ends(
         await going.wait()
         await commit(*given)
 
+    async def go_on(port: int) -> None:
+        """Once the server takes nobody new: then it waits for those whom it has."""
+        with suppress(ConnectionRefusedError):
+            while True:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+        going.set()
+
     metrics_app.state.flusher._commit = slow
     try:
         async with listening(metrics_app) as port:
@@ -159,8 +168,8 @@ async def test_a_post_that_is_being_stored_is_answered_before_the_server_ends(
             body = json.dumps(opened(clock, 1)).encode()
             post = asyncio.create_task(http.post(standard.path, content=body, headers=standard.sign(body)))
             await begun.wait()
-            asyncio.get_running_loop().call_later(0.05, going.set)  # while the server waits for its connections
-        answer = await post
+            ending = asyncio.create_task(go_on(port))
+        answer, _ = await asyncio.gather(post, ending)
         await http.aclose()
     finally:
         metrics_app.state.flusher._commit = commit

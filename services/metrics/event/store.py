@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from asyncpg.pgproto.pgproto import UUID as _uuid
+from asyncpg.pgproto import pgproto
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -140,7 +140,8 @@ class Batch:
                     )  # fmt: skip
         *alike_of, reasons_of = zip(*kinds, strict=True) if kinds else [()] * 6
         self._fields: list[Sequence[Any]] = [
-            list(map(_uuid, found)), *zip(*found.values(), strict=True), *alike_of, [",".join(each) for each in reasons_of],
+            list(map(pgproto.UUID, found)), *zip(*found.values(), strict=True),
+            *alike_of, [",".join(each) for each in reasons_of],
         ]  # fmt: skip
         self._people, self._tags = list(people)[1:], list(tags)[1:]
         self._hashes = hashes_of(key, self._people)

@@ -1,7 +1,6 @@
 """Decides how secrets are compared, whatever the platform: in constant time, in one spelling, while they are fresh."""
 
 import base64
-import hashlib
 import hmac
 from datetime import datetime, timedelta
 
