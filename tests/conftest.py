@@ -119,7 +119,9 @@ class AsServed(httpx.ASGITransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         app: Any = self.app
         direct: Direct | None = getattr(app.state, "direct", None)
-        if direct is not None and request.method == "POST" and request.url.path.startswith(direct.prefix):
+        # What has no length comes in pieces.
+        whole = request.method == "POST" and "content-length" in request.headers
+        if direct is not None and whole and request.url.path.startswith(direct.prefix):
             scope = {
                 "path": request.url.path, "query_string": request.url.query,
                 "headers": [(name.lower(), value) for name, value in request.headers.raw],
