@@ -126,9 +126,9 @@ class AsServed(httpx.ASGITransport):
                 "path": request.url.path, "query_string": request.url.query,
                 "headers": [(name.lower(), value) for name, value in request.headers.raw],
             }  # fmt: skip
-            said: asyncio.Future[tuple[int, Headers, bytes]] = asyncio.get_running_loop().create_future()
-            if direct.take(scope, await request.aread(), lambda *given: said.done() or said.set_result(given)):
-                status, headers, body = await said
+            said = asyncio.Queue[tuple[int, Headers, bytes]]()
+            if direct.take(scope, await request.aread(), lambda *given: said.put_nowait(given)):
+                status, headers, body = await said.get()
                 return httpx.Response(status, headers=list(headers), content=body, request=request)
         return await super().handle_async_request(request)
 

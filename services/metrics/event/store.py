@@ -143,7 +143,7 @@ class Batch:
             list(map(pgproto.UUID, found)), *zip(*found.values(), strict=True),
             *alike_of, [",".join(each) for each in reasons_of],
         ]  # fmt: skip
-        self._people, self._tags = list(people)[1:], list(tags)[1:]
+        self._people, self._tags = [each for each in people if each is not None], list(tags)[1:]
         self._hashes = hashes_of(key, self._people)
         self.months = {month((EPOCH + timedelta(days=day)).date()) for day in days}
 
