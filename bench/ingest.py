@@ -43,7 +43,7 @@ from bench.reads import until_it_answers
 from chassis import migrate
 from chassis.fields import new_id
 from chassis.roles import scopes_of
-from chassis.serving import served
+from chassis.serving import collect_seldom, served
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
 from gateway.identity.token.signing import Grant, access_token
@@ -185,6 +185,7 @@ def serve_metrics(stack: TestStack, port: int) -> None:
     app.state.http = object()
     app.state.verifier = Verifier("http://gateway", app.state.http)
     app.state.verifier.trust(KeySet([stack.key]).as_dict(private=False))
+    collect_seldom()  # as it is deployed
     serve(app, port)
 
 

@@ -21,7 +21,7 @@ from chassis.telemetry import Tracing, failed
 Headers = Sequence[tuple[bytes, bytes]]
 # Whom an answer goes to: its status, headers and body. Once.
 Say = Callable[[int, Headers, bytes], None]
-# The request as ASGI's scope, its body, and whom to answer; whether it is taken.
+# The request as ASGI's scope, its body, and whom to answer; whether it is taken. It never raises.
 Take = Callable[[Mapping[str, Any], bytes, Say], bool]
 
 
@@ -34,14 +34,13 @@ class Direct:
 
 
 class Visit:
-    """One such request, from when it was taken until it is answered."""
+    """One such request that is taken, until it is answered. `began` is when it came, by time.perf_counter()."""
 
-    __slots__ = ("_extra", "_measures", "_route", "_say", "_span", "_started", "request_id")
+    __slots__ = ("_began", "_extra", "_measures", "_route", "_say", "_span", "request_id")
 
-    def __init__(self, state: Any, route: str, headers: Mapping[str, str], say: Say) -> None:
+    def __init__(self, state: Any, route: str, headers: Mapping[str, str], say: Say, began: float) -> None:
         tracing: Tracing = state.tracing
-        self._started = time.perf_counter()
-        self._say, self._route, self._measures = say, route, state.measures
+        self._say, self._route, self._measures, self._began = say, route, state.measures, began
         self._span: Span | None = None
         if tracing.records or "traceparent" in headers:
             parent = tracing.arriving(headers)
@@ -59,7 +58,7 @@ class Visit:
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         self._say(status, [*headers, (b"x-request-id", self.request_id.encode())], body)
-        seconds = time.perf_counter() - self._started
+        seconds = time.perf_counter() - self._began
         tell(self._measures, "POST", self._route, status, self.request_id, seconds, self._extra)
         if self._span is not None:
             self._span.set_attribute("http.response.status_code", status)

@@ -90,7 +90,8 @@ class Patient(HttpToolsProtocol):
         direct: Direct | None = getattr(getattr(self.config.app, "state", None), "direct", None)
         scope = cycle.scope
         if (
-            direct is None or scope["method"] != "POST" or not scope["path"].startswith(direct.prefix)
+            direct is None or app is not self.app
+            or scope["method"] != "POST" or not scope["path"].startswith(direct.prefix)
             # Who doesn't read what they are answered is waited for there.
             or self.flow.write_paused or cycle.waiting_for_100_continue
             or not direct.take(scope, bytes(cycle.body), lambda *said: self._say(cycle, *said))

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from sqlalchemy import text
 from chassis.direct import Direct, Say
 from chassis.telemetry import log_format
 from chassis.testing import Clock
+from services.metrics.source.platforms.standard import Standard
 from tests.chassis.test_serving import listening
 from tests.conftest import Workspace
 from tests.metrics.conftest import Open, Sender, standard_headers
@@ -24,6 +25,10 @@ OPENED = {"type": "opened", "recipient": "ann@example.com", "message_id": "m-1"}
 
 def opened(clock: Clock, number: int) -> dict[str, Any]:
     return {**OPENED, "occurred_at": clock.now.isoformat(), "message_id": f"m-{number}"}
+
+
+def nobody_thought_of(*_: Any) -> NoReturn:
+    raise RuntimeError("out of thin air")
 
 
 @pytest.fixture
@@ -84,6 +89,9 @@ async def test_what_is_not_usual_is_left_to_the_route(
     nul = await standard.http.post(f"{standard.path}?a=%00", content=body, headers=standard.sign(body))
     assert nul.status_code == 422
     assert (await standard.http.post(f"{standard.path}x", content=body)).status_code == 404
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Standard, "read", nobody_thought_of)
+        assert (await standard.post_bytes(body)).status_code == 503
     assert (await standard.post_bytes(b"[]")).json() == {"received": 0, "quarantined": 0}
     large = json.dumps([opened(clock, number) for number in range(6000)]).encode()
     assert (await standard.post_bytes(large)).json()["received"] == 6000
