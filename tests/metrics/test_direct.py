@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any, NoReturn
 
 import httpx
@@ -147,39 +146,3 @@ async def test_over_a_socket_each_post_is_durable_when_it_is_answered(
     async with listening(metrics_app) as port:
         await asyncio.gather(*(ask(port, range(start, start + 5)) for start in range(1, 31, 5)))
     assert taken.count(True) == 30
-
-
-async def test_a_post_that_is_being_stored_is_answered_before_the_server_ends(
-    metrics_app: FastAPI, standard: Sender, taken: list[bool], clock: Clock
-) -> None:
-    await standard.post(opened(clock, 0))
-    begun, going = asyncio.Event(), asyncio.Event()
-    commit = metrics_app.state.flusher._commit
-
-    async def slow(*given: Any) -> None:
-        begun.set()
-        await going.wait()
-        await commit(*given)
-
-    async def go_on(port: int) -> None:
-        """Once the server takes nobody new: then it waits for those whom it has."""
-        with suppress(ConnectionRefusedError):
-            while True:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-        going.set()
-
-    metrics_app.state.flusher._commit = slow
-    try:
-        async with listening(metrics_app) as port:
-            http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}")
-            body = json.dumps(opened(clock, 1)).encode()
-            post = asyncio.create_task(http.post(standard.path, content=body, headers=standard.sign(body)))
-            await begun.wait()
-            ending = asyncio.create_task(go_on(port))
-        answer, _ = await asyncio.gather(post, ending)
-        await http.aclose()
-    finally:
-        metrics_app.state.flusher._commit = commit
-    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
-    assert taken == [False, True]
