@@ -3,11 +3,13 @@
 Sides, in turn, over the same events: the limit (COPY to a staging table, then INSERT .. ON CONFLICT into a plain table
 of the same columns and indexes, one connection, 10,000 at a time); ours, through the real service over HTTP, 1,000
 signed events a POST; a naive route (FastAPI and pydantic, an INSERT for each event). Then one event a POST over 64
-connections, beside a FastAPI and pydantic route that does nothing. Left out: TLS, and the service's relay and jobs.
+connections, beside a FastAPI and pydantic route that does nothing, and beside an ASGI app that does nothing at all:
+what a server in Python takes for a request whoever answers it. Left out: TLS, and the service's relay and jobs.
 
-BENCH_ROWS (90,000 unless set) are taken in over BENCH_ROUNDS; numbers are read until they are exact.
+`--rows` (90,000 unless said) are taken in over `--rounds`; numbers are read until they are exact. `--only` runs a half.
 """
 
+import argparse
 import asyncio
 import base64
 import hashlib
@@ -20,6 +22,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -39,13 +43,11 @@ from bench.reads import until_it_answers
 from chassis import migrate
 from chassis.fields import new_id
 from chassis.roles import scopes_of
-from chassis.serving import served
+from chassis.serving import collect_seldom, served
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
 from gateway.identity.token.signing import Grant, access_token
 
-ROWS = int(os.environ.get("BENCH_ROWS", "90000"))
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 POST, BATCH, SOCKETS, SECONDS = 1_000, 10_000, 16, 3.0
 MEGABYTES = 250
 BARS = {"acknowledged": 0.80, "counted": 0.60, "single": 2.8}
@@ -146,6 +148,19 @@ def peers(dsn: str) -> FastAPI:
     return app
 
 
+async def bare(scope: Any, receive: Any, send: Any) -> None:
+    """Takes a body and answers: nothing that runs on this server can cost less."""
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"14")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"received":1}'})
+
+
+def serve_bare(port: int) -> None:
+    serve(bare, port)
+
+
 def serve(app: Any, port: int) -> None:
     import uvicorn
 
@@ -170,6 +185,7 @@ def serve_metrics(stack: TestStack, port: int) -> None:
     app.state.http = object()
     app.state.verifier = Verifier("http://gateway", app.state.http)
     app.state.verifier.trust(KeySet([stack.key]).as_dict(private=False))
+    collect_seldom()  # as it is deployed
     serve(app, port)
 
 
@@ -250,7 +266,133 @@ def as_rows(workspace: UUID, source: UUID, bodies: Sequence[bytes], ids: dict[st
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-async def run(stack: TestStack, workspace: UUID, token: str, ports: dict[str, int], pid: int) -> dict[str, Any]:
+@dataclass
+class Used:
+    """Seconds of processors, of the service and of Postgres: these hold where others use the machine as well."""
+
+    service: psutil.Process
+    postgres: psutil.Process
+
+    def now(self) -> tuple[float, float]:
+        mine = self.service.cpu_times()
+        # Of the backends that ended, and of those that live.
+        server = self.postgres.cpu_times()
+        total = server.children_user + server.children_system
+        for each in self.postgres.children():
+            with suppress(psutil.NoSuchProcess):
+                times = each.cpu_times()
+                total += times.user + times.system
+        return mine.user + mine.system, total
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured."""
+
+    rows: int
+    rounds: int
+    only: str | None
+
+
+@dataclass
+class Bench:
+    """Both halves, over one service."""
+
+    asked: Asked
+    ports: dict[str, int]
+    path: str
+    source: UUID
+    workspace: UUID
+    admin: Any
+    mops: httpx.AsyncClient
+    used: Used
+    most: int = 0
+
+    def look(self) -> None:
+        self.most = max(self.most, self.used.service.memory_info().rss)
+
+    async def batches(self) -> dict[str, float]:
+        """1,000 events a POST."""
+        ids: dict[str, UUID] = {}
+        ratios: dict[str, list[float]] = {"acknowledged": [], "counted": [], "naive": []}
+        rates: dict[str, list[float]] = {"limit": [], "acknowledged": [], "counted": [], "naive": []}
+        opens, total, spent = 0, 0, [0.0, 0.0, 0.0]
+        piece = max(POST * 10, self.asked.rows // self.asked.rounds // POST * POST)
+        for number in range(self.asked.rounds):
+            mail = Mail(piece, number)
+            left = piece
+            seconds = {"limit": 0.0, "acknowledged": 0.0, "counted": 0.0}
+            while left > 0:
+                some = min(left, 100_000)
+                left -= some
+                bodies = mail.bodies(some // POST, POST)
+                opens += sum(body.count(b'"type": "opened"') for body in bodies)
+                rows = as_rows(self.workspace, self.source, bodies, ids)
+                before = self.used.now()
+                seconds["limit"] += await limit(self.admin, self.workspace, rows)
+                spent[2] += self.used.now()[1] - before[1]
+                del rows
+                wires = [wire(self.path, body) for body in bodies]
+                before = self.used.now()
+                began = time.perf_counter()
+                seconds["acknowledged"] += await post(self.ports["mops"], wires)
+                await counted(self.mops, "email.opens", opens)
+                seconds["counted"] += time.perf_counter() - began
+                spent[:2] = [sum(each) for each in zip(spent, self.used.now(), (-before[0], -before[1]), strict=False)]
+                self.look()
+                total += some
+                if self.asked.rows > 500_000:
+                    print(f"{total:,} events, memory at most {self.most / 1e6:.0f} MB", flush=True)
+            for side in seconds:
+                rates[side].append(piece / seconds[side])
+                if side != "limit":
+                    ratios[side].append(seconds["limit"] / seconds[side])
+            told = ", ".join(f"{side} {rates[side][-1]:,.0f}/s" for side in seconds)
+            print(f"round {number + 1}: {told}", flush=True)
+        await self.admin.execute(
+            "CREATE TABLE public.naive (id bigserial PRIMARY KEY, type text, recipient text, message_id text,"
+            " occurred_at timestamptz, url text, UNIQUE (message_id, type, occurred_at))"
+        )
+        some_bodies = Mail(3000, 99).bodies(3, POST)
+        took = await post(self.ports["peers"], [wire("/naive", body) for body in some_bodies], 1)
+        rates["naive"].append(3000 / took)
+        ratios["naive"].append(rates["naive"][0] / statistics.median(rates["limit"]))
+        service, postgres, least = (each / total * 1e6 for each in spent)
+        print(
+            f"{total:,} events; microseconds of processors an event, until counted: service {service:.1f},"
+            f" its Postgres {postgres:.1f}, the limit's Postgres {least:.1f}"
+        )
+        print(", ".join(f"{name} {statistics.median(found):,.0f}/s" for name, found in rates.items()))
+        return {name: statistics.median(found) for name, found in ratios.items()}
+
+    async def singles(self) -> dict[str, float]:
+        """One event a POST."""
+        bodies = Mail(40_000, 77).bodies(40_000, 1)
+        where = {"nothing": "/nothing", "bare": "/", "single": self.path}
+        sides: dict[str, list[float]] = {name: [] for name in where}
+        spent, asked = [0.0, 0.0], 0
+        for number in range(self.asked.rounds):
+            share = bodies[number :: self.asked.rounds]
+            for side, path in where.items():
+                before = self.used.now()
+                port = self.ports["mops" if side == "single" else "peers" if side == "nothing" else "bare"]
+                told = await drive(port, [wire(path, body) for body in share], 64, SECONDS)
+                sides[side].append(told.per_second)
+                if side == "single":
+                    spent = [sum(each) for each in zip(spent, self.used.now(), (-before[0], -before[1]), strict=True)]
+                    asked += told.requests
+        self.look()
+        print(", ".join(f"{name} {statistics.median(found):,.0f}/s" for name, found in sides.items()))
+        service, postgres = (each / asked * 1e6 for each in spent)
+        print(f"microseconds of processors a request: service {service:.0f}, its Postgres {postgres:.0f}")
+        ratio = [a / b for a, b in zip(sides["single"], sides["nothing"], strict=True)]
+        least = [a / b for a, b in zip(sides["bare"], sides["nothing"], strict=True)]
+        return {"single": statistics.median(ratio), "bare": statistics.median(least)}
+
+
+async def run(
+    asked: Asked, stack: TestStack, workspace: UUID, token: str, ports: dict[str, int], used: Used
+) -> dict[str, Any]:
     for port in ports.values():
         await until_it_answers(port)
     admin = await asyncpg.connect(stack.admin_dsn)
@@ -259,73 +401,31 @@ async def run(stack: TestStack, workspace: UUID, token: str, ports: dict[str, in
         CREATE TABLE bench.stored (LIKE metrics.occurrence INCLUDING ALL);
         CREATE UNLOGGED TABLE bench.staged (LIKE metrics.occurrence);
     """)
-    mops = httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['mops']}", headers={"Authorization": f"Bearer {token}"})
+    mops = httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{ports['mops']}", headers={"Authorization": f"Bearer {token}"}, timeout=60
+    )
     made = await mops.post(
         "/v1/sources", json={"platform": "standard", "name": "Bench", "credentials": {"signing_secret": SECRET}}
     )
-    path = urlsplit(made.json()["webhook_url"]).path
-    source = UUID(made.json()["id"])
-    process = psutil.Process(pid)
-    ids: dict[str, UUID] = {}
-    ratios: dict[str, list[float]] = {"acknowledged": [], "counted": [], "naive": []}
-    rates: dict[str, list[float]] = {"limit": [], "acknowledged": [], "counted": [], "naive": []}
-    opens, most, spent = 0, 0, 0.0
-    piece = max(POST * 10, ROWS // ROUNDS // POST * POST)
-    total = 0
-    for number in range(ROUNDS):
-        mail = Mail(piece, number)
-        left = piece
-        seconds = {"limit": 0.0, "acknowledged": 0.0, "counted": 0.0}
-        while left > 0:
-            some = min(left, 100_000)
-            left -= some
-            bodies = mail.bodies(some // POST, POST)
-            opens += sum(body.count(b'"type": "opened"') for body in bodies)
-            rows = as_rows(workspace, source, bodies, ids)
-            seconds["limit"] += await limit(admin, workspace, rows)
-            del rows
-            wires = [wire(path, body) for body in bodies]
-            before = process.cpu_times()
-            began = time.perf_counter()
-            seconds["acknowledged"] += await post(ports["mops"], wires)
-            await counted(mops, "email.opens", opens)
-            seconds["counted"] += time.perf_counter() - began
-            after = process.cpu_times()
-            spent += after.user + after.system - before.user - before.system
-            most = max(most, process.memory_info().rss)
-            total += some
-        for side in seconds:
-            rates[side].append(piece / seconds[side])
-            if side != "limit":
-                ratios[side].append(seconds["limit"] / seconds[side])
-        print(f"round {number + 1}: " + ", ".join(f"{side} {rates[side][-1]:,.0f}/s" for side in seconds), flush=True)
-    await admin.execute(
-        "CREATE TABLE public.naive (id bigserial PRIMARY KEY, type text, recipient text, message_id text,"
-        " occurred_at timestamptz, url text, UNIQUE (message_id, type, occurred_at))"
-    )
-    some_bodies = Mail(3000, 99).bodies(3, POST)
-    took = await post(ports["peers"], [wire("/naive", body) for body in some_bodies], 1)
-    rates["naive"].append(3000 / took)
-    ratios["naive"].append(rates["naive"][0] / statistics.median(rates["limit"]))
-    singles = Mail(40_000, 77).bodies(40_000, 1)
-    sides: dict[str, list[float]] = {"nothing": [], "single": []}
-    for number in range(ROUNDS):
-        share = singles[number::ROUNDS]
-        for side, port, where in (("nothing", ports["peers"], "/nothing"), ("single", ports["mops"], path)):
-            told = await drive(port, [wire(where, body) for body in share], 64, SECONDS)
-            sides[side].append(told.per_second)
-    most = max(most, process.memory_info().rss)
-    result = {name: statistics.median(found) for name, found in ratios.items()}
-    result["single"] = statistics.median(a / b for a, b in zip(sides["single"], sides["nothing"], strict=True))
-    print(f"{total:,} events; metrics: memory at most {most / 1e6:.0f} MB, CPU {spent / total * 1e6:.1f} us an event")
-    print(", ".join(f"{name} {statistics.median(found):,.0f}/s" for name, found in {**rates, **sides}.items()))
-    result["memory_mb"] = most / 1e6
+    path, source = urlsplit(made.json()["webhook_url"]).path, UUID(made.json()["id"])
+    bench = Bench(asked, ports, path, source, workspace, admin, mops, used)
+    found: dict[str, Any] = {}
+    if asked.only != "single":
+        found |= await bench.batches()
+    if asked.only != "batch":
+        found |= await bench.singles()
     await mops.aclose()
     await admin.close()
-    return result
+    print(f"metrics: memory at most {bench.most / 1e6:.0f} MB")
+    return {**found, "memory_mb": bench.most / 1e6}
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="What taking events in costs.")
+    parser.add_argument("--rows", type=int, default=90_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("batch", "single"))
+    asked = Asked(**vars(parser.parse_args()))
     forked = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory(prefix="mops-bench-") as folder, cluster.running(Path(folder) / "postgres") as up:
         name = f"mops_bench_{os.getpid()}"
@@ -359,14 +459,17 @@ def main() -> None:
                 "client:bench", "bench", workspace, ["admin"], sorted(scopes_of(["admin"])), timedelta(hours=3)
             )
             token = access_token(grant, stack.key, "http://gateway", datetime.now(UTC))
-            ports = {"mops": 28_471, "peers": 28_472}
+            ports = {"mops": 28_471, "peers": 28_472, "bare": 28_473}
             workers = [
                 forked.Process(target=serve_metrics, args=(stack, ports["mops"])),
                 forked.Process(target=serve_peers, args=(stack.admin_dsn, ports["peers"])),
+                forked.Process(target=serve_bare, args=(ports["bare"],)),
             ]
             for each in workers:
                 each.start()
-            found = uvloop.run(run(stack, workspace, token, ports, workers[0].pid))
+            postmaster = int((Path(folder) / "postgres" / "data" / "postmaster.pid").read_text().split("\n")[0])
+            used = Used(psutil.Process(workers[0].pid), psutil.Process(postmaster))
+            found = uvloop.run(run(asked, stack, workspace, token, ports, used))
             bars = {**BARS, "memory_mb": MEGABYTES}
             rounded = {key: round(value, 3) for key, value in found.items()}
             print(json.dumps({"bench": "ingest", "ratios": rounded, "bars": bars}))

@@ -253,7 +253,7 @@ class Database:
     async def driving(self, workspace_id: UUID, first: str = "") -> AsyncIterator[Any]:
         """A transaction that sees one workspace on the driver itself, for what is written in bulk; committed at the end
         of the block. `first` are statements without parameters that go along with its beginning."""
-        pooled = await self.engine.raw_connection()
+        pooled = await self._connection()
         connection: Any = pooled.driver_connection
         try:
             # In one round trip, which takes no parameters, as for `reading`.

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from opentelemetry.trace import Span, SpanKind
 from starlette.exceptions import HTTPException
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import problems
 from chassis.errors import FieldError
+from chassis.measures import Measures
 from chassis.settings import Settings
 from chassis.telemetry import Tracing, failed, trace_id
 
@@ -26,6 +28,22 @@ PAGE_POLICY = (
     b"img-src 'self' data:; font-src 'self' data:; worker-src 'self' blob:; connect-src *; frame-ancestors 'none'"
 )
 REQUEST_ID = re.compile(r"[\w.:\-]{1,100}", re.ASCII)
+
+
+def tell(
+    measures: Measures, method: str, route: str, status: int, request_id: str, seconds: float,
+    more: Mapping[str, Any] | None = None, *, timed: bool = True,
+) -> None:  # fmt: skip
+    """Counts an answer, and tells of it in one line."""
+    if timed:
+        measures.request(method, route, status, seconds)
+    log.info(
+        "request",
+        extra={
+            "method": method, "route": route, "status": status, "request_id": request_id,
+            "ms": round(seconds * 1000, 1), **(more or {}),
+        },
+    )  # fmt: skip
 
 
 class Edge:
@@ -76,15 +94,9 @@ class Edge:
             seconds = time.perf_counter() - started
             # The template, never the path: it may hold a webhook's token.
             method, route = scope["method"], getattr(scope.get("route"), "path", "-")
-            if not scope["state"].get("lasting"):  # what lasts as long as its caller likes says nothing of ours
-                scope["app"].state.measures.request(method, route, status, seconds)
-            log.info(
-                "request",
-                extra={
-                    "method": method, "route": route, "status": status, "request_id": request_id,
-                    "ms": round(seconds * 1000, 1),
-                },
-            )  # fmt: skip
+            # What lasts as long as its caller likes says nothing of ours.
+            timed = not scope["state"].get("lasting")
+            tell(scope["app"].state.measures, method, route, status, request_id, seconds, timed=timed)
             span.update_name(f"{method} {route}")
             span.set_attributes({"http.route": route, "http.response.status_code": status})
             if status >= 500 or status == 0:

@@ -24,6 +24,8 @@ class Measures:
             "http_request_duration_seconds", "Requests answered, by the route's template.",
             ("method", "route", "status"), buckets=SECONDS, registry=registry,
         )  # fmt: skip
+        # To find a child by its labels takes as long as to count in it. They are as few as routes and statuses.
+        self._answered: dict[tuple[str, str, int], Histogram] = {}
         self.upstream_calls = Histogram(
             "mops_upstream_call_duration_seconds", "Calls of other parts.", ("service",), buckets=SECONDS,
             registry=registry,
@@ -78,7 +80,11 @@ class Measures:
         self.pool_in_use = gauge("mops_database_pool_in_use", "Connections of the pool that are taken now.")
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        self.requests.labels(method if method in METHODS else "other", route, str(status)).observe(seconds)
+        method = method if method in METHODS else "other"
+        child = self._answered.get((method, route, status))
+        if child is None:
+            child = self._answered[method, route, status] = self.requests.labels(method, route, str(status))
+        child.observe(seconds)
 
     async def look(self, session: AsyncSession, subscribers: list[str], now: Any) -> None:
         """Takes from the database what no process knows alone (worker transaction)."""

@@ -44,7 +44,7 @@ def create_service(
     hears, in place of what `consumes` of them.
 
     What it opens at start is on `app.state`: settings, clock, tracing, measures, http, database, verifier, account,
-    relay, runner. Tests set settings, clock, tracing, http or verifier before.
+    relay, runner. Tests set settings, clock, tracing, http or verifier before. A resource may set `direct`: see there.
     """
     app = FastAPIOffline(
         title=f"MOps {part}",
@@ -70,6 +70,7 @@ def create_service(
         if constraint.name and isinstance(constraint, ColumnCollectionConstraint)
     }
     app.state.clock = system_clock
+    app.state.direct = None
     for router in (*routers, audit_router(part), jobs_router(part), inbox_router, health.router):
         app.include_router(router)
     problems.install(app)

@@ -6,8 +6,10 @@ from asyncio import AbstractEventLoop, TimerHandle, Transport
 from typing import Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from chassis.direct import Direct, Headers
 
 HEAD_SECONDS = 10
 HEAD_BYTES = 65_536
@@ -56,13 +58,17 @@ class Together:
 
 class Patient(HttpToolsProtocol):
     """uvicorn's protocol with the two limits that it lacks: who connects has so long, and so many bytes, to say what
-    they want. The rest of a body that was answered before its end has as long."""
+    they want. The rest of a body that was answered before its end has as long. And with the way past ASGI that
+    `chassis.direct` describes, for requests that come in one piece."""
 
     _in_head = True
     _in_body = False
     _head_bytes = 0
     _deadline: TimerHandle | None = None
     _cut: TimerHandle | None = None
+    _receiving = False
+    # Whose body may come yet in what is being received.
+    _undecided: tuple[RequestResponseCycle, Any] | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -75,11 +81,18 @@ class Patient(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._deadline is None and self._in_head:
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
         before = self._in_head
+        self._receiving = True
         super().data_received(data)
+        self._receiving = False
+        if self._undecided is not None:
+            undecided, self._undecided = self._undecided, None
+            if not self.transport.is_closing():
+                super()._start_asgi_task(*undecided)
         if before and self._in_head:
+            # Not before it was looked at: most heads come whole, and need no timer.
+            if self._deadline is None:
+                self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
                 self.transport.write(TOO_LARGE)
@@ -97,6 +110,9 @@ class Patient(HttpToolsProtocol):
             return  # what follows is a socket's
         super().on_message_complete()
         self._in_body = False
+        if self._undecided is not None and self._undecided[0] is self.cycle:
+            undecided, self._undecided = self._undecided, None
+            self._begin(*undecided)
         if self.cycle.response_complete:
             self._await_next()
 
@@ -106,6 +122,41 @@ class Patient(HttpToolsProtocol):
             self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
         elif not self.pipeline:
             self._await_next()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if not cycle.more_body:
+            self._begin(cycle, app)
+        elif self._receiving:
+            self._undecided = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Answers a whole request past ASGI, if its part does so; else through the app."""
+        direct: Direct | None = getattr(getattr(self.config.app, "state", None), "direct", None)
+        scope = cycle.scope
+        if (
+            direct is None or app is not self.app
+            or scope["method"] != "POST" or not scope["path"].startswith(direct.prefix)
+            # Who doesn't read what they are answered is waited for there.
+            or self.flow.write_paused or cycle.waiting_for_100_continue
+            or not direct.take(scope, bytes(cycle.body), lambda *said: self._say(cycle, *said))
+        ):  # fmt: skip
+            super()._start_asgi_task(cycle, app)
+
+    def _say(self, cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> None:
+        """An answer in one write, after which it is with the cycle as after uvicorn's own."""
+        if cycle.disconnected:
+            return
+        said = [STATUS_LINE[status], b"content-length: %d\r\n" % len(body)]
+        said += [b"%b: %b\r\n" % each for each in (*cycle.default_headers, *headers)]
+        if not cycle.keep_alive:
+            said.append(b"connection: close\r\n")
+        self.transport.write(b"".join((*said, b"\r\n", body)))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def _await_next(self) -> None:
         """The next head's bytes count from here; its time, from its first byte on."""

@@ -28,6 +28,7 @@ from services.metrics.source import api as source
 from services.metrics.source.actions import FORGET, knowing_sources
 from services.metrics.suppression import api as suppression
 from services.metrics.webhook import api as webhook
+from services.metrics.webhook.direct import taking
 
 app = create_service(
     "metrics",
@@ -51,6 +52,6 @@ app = create_service(
     description="What e-mail platforms tell by webhook, and the numbers that follow from it.",
     consumes=CONSUMES,
     jobs=(TELL_CHANGES, FORGET, WATCH, REBUILD, JUDGE_EVENTS, COUNT_EVENTS, KEEP_MONTHS, ERASE_PEOPLE, KEEP_NO_LONGER),
-    resources=(knowing_sources, event.flushing, computing),
+    resources=(knowing_sources, event.flushing, taking, computing),
     body_limits={"/v1/webhooks/.*": "webhook_limit"},
 )

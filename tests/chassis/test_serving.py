@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from chassis import serving
 from chassis.db import Database
+from chassis.direct import Direct, Say
 from chassis.edge import limited
 from tests.conftest import Workspace
 from tests.gateway.conftest import Quiet, bound
@@ -231,4 +232,65 @@ async def test_a_head_goes_with_what_follows_it_at_once_and_never_waits_for_what
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
         read.set()
         assert await reader.read() == b"5\r\nlater\r\n0\r\n\r\n"
+        writer.close()
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answers a body with itself, through ASGI."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message["body"], message["more_body"]
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [length, (b"way", b"through")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def asking(body: bytes, *more: str, path: str = "/direct") -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *more, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+async def test_a_part_may_answer_past_asgi_what_comes_in_one_piece() -> None:
+    app, waiting = FastAPI(), asyncio.Queue[Say]()
+    app.add_middleware(lambda _: echo)
+
+    def take(_: Any, body: bytes, say: Say) -> bool:
+        if body == b"mine":
+            waiting.put_nowait(say)
+        return body == b"mine"
+
+    app.state.direct = Direct("/direct", take)
+
+    async def heard(reader: asyncio.StreamReader) -> tuple[bool, bytes]:
+        told = await reader.readuntil(b"\r\n\r\n")
+        length = int(told.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        return b"way: through" in told, await reader.readexactly(length)
+
+    async with listening(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        # Elsewhere, left to the app, and taken: answered in the order asked, whichever is ready first.
+        writer.write(asking(b"mine", path="/elsewhere") + asking(b"yours") + asking(b"mine") + asking(b"last"))
+        assert [await heard(reader), await heard(reader)] == [(True, b"mine"), (True, b"yours")]
+        (await waiting.get())(200, [], b"mine")
+        assert [await heard(reader), await heard(reader)] == [(False, b"mine"), (True, b"last")]
+        # In two pieces it is the app's, which knows how long to wait for the rest.
+        whole = asking(b"mine")
+        writer.write(whole[:-2])
+        await asyncio.sleep(0.05)
+        writer.write(whole[-2:])
+        assert await heard(reader) == (True, b"mine")
+        # Who hangs up is told nothing, and spoils nothing.
+        writer.write(asking(b"mine"))
+        say = await waiting.get()
+        writer.close()
+        await writer.wait_closed()
+        await asyncio.sleep(0.05)
+        say(200, [], b"")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(asking(b"mine", "Connection: close"))
+        (await waiting.get())(503, [(b"retry-after", b"1")], b"later")
+        told = await said_until_closed(reader)
+        assert told.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert told.endswith(b"retry-after: 1\r\nconnection: close\r\n\r\nlater")
         writer.close()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,13 +17,19 @@ Tags = tuple[str, ...]
 MOST_KNOWN = 20_000
 
 
-async def campaigns_by_slug(connection: Any, workspace_id: UUID, tags: Collection[str]) -> Mapping[str, UUID]:
-    """The campaigns among these tags, on the driver. Read it with the numbers shared, or it may be stale."""
-    # One array and no IN: a post may have more tags than a statement can have parameters (32,767).
-    if not tags:
-        return {}
-    found = "SELECT slug, id FROM campaign WHERE workspace_id = $1 AND slug = ANY($2::text[])"
-    return dict(await connection.fetch(found, workspace_id, list(tags)))
+# A part of a WITH: `campaigns` has one row, whose `ids` are the campaigns of the sets of tags in $4, in their order: of
+# each the one whose slug is the first of its tags that is any campaign's. A function of the tags and of all campaigns
+# known now, never of who came first: `remap` says the same. Read with the numbers shared, or it may be stale.
+CAMPAIGNS_OF = """
+    campaigns AS MATERIALIZED (
+        SELECT array_agg((
+            SELECT c.id FROM tag_set s CROSS JOIN unnest(s.tags) WITH ORDINALITY AS each(tag, place)
+            JOIN campaign c ON c.workspace_id = $1 AND c.slug = each.tag
+            WHERE s.workspace_id = $1 AND s.id = wanted.id ORDER BY each.place LIMIT 1
+        ) ORDER BY wanted.place) AS ids
+        FROM unnest($4::uuid[]) WITH ORDINALITY AS wanted(id, place)
+    )
+"""
 
 
 class TagBook:

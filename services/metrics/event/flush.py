@@ -95,6 +95,12 @@ class Flusher:
 
     async def store(self, workspace_id: UUID, post: Post) -> None:
         """Returns once the post is committed; Unavailable when it couldn't be."""
+        self.queue(workspace_id, post)
+        if not await post.stored:
+            raise not_stored()
+
+    def queue(self, workspace_id: UUID, post: Post) -> None:
+        """The same for who doesn't wait here: `post.stored` tells. Unavailable when there is no room for it."""
         self._assert_room(post.size)
         self._bytes += post.size
         lane = self._lanes.setdefault(workspace_id, Lane())
@@ -105,8 +111,6 @@ class Flusher:
             task = asyncio.create_task(self._drain(workspace_id, lane))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        if not await post.stored:
-            raise Unavailable("this couldn't be stored now; send it again", code="not_stored")
 
     async def close(self) -> None:
         """Takes nothing more, and waits for what is queued."""
@@ -158,6 +162,11 @@ class Flusher:
         self._bytes -= post.size
         if not post.stored.done():  # a caller who hung up has cancelled it
             post.stored.set_result(stored)
+
+
+def not_stored() -> Unavailable:
+    """Why a post isn't acknowledged that didn't become durable."""
+    return Unavailable("this couldn't be stored now; send it again", code="not_stored")
 
 
 def _take(lane: Lane) -> list[Post]:

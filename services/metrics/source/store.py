@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,24 +38,31 @@ def seal_credentials(sealer: Sealer, workspace_id: UUID, source_id: UUID, creden
     return sealer.seal(json.dumps(credentials).encode(), _place(workspace_id, source_id))
 
 
-async def heard_from(connection: Any, workspace_id: UUID, posts: Sequence[tuple[UUID, datetime]]) -> None:
-    """Moves the watermark of each source on to when its latest post arrived; never back. On the driver."""
-    latest = dict(sorted(posts))
-    await connection.execute(
-        """
-        WITH heard AS (
-            SELECT * FROM unnest($2::uuid[], $3::timestamptz[]) AS each(id, at)
-        ), held AS (  -- in one order for all writers, or they deadlock
-            SELECT id FROM source WHERE workspace_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE
-        )
-        UPDATE source SET received_at = greatest(source.received_at, heard.at)
-        FROM heard JOIN held ON held.id = heard.id
-        WHERE source.workspace_id = $1 AND source.id = heard.id
-        """,
-        workspace_id,
-        list(latest),
-        list(latest.values()),
+Heard = tuple[list[UUID], list[datetime]]
+# Parts of a WITH: moves the watermark of each source in workspace $1 on to when its latest post arrived, never back.
+HEARD = """
+    latest AS (
+        SELECT * FROM unnest({SOURCES}, {TIMES}) AS each(id, at)
+    ), held AS (  -- in one order for all writers, or they deadlock
+        SELECT s.id, l.at FROM source s JOIN latest l ON l.id = s.id WHERE s.workspace_id = $1
+        ORDER BY s.id FOR NO KEY UPDATE OF s
+    ), heard AS (
+        UPDATE source SET received_at = greatest(source.received_at, held.at) FROM held
+        WHERE source.workspace_id = $1 AND source.id = held.id
     )
+"""
+_HEAR = f"WITH {HEARD.format(SOURCES='$2::uuid[]', TIMES='$3::timestamptz[]')} SELECT"
+
+
+def latest(posts: Iterable[tuple[UUID, datetime]]) -> Heard:
+    """The sources of posts, and when the latest of each arrived."""
+    found = dict(sorted(posts))
+    return list(found), list(found.values())
+
+
+async def heard_from(connection: Any, workspace_id: UUID, heard: Heard) -> None:
+    """Moves the watermarks on, on the driver."""
+    await connection.execute(_HEAR, workspace_id, *heard)
 
 
 @dataclass
@@ -194,6 +201,12 @@ class SourceBook:
         if known.ends_at is not None and known.ends_at <= now:
             raise _none()
         return known
+
+    def remembered(self, token: str, now: datetime) -> KnownSource | None:
+        """The same, if it needn't be looked up: `find` has it otherwise, and says what is wrong."""
+        until, known = self._known.get(hash_token(token), (0.0, None))
+        ended = known is None or until < self._clock() or (known.ends_at is not None and known.ends_at <= now)
+        return None if ended else known
 
     def platform_of(self, token: str) -> PlatformName | None:
         """Whose URL it was when it was last looked up, however long ago: what to answer while nobody can look."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,6 +25,7 @@ from services.metrics.source.rules import SourceState
 from services.metrics.source.store import KnownSource, SourceBook, claimed
 from services.metrics.webhook.examples import WEBHOOK
 from services.metrics.webhook.models import WebhookReceipt
+from services.metrics.webhook.posts import kept, later, read_believed, url_of
 from services.metrics.webhook.rules import ANYBODYS_RETRY, LARGE, PAUSED_SECONDS, NotBelievedError
 
 router = APIRouter(tags=["events"])
@@ -39,30 +39,12 @@ def _expected(request: Request) -> int:
     return int(declared) if declared.isdecimal() else settings.webhook_limit
 
 
-def kept(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Those that a body can't be read without."""
-    return {name: headers[name] for name in ("content-type", "svix-id", "webhook-id") if name in headers}
-
-
-def _url(request: Request, token: str) -> str:
-    """The URL as it was pasted at the platform, with what its owner put behind it; whatever a proxy made of it."""
-    settings: Settings = request.app.state.settings
-    query = request.url.query
-    return f"{settings.webhook_url}/v1/webhooks/{token}" + (f"?{query}" if query else "")
-
-
 async def read_post(source: KnownSource, delivery: Delivery) -> Read:
     """What a post says; NotBelievedError unless its platform signed it."""
-    platform, live = PLATFORMS[source.platform], source.live(delivery.at)
-
-    def read() -> Read:
-        # By all of them, so that the time doesn't tell which one held.
-        if True not in [platform.verify(credentials, delivery) for credentials in live]:
-            raise NotBelievedError
-        return platform.read(delivery, source.labels)
-
     # A large one takes a second, in which nobody else would be answered; a small one less than going to a thread.
-    return await asyncio.to_thread(read) if len(delivery.body) > LARGE else read()
+    if len(delivery.body) > LARGE:
+        return await asyncio.to_thread(read_believed, source, delivery)
+    return read_believed(source, delivery)
 
 
 @router.post("/v1/webhooks/{token}", openapi_extra=WEBHOOK, response_model=WebhookReceipt)
@@ -88,12 +70,12 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
         log.warning("source_unread", extra={"kind": kind_of(problem)})
         known = sources.platform_of(token)
         status = PLATFORMS[known].retry_status if known else ANYBODYS_RETRY
-        return _later(status, "database_unavailable", "the database can't answer now; send it again")
+        return later(status, "database_unavailable", "the database can't answer now; send it again")
     platform, intake = PLATFORMS[source.platform], _intake(request)
     if source.state is SourceState.REVOKED:
         return answer(platform.stop_status, "source_revoked", "this source is revoked; send nothing more")
     if source.state is SourceState.PAUSED:
-        return _later(platform.retry_status, "source_paused", "this source is paused; send it again", PAUSED_SECONDS)
+        return later(platform.retry_status, "source_paused", "this source is paused; send it again", PAUSED_SECONDS)
     try:
         return await _take(source, token, request, now)
     except NotBelievedError:
@@ -102,19 +84,21 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
         words = "the signature is missing or doesn't hold"
         return answer(platform.refuse_status, "signature_invalid", words, headers=asking)
     except Unavailable as problem:
-        return _later(platform.retry_status, problem.code, problem.detail, problem.retry_after)
+        return later(platform.retry_status, problem.code, problem.detail, problem.retry_after)
     except (HTTPException, MopsError):
         raise
     except Exception:  # whatever it is, some platforms would take a 500 for the end of the event
         log.exception("webhook_failed", extra={"platform": source.platform.value})
-        return _later(platform.retry_status, "internal", "something went wrong here; send it again")
+        return later(platform.retry_status, "internal", "something went wrong here; send it again")
 
 
 async def _take(source: KnownSource, token: str, request: Request, now: datetime) -> WebhookReceipt:
     flusher: Flusher = request.app.state.flusher
     with flusher.expecting(_expected(request)):
         body = await request.body()
-        delivery = Delivery(request.method, _url(request, token), request.headers, body, now)
+        settings: Settings = request.app.state.settings
+        url = url_of(settings.webhook_url, token, request.url.query)
+        delivery = Delivery(request.method, url, request.headers, body, now)
         reading = await read_post(source, await _with_certificate(source, delivery, request))
     await _assert_claimed(source, delivery, request)
     await _confirm(source, delivery, request)
@@ -186,8 +170,3 @@ async def check_webhook(token: str, request: Request, now: Now) -> Response:
 def _intake(request: Request) -> Intake:
     intake: Intake = request.app.state.intake
     return intake
-
-
-def _later(status: int, code: str, detail: str, seconds: int = 1) -> Response:
-    retry: Mapping[str, str] = {"Retry-After": str(seconds)}
-    return answer(status, code, detail, headers=retry)

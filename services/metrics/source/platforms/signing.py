@@ -1,7 +1,6 @@
 """Decides how secrets are compared, whatever the platform: in constant time, in one spelling, while they are fresh."""
 
 import base64
-import hashlib
 import hmac
 from datetime import datetime, timedelta
 
@@ -19,11 +18,11 @@ def same(given: str, right: str) -> bool:
 
 def hex_hmac(key: str, *parts: bytes) -> str:
     """Lower-case hexadecimal HMAC-SHA256 of the parts in a row."""
-    return hmac.new(key.encode(), b"".join(parts), hashlib.sha256).hexdigest()
+    return hmac.digest(key.encode(), b"".join(parts), "sha256").hex()
 
 
 def base64_hmac(key: bytes, signed: bytes, digest: str = "sha256") -> str:
-    return base64.b64encode(hmac.new(key, signed, digest).digest()).decode()
+    return base64.b64encode(hmac.digest(key, signed, digest)).decode()
 
 
 def digits(text: str, *lengths: int) -> bool:

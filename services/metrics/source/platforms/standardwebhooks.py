@@ -1,5 +1,7 @@
 """Decides how a post that is signed as Standard Webhooks has it is trusted (standardwebhooks.com)."""
 
+from functools import lru_cache
+
 from chassis.errors import Invalid
 from services.metrics.source.platforms.decoding import strict_base64
 from services.metrics.source.platforms.platform import Credentials, Delivery, Platform
@@ -40,6 +42,7 @@ def message_id_of(delivery: Delivery) -> str:
     return next(value for name in NAMES if (value := delivery.headers.get(f"{name}-id")))
 
 
+@lru_cache(maxsize=1000)
 def _key(secret: str) -> bytes | None:
     key = strict_base64(secret.removeprefix(PREFIX)) if secret.startswith(PREFIX) else None
     return key if key is not None and len(key) in KEY_BYTES else None
