@@ -4,7 +4,6 @@ makes of a contract, with what the workspace really holds put in its place."""
 import json
 import random
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,8 +29,6 @@ from tests.contract.values import BY_ANOTHER, TOGETHER
 # Refusals after which a row is as it was, and how often one serves: the same one for ever would show no depth.
 UNTOUCHED = {400, 412, 422, 428}
 MOST_SERVED = 20
-# How often a way is looked for: what a verb asks of another service may have been away for a moment.
-MOST_SOUGHT = 3
 # Parameters that are hardly ever granted as they are made up, and how often they stand in a request all the same.
 SELDOM = {
     "cursor": 0.0, "limit_per": 0.0, "version": 0.05, "from": 0.1, "to": 0.1, "currency": 0.1, "into": 0.1,
@@ -63,7 +60,6 @@ class Service:
     laid: Mapping[str, Callable[[], str]]
     tally: Tally = field(default_factory=Tally)
     _ways: dict[str, Way | None] = field(default_factory=dict)
-    _sought: Counter[str] = field(default_factory=Counter)
     # Rows that the last case of an operation left as the next one needs them, and how often they served.
     _kept: dict[str, tuple[str, int]] = field(default_factory=dict)
     _strategies: dict[str, Any] = field(default_factory=dict)
@@ -219,8 +215,7 @@ class Service:
         if lay or not name:
             return {name: found} if name else {}
         way = self._ways.get(operation.id)
-        if way is None and self._sought[operation.id] < MOST_SOUGHT:
-            self._sought[operation.id] += 1
+        if operation.id not in self._ways:
             way = self._ways[operation.id] = self._way_to(operation)
         maker = self._maker(operation)
         if way is None or maker is None:

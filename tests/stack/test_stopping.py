@@ -78,6 +78,8 @@ async def goals_of(own: TestStack, hears: str, log: Path) -> AsyncIterator[Goals
     """Goals, ready; `hears` is where its events go."""
 
     async def issuer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/v1/inbox":  # what hears everything takes nothing here
+            await asyncio.Event().wait()
         keys = KeySet([own.key]).as_dict(private=False)
         answer: Any = keys if scope["path"].endswith("jwks.json") else {"access_token": "x", "expires_in": 300}
         kind = [(b"content-type", b"application/json")]
@@ -95,7 +97,7 @@ async def goals_of(own: TestStack, hears: str, log: Path) -> AsyncIterator[Goals
             "PATH": os.environ["PATH"], "MOPS_PART": "goals", "MOPS_HOME": str(own.home), "MOPS_ISSUER": url,
             "MOPS_DATABASE_URL": settings.database_url.get_secret_value(), "MOPS_WORKER_ROLE": settings.worker_role,
             "MOPS_SECRET_KEY": settings.secret_key.get_secret_value(), "MOPS_SERVICE_SECRET": "x",
-            "MOPS_URLS": json.dumps({"gateway": url, **dict.fromkeys(SUBSCRIBERS, hears)}),
+            "MOPS_URLS": json.dumps({**dict.fromkeys(SUBSCRIBERS, hears), "gateway": url}),
         }  # fmt: skip
         scopes = sorted(scopes_of(["admin"]))
         grant = Grant("client:t", "t", workspace, ["admin"], scopes, timedelta(hours=1))
