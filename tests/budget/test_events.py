@@ -58,7 +58,10 @@ async def test_what_was_ordered_moved_adopted_or_waits_is_told(
     assert [each["state"] for each in await told("budget.transfer.decided")] == ["approved", "rejected"]
     scenario = (await budget.post("/v1/scenarios", json={"name": "x", "line_id": line["id"]})).json()
     assert (await budget.post(f"/v1/scenarios/{scenario['id']}/adopt")).status_code == 200
-    assert await told("budget.scenario.adopted") == [{"scenario_id": scenario["id"], "line_id": line["id"]}]
+    (before,) = (await budget.get("/v1/scenarios", params={"before_id": scenario["id"]})).json()["items"]
+    assert await told("budget.scenario.adopted") == [
+        {"scenario_id": scenario["id"], "line_id": line["id"], "was_id": before["id"]}
+    ]
 
 
 async def test_an_import_tells_once_that_it_is_over_and_a_dry_run_nothing_of_what_it_tried(

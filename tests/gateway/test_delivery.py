@@ -299,7 +299,8 @@ async def test_receivers_that_hang_fail_or_redirect_delay_nobody_else(
     await start().deliver_due()
     left = await deliveries(admin, state="waiting")
     assert {each["endpoint_id"] for each in left} == {failing["id"], moved["id"]}
-    assert {each["last_error"] for each in left} == {
+    # One that was being leased just when it all ended, if there was one, waits for its lease.
+    assert {each["last_error"] for each in left} - {None} == {
         "it answered 500", "it answered 302, a redirect, which isn't followed",
     }  # fmt: skip
 
