@@ -151,7 +151,7 @@ class Conversation:
             await self._end(id, {"type": "error", "payload": failed(problem).errors})
         except WebSocketDisconnect:
             pass
-        except Exception:
+        except Exception:  # the last resort: it costs this operation, nothing of it is told, and others go on
             log.exception("operation_failed", extra={"request_id": self._request_id})
             await self._end(id, {"type": "error", "payload": failed(GraphFailure("INTERNAL", "internal error")).errors})
         else:
