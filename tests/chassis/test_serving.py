@@ -193,16 +193,18 @@ async def test_a_body_that_only_trickles_is_cut() -> None:
 
 
 async def test_who_waits_for_the_end_of_a_stream_waits_for_ever() -> None:
-    gone = asyncio.Event()
+    leaving = asyncio.Event()
+    sender = Sender([(0, b"")], whole=True)
 
     async def receive() -> Any:
-        if gone.is_set():
-            return {"type": "http.disconnect"}
-        gone.set()
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if sender.pieces:
+            return await sender.receive()
+        await leaving.wait()
+        return {"type": "http.disconnect"}
 
-    receiving = limited(receive, 10, seconds=0.0001, rate=1)
+    receiving = limited(receive, 10, seconds=0.05, rate=1, clock=sender.clock)
     await receiving()
+    asyncio.get_running_loop().call_later(0.1, leaving.set)
     assert (await receiving())["type"] == "http.disconnect"
 
 
