@@ -94,7 +94,7 @@ class Runner:
         self._jobs = {job.name: job for job in jobs}
         self._asked: set[str] = set()
         self._woken = asyncio.Event()
-        self._stopping = False
+        self._enrolled = self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -114,14 +114,11 @@ class Runner:
     async def run(self) -> None:
         """Runs what is due until it is stopped. Cancelled, it lets go of what it leased."""
         try:
-            enrolled = False
             while not self._stopping:
                 self._woken.clear()
                 turns: Sequence[Any] = ()
                 try:
-                    if not enrolled:
-                        await self._enroll()
-                        enrolled = True
+                    await self._enroll()
                     turns = await self._take(AT_ONCE - len(self._running))
                 except (SQLAlchemyError, OSError) as problem:
                     log.warning("jobs_not_looked_at", extra={"why": words_of(problem)})
@@ -158,15 +155,18 @@ class Runner:
 
     async def _enroll(self) -> None:
         """A row for each periodic job that has none yet, due at once."""
+        if self._enrolled:
+            return
+        names = [job.name for job in self._jobs.values() if isinstance(job, Job)]
         async with self._database.worker() as session:
-            for job in self._jobs.values():
-                if isinstance(job, Job):
-                    await session.execute(
-                        text("""INSERT INTO work (id, name, state, attempts, created_at, changed_at, due_at)
-                                VALUES (:id, :name, 'waiting', 0, :now, :now, :now)
-                                ON CONFLICT (name) WHERE workspace_id IS NULL DO NOTHING"""),
-                        {"id": new_id(), "name": job.name, "now": self._clock()},
-                    )
+            await session.execute(
+                text("""INSERT INTO work (id, name, state, attempts, created_at, changed_at, due_at)
+                        SELECT id, name, 'waiting', 0, :now, :now, :now
+                        FROM unnest(cast(:ids AS uuid[]), cast(:names AS text[])) AS t (id, name)
+                        ON CONFLICT (name) WHERE workspace_id IS NULL DO NOTHING"""),
+                {"ids": [new_id() for _ in names], "names": names, "now": self._clock()},
+            )
+        self._enrolled = True
 
     async def _take(self, most: int) -> Sequence[Any]:
         """Leases what is due: every periodic job, and so many deferred ones."""

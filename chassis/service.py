@@ -23,6 +23,7 @@ from chassis.jobs import Deferred, Job, Runner
 from chassis.listing import describe_lists
 from chassis.measures import Measures
 from chassis.outbox import Relay
+from chassis.routing import route_by_collection
 from chassis.settings import Settings
 from chassis.sweeping import SWEEP
 from chassis.telemetry import Tracing, configure_logs, http_client
@@ -73,6 +74,7 @@ def create_service(
     app.state.direct = None
     for router in (*routers, audit_router(part), jobs_router(part), inbox_router, health.router):
         app.include_router(router)
+    route_by_collection(app)
     problems.install(app)
     idempotency.install(app)
     app.add_middleware(Edge, limits=dict(body_limits or {}))

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from joserfc.jwk import KeySet, OKPKey
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import NoOpTracer, Tracer
 from pydantic import SecretStr
 from sqlalchemy import event
 
@@ -67,8 +68,9 @@ class TestStack:
     clock: Clock
     passwords: dict[str, str]
     service_secrets: dict[str, str]
-    # What was done lately, over all parts and tests: a test looks for its own trace.
+    # What is done while a test has asked for it, over all parts: it looks for its own trace.
     spans: "deque[ReadableSpan]" = field(default_factory=lambda: deque(maxlen=10_000))
+    _tracings: list[Tracing] = field(default_factory=list)
     key: OKPKey = field(default_factory=lambda: OKPKey.generate_key("Ed25519", {"kid": "test"}))
 
     def settings(self, part: str) -> Settings:
@@ -88,10 +90,22 @@ class TestStack:
             service_secret=SecretStr(self.service_secrets[part]),
         )
 
-    def _tracing(self) -> Tracing:
+    def _recording(self) -> Tracer:
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(_Kept(self.spans)))
-        return Tracing(provider.get_tracer("test"))
+        return provider.get_tracer("test")
+
+    @contextmanager
+    def traced(self) -> Iterator["deque[ReadableSpan]"]:
+        """What the started apps do meanwhile. Otherwise they make no spans, as where nobody takes traces."""
+        self.spans.clear()
+        for tracing in self._tracings:
+            tracing.tracer = self._recording()
+        try:
+            yield self.spans
+        finally:
+            for tracing in self._tracings:
+                tracing.tracer = NoOpTracer()
 
     @asynccontextmanager
     async def started(self, apps: dict[str, FastAPI]) -> AsyncIterator[None]:
@@ -103,12 +117,15 @@ class TestStack:
             for part, app in apps.items():
                 app.state.settings = self.settings(part)
                 app.state.clock = self.clock
-                app.state.tracing = self._tracing()
+                # Told of each statement from the first connection on.
+                app.state.tracing = Tracing(self._recording())
                 app.state.http = http
                 app.state.background = False
                 app.state.verifier = Verifier("http://gateway", http, self.clock.seconds)
                 app.state.verifier.trust(KeySet([self.key]).as_dict(private=False))
                 await stack.enter_async_context(app.router.lifespan_context(app))
+                app.state.tracing.tracer = NoOpTracer()
+                self._tracings.append(app.state.tracing)
             yield
 
 
@@ -178,3 +195,10 @@ def clock(stack: TestStack) -> Iterator[Clock]:
     stack.clock.now = START
     yield stack.clock
     stack.clock.now = START
+
+
+@pytest.fixture
+def spans(stack: TestStack) -> Iterator["deque[ReadableSpan]"]:
+    """What the apps of `apps` do in this test."""
+    with stack.traced() as told:
+        yield told

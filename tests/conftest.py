@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import MetaData
+from xdist.scheduler import LoadScopeScheduling
 
 import gateway.app
 import gateway.seed
@@ -23,6 +24,7 @@ from chassis.direct import Direct, Headers
 from chassis.fields import new_id
 from chassis.inbox import Incoming, learn_workspace
 from chassis.roles import scopes_of
+from chassis.serving import collect_seldom
 from chassis.stack import parts
 from chassis.testing import Clock, TestStack
 from deploy.credentials import PLATFORM
@@ -48,12 +50,30 @@ METADATA: dict[str, MetaData] = {
 }
 
 
-LONG = {"stack", "contract"}
+# Longest first.
+LONG = ["contract", "stack"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first, in whatever order: last, they would keep one process busy and the other idle."""
-    items.sort(key=lambda item: item.path.parent.name not in LONG)
+    items.sort(key=lambda item: LONG.index(item.path.parent.name) if item.path.parent.name in LONG else len(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """As where an app is served: what was imported is looked through for garbage once."""
+    collect_seldom()
+
+
+class FilledOnce(LoadScopeScheduling):  # type: ignore[misc]
+    """A file's tests go to one process, and those of `contract` all: they share a workspace that takes long to fill."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        return "tests/contract" if scope.startswith("tests/contract/") else scope
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilledOnce:
+    return FilledOnce(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
+from opentelemetry.sdk.trace import ReadableSpan
 from pydantic import SecretStr
 
 from chassis import problems
@@ -30,10 +32,10 @@ def planted(kind: str) -> str:
 class Ears:
     """Everything that a process tells anybody but the one who asked well."""
 
-    def __init__(self, stack: TestStack) -> None:
+    def __init__(self, spans: deque[ReadableSpan]) -> None:
         self.log = io.StringIO()
         self.refusals: list[str] = []
-        self.stack = stack
+        self.spans = spans
         self.secrets: dict[str, str] = {}
 
     async def __call__(self, response: httpx.Response) -> None:
@@ -49,7 +51,7 @@ class Ears:
         spans = [
             f"{span.name} {dict(span.attributes or {})} {span.status.description} "
             f"{[(event.name, dict(event.attributes or {})) for event in span.events]}"
-            for span in self.stack.spans
+            for span in self.spans
         ]
         return {
             "log": self.log.getvalue(), "problems": "\n".join(self.refusals), "spans": "\n".join(spans),
@@ -65,9 +67,8 @@ class Ears:
 
 
 @contextmanager
-def listening(stack: TestStack) -> Iterator[Ears]:
-    ears = Ears(stack)
-    stack.spans.clear()
+def listening(spans: deque[ReadableSpan]) -> Iterator[Ears]:
+    ears = Ears(spans)
     root, handlers = logging.getLogger(), []
     for style in ("json", "console"):
         handlers.append(logging.StreamHandler(ears.log))
@@ -186,17 +187,19 @@ async def live(
 
 
 async def test_no_secret_is_told(
-    stack: TestStack, apps: dict[str, FastAPI], connect: Connect, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with listening(stack) as ears:
+    stack: TestStack, apps: dict[str, FastAPI], connect: Connect, workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch, spans: deque[ReadableSpan],
+) -> None:  # fmt: skip
+    with listening(spans) as ears:
         figures = await live(ears, stack, apps, connect, workspace, monkeypatch)
     assert ears.leaks(figures) == []
 
 
 async def test_the_search_finds_what_would_be_told_without_the_mask(
-    stack: TestStack, apps: dict[str, FastAPI], connect: Connect, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    stack: TestStack, apps: dict[str, FastAPI], connect: Connect, workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch, spans: deque[ReadableSpan],
+) -> None:  # fmt: skip
     monkeypatch.setattr(problems, "_QUOTED", re.compile(r"(?!)"))
-    with listening(stack) as ears:
+    with listening(spans) as ears:
         figures = await live(ears, stack, apps, connect, workspace, monkeypatch)
     assert {("somebody", "log"), ("host", "log")} <= set(ears.leaks(figures))

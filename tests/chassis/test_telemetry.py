@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+from collections import deque
 
 import httpx
 import pytest
@@ -25,37 +26,39 @@ TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
 
 
-def spans_of(stack: TestStack, trace_id: str = TRACE) -> list[ReadableSpan]:
-    return [span for span in list(stack.spans) if trace.format_trace_id(span.context.trace_id) == trace_id]
+def of_trace(spans: deque[ReadableSpan], trace_id: str = TRACE) -> list[ReadableSpan]:
+    return [span for span in spans if trace.format_trace_id(span.context.trace_id) == trace_id]
 
 
 async def test_a_trace_goes_on_with_an_event_to_whoever_hears_of_it(
-    goals: httpx.AsyncClient, deliver: Deliver, stack: TestStack
+    goals: httpx.AsyncClient, deliver: Deliver, spans: deque[ReadableSpan]
 ) -> None:
     assert (await goals.post("/v1/campaigns", json=CAMPAIGN, headers=PARENT)).status_code == 201
     await deliver()
-    heard = next(span for span in spans_of(stack) if span.name == "hear goals.campaign.created")
-    told = next(span for span in spans_of(stack) if span.name == "POST /v1/campaigns")
+    heard = next(span for span in of_trace(spans) if span.name == "hear goals.campaign.created")
+    told = next(span for span in of_trace(spans) if span.name == "POST /v1/campaigns")
     assert {told.context.trace_id, heard.context.trace_id} == {int(TRACE, 16)}
     # What brought it, with others of its batch, is a trace of its own.
-    post = next(span for span in stack.spans if span.context == heard.links[0].context)
-    delivery = next(span for span in stack.spans if post.parent and span.context.span_id == post.parent.span_id)
+    post = next(span for span in spans if span.context == heard.links[0].context)
+    delivery = next(span for span in spans if post.parent and span.context.span_id == post.parent.span_id)
     assert (post.name, delivery.name) == ("POST /v1/inbox", "deliver to metrics")
     assert heard.kind is SpanKind.CONSUMER
 
 
-async def test_a_statement_is_told_without_what_is_bound_to_it(goals: httpx.AsyncClient, stack: TestStack) -> None:
+async def test_a_statement_is_told_without_what_is_bound_to_it(
+    goals: httpx.AsyncClient, spans: deque[ReadableSpan]
+) -> None:
     await goals.post("/v1/campaigns", json={**CAMPAIGN, "name": "Zanzibar"}, headers=PARENT)
-    inserted = next(span for span in spans_of(stack) if span.name == "INSERT")
+    inserted = next(span for span in of_trace(spans) if span.name == "INSERT")
     assert "$1" in str((inserted.attributes or {})["db.query.text"])
-    assert not [span for span in stack.spans if "Zanzibar" in str(span.attributes)]
+    assert not [span for span in spans if "Zanzibar" in str(span.attributes)]
 
 
-async def test_what_a_reader_asks_is_told_too(goals: httpx.AsyncClient, stack: TestStack) -> None:
+async def test_what_a_reader_asks_is_told_too(goals: httpx.AsyncClient, spans: deque[ReadableSpan]) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4799"
     read = await goals.get("/v1/campaigns", headers={"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"})
     assert read.status_code == 200
-    told = [str((span.attributes or {}).get("db.query.text")) for span in spans_of(stack, trace_id)]
+    told = [str((span.attributes or {}).get("db.query.text")) for span in of_trace(spans, trace_id)]
     assert any("FROM goals.campaign" in each for each in told)
 
 

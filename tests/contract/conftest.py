@@ -43,9 +43,17 @@ async def filled_workspace(stack: TestStack, apps: dict[str, FastAPI], opened: A
     return filled
 
 
-@pytest.fixture(scope="module")
-async def two(stack: TestStack, apps: dict[str, FastAPI]) -> AsyncIterator[tuple[Filled, Filled]]:
-    """Two filled workspaces, whose rows know nothing of each other."""
+@pytest.fixture(scope="session")
+async def victim(stack: TestStack, apps: dict[str, FastAPI]) -> AsyncIterator[Filled]:
+    """A filled workspace that nothing here changes."""
     stack.clock.now = START
     async with AsyncExitStack() as opened:
-        yield await filled_workspace(stack, apps, opened), await filled_workspace(stack, apps, opened)
+        yield await filled_workspace(stack, apps, opened)
+
+
+@pytest.fixture(scope="module")
+async def two(stack: TestStack, apps: dict[str, FastAPI], victim: Filled) -> AsyncIterator[tuple[Filled, Filled]]:
+    """The same, and one of a file's own, which comes to hold what its tests try; they know nothing of each other."""
+    stack.clock.now = START
+    async with AsyncExitStack() as opened:
+        yield victim, await filled_workspace(stack, apps, opened)

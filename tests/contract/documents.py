@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from tests.contract.operations import Operation
+from tests.contract.operations import Operation, operations
 
 PROBLEM = "application/problem+json"
 # What only a library's or the database's own words hold.
@@ -25,14 +25,14 @@ def tells_of_inside(text: str) -> bool:
 
 
 @cache
-def _validator(schema: str, components: str) -> Any:
-    whole = {**json.loads(schema), "components": {"schemas": json.loads(components)}}
+def _validator(part: str, schema: str) -> Any:
+    whole = {**json.loads(schema), "components": {"schemas": operations(part)[0].schemas}}
     return jsonschema_rs.validator_for(whole, validate_formats=True)
 
 
 def faults(operation: Operation, schema: Mapping[str, Any], value: Any) -> list[str]:
     """In what a value isn't as a schema of the operation's document says."""
-    validator = _validator(json.dumps(schema), json.dumps(operation.schemas))
+    validator = _validator(operation.part, json.dumps(schema))
     return [
         f"{'/'.join(map(str, error.instance_path))}: {error.message}"[:300] for error in validator.iter_errors(value)
     ]

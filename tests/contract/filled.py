@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from secrets import token_hex
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import httpx
 from standardwebhooks import Webhook
@@ -17,6 +19,9 @@ from tests.contract.operations import Ask, Operation, operations
 from tests.contract.values import BY_ANOTHER, SIGNING_SECRET, target_of
 
 Clients = Mapping[str, httpx.AsyncClient]
+
+# In which the workspaces of tests count their days.
+ZONE = ZoneInfo("Europe/Berlin")
 
 
 @dataclass
@@ -37,7 +42,7 @@ class Filled:
 
     @property
     def today(self) -> str:
-        return self.clock().date().isoformat()
+        return self.clock().astimezone(ZONE).date().isoformat()
 
     def id_of(self, name: str, resource: str) -> str | None:
         rows = [row for row in self.rows.get(target_of(name, resource), ()) if "id" in row]
@@ -137,9 +142,9 @@ def _harmless(operation: Operation) -> bool:
 def _lacks(operation: Operation, workspace: Filled) -> int:
     if not operation.media:
         return 0
-    schema = json.dumps(operation.said["requestBody"])
     names = [name for name in _references(operation) if target_of(name, operation.resource) != operation.resource]
-    return sum(workspace.id_of(name, operation.resource) is None for name in names) + ("multipart" in schema)
+    missing = sum(workspace.id_of(name, operation.resource) is None for name in names)
+    return missing + operation.media.startswith("multipart/")
 
 
 def names_in(operation: Operation) -> set[str]:
@@ -147,6 +152,7 @@ def names_in(operation: Operation) -> set[str]:
     return {target_of(name, operation.resource) for name in _references(operation)} if operation.media else set()
 
 
+@cache
 def _references(operation: Operation) -> list[str]:
     body = operation.resolved(operation.said["requestBody"]["content"][operation.media].get("schema", {}))
     return [name for name in body.get("properties", {}) if name.endswith(("_id", "_ids"))]

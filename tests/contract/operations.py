@@ -3,8 +3,9 @@
 import copy
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -220,13 +221,16 @@ def operations(*parts: str) -> list[Operation]:
     return sorted(_all(parts or tuple(APPS)), key=lambda each: (each.method != "GET", each.creates))
 
 
-def _all(parts: Sequence[str]) -> Iterator[Operation]:
-    for part in parts:
-        document = APPS[part].openapi()
-        for path, methods in document["paths"].items():
-            for method in METHODS:
-                if method in methods:
-                    yield Operation(part, method.upper(), path, methods[method], document["components"]["schemas"])
+@cache
+def _all(parts: tuple[str, ...]) -> tuple[Operation, ...]:
+    documents = [(part, APPS[part].openapi()) for part in parts]
+    return tuple(
+        Operation(part, method.upper(), path, methods[method], document["components"]["schemas"])
+        for part, document in documents
+        for path, methods in document["paths"].items()
+        for method in METHODS
+        if method in methods
+    )
 
 
 def ids_in(text: str) -> set[str]:

@@ -58,15 +58,13 @@ class Stranger:
 
     foreign: Sequence[str]
     canary: str
-    # All that mustn't be seen.
+    # All that mustn't be seen: not what the stranger's own rows hold, as an asset may name any campaign.
     hidden: frozenset[str]
-    # Ids that the stranger's own rows hold: an asset may name any campaign, as its service knows none.
-    own: frozenset[str]
 
     def sees(self, found: Answer, *, ids: bool = True) -> list[str]:
         """What of the other workspace an answer holds, beside what was tried."""
         seen = [self.canary] if self.canary in found.text else []
-        return seen + (sorted(ids_in(found.text) & self.hidden - self.own) if ids else [])
+        return seen + (sorted(ids_in(found.text) & self.hidden) if ids else [])
 
     async def tries(self, send: Callable[[Any], Awaitable[Answer]], values: Sequence[Any]) -> list[Any]:
         """Sends each value and reports those whose answer isn't that of two as long that never were."""

@@ -13,6 +13,7 @@ from chassis.fields import new_id
 from chassis.stack import schemas
 from chassis.testing import TestStack
 from deploy.postgres import dsn
+from tests.contract.operations import ids_in
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -100,8 +101,20 @@ async def digest(connection: "Connection", workspace_id: UUID) -> dict[str, str]
     return found
 
 
-async def ids(connection: "Connection", workspace_id: UUID, of_each: int | None = None) -> set[str]:
-    """Every id that a workspace's rows have or name; or so many of each column."""
+async def held(connection: "Connection", workspace_id: UUID) -> set[str]:
+    """Every id that a workspace's rows hold, in a column of its own or within a document."""
+    found: set[str] = set()
+    for table in await tables(connection):
+        if table.is_tenant:
+            rows = await connection.fetch(
+                f"SELECT (to_jsonb(t) - 'workspace_id')::text FROM {table} t WHERE workspace_id = $1", workspace_id
+            )
+            found |= {each for (text,) in rows for each in ids_in(text)}
+    return found
+
+
+async def some_of_each(connection: "Connection", workspace_id: UUID, most: int) -> set[str]:
+    """So many of the ids in each column that has ids."""
     found: set[str] = set()
     for table in await tables(connection):
         if table.is_tenant:
@@ -114,7 +127,7 @@ async def ids(connection: "Connection", workspace_id: UUID, of_each: int | None 
                     f'SELECT DISTINCT "{column}"::text FROM {table} WHERE workspace_id = $1 AND "{column}" IS NOT NULL'
                     " LIMIT $2",
                     workspace_id,
-                    of_each,
+                    most,
                 )
                 found |= {each[0] for each in rows}
     return found

@@ -13,7 +13,7 @@ from chassis.testing import TestStack
 from tests.contract.filled import Filled
 from tests.contract.operations import Ask, Operation, Path, operations
 from tests.contract.sweep import Answer, Stranger, batches
-from tests.contract.tables import admin, digest, ids, opened, tables
+from tests.contract.tables import admin, digest, held, opened, some_of_each, tables
 from tests.contract.values import target_of
 
 Two = tuple[Filled, Filled]
@@ -29,10 +29,10 @@ def everything(part: str) -> list[Operation]:
 
 async def stranger_to(stack: TestStack, victim: Filled, intruder: Filled) -> Stranger:
     async with admin(stack) as connection:
-        foreign = await ids(connection, victim.id, OF_EACH)
-        hidden, own = await ids(connection, victim.id), await ids(connection, intruder.id)
+        foreign = await some_of_each(connection, victim.id, OF_EACH)
+        hidden, own = await held(connection, victim.id), await held(connection, intruder.id)
     assert len(foreign) > len(victim.rows)
-    return Stranger(sorted(foreign), victim.canary, frozenset(hidden), frozenset(own))
+    return Stranger(sorted(foreign), victim.canary, frozenset(hidden - own))
 
 
 def tried_in(operation: Operation, slot: Path, victim: Filled, foreign: Sequence[str]) -> list[Any]:

@@ -4,6 +4,7 @@ slice may need a line in."""
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from gateway.derive.kinds import Ref, Refs
@@ -76,6 +77,7 @@ TOGETHER = {
 LATER = {"to", "end", "until", "due"}
 
 
+@cache
 def target_of(name: str, resource: str) -> str:
     """Which resource a reference names: `campaign_ids` campaigns, a line's `parent_id` lines."""
     for edge in EDGES:

@@ -1,9 +1,10 @@
 """What the graph tells of itself: one trace from the caller to the SQL, and whom it couldn't reach."""
 
+from collections import deque
+
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
-from chassis.testing import TestStack
 from tests.conftest import Connect, Workspace
 from tests.gateway.conftest import Ask, Graph
 
@@ -21,16 +22,15 @@ def line_of(spans: list[ReadableSpan], last: ReadableSpan) -> list[str]:
 
 
 async def test_one_trace_goes_from_the_caller_over_the_gateway_and_a_service_to_the_sql(
-    graph_of: Ask, workspace: Workspace, stack: TestStack
-) -> None:  # fmt: skip
-    stack.spans.clear()
+    graph_of: Ask, workspace: Workspace, spans: deque[ReadableSpan]
+) -> None:
     asked = await graph_of(workspace)
     asked.http.headers["traceparent"] = f"00-{TRACE}-{CALLER}-01"
     await asked("{ campaigns { nodes { id } } }")
-    spans = [span for span in list(stack.spans) if trace.format_trace_id(span.context.trace_id) == TRACE]
-    select = next(span for span in spans if "FROM goals.campaign" in str((span.attributes or {}).get("db.query.text")))
-    assert line_of(spans, select) == ["POST /graphql", "GET goals/v1/campaigns", "GET /v1/campaigns", "SELECT"]
-    root = next(span for span in spans if span.name == "POST /graphql")
+    own = [span for span in spans if trace.format_trace_id(span.context.trace_id) == TRACE]
+    select = next(span for span in own if "FROM goals.campaign" in str((span.attributes or {}).get("db.query.text")))
+    assert line_of(own, select) == ["POST /graphql", "GET goals/v1/campaigns", "GET /v1/campaigns", "SELECT"]
+    root = next(span for span in own if span.name == "POST /graphql")
     assert root.parent
     assert trace.format_span_id(root.parent.span_id) == CALLER
     assert (root.attributes or {})["http.response.status_code"] == 200

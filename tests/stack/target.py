@@ -18,7 +18,7 @@ from tests.contract.filled import Clients, Filled, fill
 from tests.contract.generated import Service
 from tests.contract.generated_graph import Graph
 from tests.contract.states import STARTS, posted_statement
-from tests.stack.conftest import KEPT, ROOT, Account, Running
+from tests.stack.conftest import KEPT, NO_TLS, ROOT, Account, Running
 
 # No replica knows a job of this name, so that one which is asked for again is never run.
 JOB = """
@@ -121,7 +121,9 @@ def filled(running: Running, admin_dsn: str) -> Iterator[Target]:
 def clients_of(running: Running, who: Account) -> dict[str, httpx.AsyncClient]:
     headers = running.bearer(who)
     return {
-        part: httpx.AsyncClient(base_url=running.url(part), headers=headers, timeout=30, trust_env=False, limits=KEPT)
+        part: httpx.AsyncClient(
+            base_url=running.url(part), headers=headers, timeout=30, trust_env=False, limits=KEPT, verify=NO_TLS
+        )
         for part in parts()
     }
 

@@ -30,7 +30,7 @@ from deploy.postgres import databases
 from gateway.identity.token.signing import Grant, access_token
 from tests.deploy.until import until
 from tests.gateway.conftest import bound, served, url_of
-from tests.stack.conftest import free_ports
+from tests.stack.conftest import NO_TLS, free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 BEFORE_THE_KILL = 10  # seconds after which a supervisor insists
@@ -66,6 +66,9 @@ class Goals:
     async def ends(self, seconds: float = BEFORE_THE_KILL) -> None:
         await asyncio.to_thread(self.running.wait, seconds)
         assert self.running.returncode == -signal.SIGTERM
+
+    def client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers=self.headers, trust_env=False, verify=NO_TLS)
 
     def listens(self) -> bool:
         return bool(
@@ -111,7 +114,7 @@ async def goals_of(own: TestStack, hears: str, log: Path) -> AsyncIterator[Goals
         def ready() -> bool:
             assert running.poll() is None, log.read_text()[-2000:]
             try:
-                return httpx.get(f"{found.url}/readyz", trust_env=False, timeout=2).status_code == 200
+                return httpx.get(f"{found.url}/readyz", trust_env=False, timeout=2, verify=NO_TLS).status_code == 200
             except httpx.HTTPError:
                 return False
 
@@ -134,7 +137,7 @@ async def test_what_was_begun_is_answered_after_its_commit_and_the_process_ends(
     admin, locker = await asyncpg.connect(own.admin_dsn), await asyncpg.connect(own.admin_dsn)
     with bound() as silent:
         async with goals_of(own, url_of(silent), tmp_path / "log") as goals:
-            async with httpx.AsyncClient(base_url=goals.url, headers=goals.headers, trust_env=False) as http:
+            async with goals.client() as http:
                 async with locker.transaction():
                     await locker.execute("LOCK goals.campaign IN ACCESS EXCLUSIVE MODE")
                     asked = [
@@ -160,7 +163,7 @@ async def test_what_was_being_delivered_waits_for_no_lease(own: TestStack, tmp_p
     leased = "SELECT count(*) FROM goals.delivery WHERE workspace_id = $1 AND due_at > now()"
     with bound() as silent:
         async with goals_of(own, url_of(silent), tmp_path / "log") as goals:
-            async with httpx.AsyncClient(base_url=goals.url, headers=goals.headers, trust_env=False) as http:
+            async with goals.client() as http:
                 assert (await http.post("/v1/campaigns", json={**CAMPAIGN, "slug": "a"})).status_code == 201
             await seen(admin, leased, goals.workspace, wanted=len(SUBSCRIBERS))
             goals.running.send_signal(signal.SIGTERM)
@@ -181,7 +184,7 @@ async def test_a_request_that_never_ends_holds_up_the_end_no_longer_than_its_bou
             stalled = f"POST /v1/campaigns HTTP/1.1\r\nHost: x\r\nAuthorization: {goals.headers['Authorization']}\r\n"
             writer.write(stalled.encode() + b"Content-Type: application/json\r\nContent-Length: 9999\r\n\r\n{")
             await writer.drain()
-            async with httpx.AsyncClient(base_url=goals.url, headers=goals.headers, trust_env=False) as http:
+            async with goals.client() as http:
                 assert (await http.get("/v1/campaigns")).status_code == 200
             goals.running.send_signal(signal.SIGTERM)
             await goals.ends()
