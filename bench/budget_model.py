@@ -24,6 +24,7 @@ import services.budget.app
 from chassis.fields import new_id
 from chassis.inbox import Incoming, learn_workspace
 from chassis.roles import scopes_of
+from chassis.serving import collect_seldom
 from chassis.testing import START, TestStack, prepared
 from deploy.postgres import cluster, databases
 from gateway.identity.token.signing import Grant, access_token
@@ -113,6 +114,7 @@ def run(stack: TestStack, number: int, stories: int, length: int) -> int:
         opened, ask = runner.run(start())
         # A line for each of a million requests would bury what is said here.
         logging.disable(logging.WARNING)
+        collect_seldom()  # as whatever serves does
 
         @seed(SEED + number)
         @settings(
