@@ -1,7 +1,6 @@
 """Decides who is calling: a verified access token, and what its scopes allow."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -62,7 +61,7 @@ class ServiceAccount:
     """A part's own tokens: fetched when asked for, kept until shortly before they end."""
 
     def __init__(
-        self, part: str, secret: str, gateway: str, http: httpx.AsyncClient, clock: Callable[[], datetime]
+        self, part: str, secret: str, gateway: str, http: httpx.AsyncClient, clock: Callable[[], float]
     ) -> None:
         self.client_id = f"{SERVICE_PREFIX}{part}"
         self._secret = secret
@@ -74,7 +73,7 @@ class ServiceAccount:
     async def headers(self, workspace_id: UUID | None = None) -> dict[str, str]:
         """The Authorization header for one workspace, or for none (the inbox). Raises httpx.HTTPError."""
         token, since, until = self._tokens.get(workspace_id, ("", 0.0, 0.0))
-        now = self._clock().timestamp()
+        now = self._clock()
         if not since <= now < until:
             form = {"grant_type": "client_credentials"} | ({"workspace_id": str(workspace_id)} if workspace_id else {})
             answer = await self._http.post(

@@ -152,7 +152,8 @@ def _lifespan(jobs: Sequence[Job | Deferred], resources: Sequence[Resource]) -> 
                 settings.service_secret.get_secret_value(),
                 settings.url("gateway"),
                 state.http,
-                state.clock,
+                # Whatever hour it is for the part: by this clock tokens are issued and checked.
+                state.verifier.clock,
             )
             state.runner = runner = Runner(app, (*jobs, SWEEP))
             state.relay = relay = Relay(

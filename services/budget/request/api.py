@@ -1,6 +1,5 @@
 """Decides what callers can do with requests for money."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -127,27 +126,27 @@ async def submit_spend_request(request: Named, session: Session, who: CurrentPri
 
 
 @router.post("/v1/requests/{id}/approve", dependencies=[scope("budget:approve")], response_model=SpendRequestRead)
-async def approve_spend_request(id: UUID, if_match: IfMatch, request: Request, who: CurrentPrincipal, now: Now) -> Any:
+async def approve_spend_request(id: UUID, if_match: IfMatch, request: Request) -> Any:
     """Passes one layer of approval; the last one reserves the money. 403 `four_eyes` on one's own; 409 `does_not_fit`,
     with `available`, `asked`, `missing` and `currency`, when a line doesn't have it: then nothing was decided."""
-    return await _decide(request, who, now, id, if_match, RequestVerdict.APPROVED)
+    return await _decide(request, id, if_match, RequestVerdict.APPROVED)
 
 
 @router.post("/v1/requests/{id}/reject", dependencies=[scope("budget:approve")], response_model=SpendRequestRead)
-async def reject_spend_request(
-    id: UUID, create: RejectionCreate, if_match: IfMatch, request: Request, who: CurrentPrincipal, now: Now
-) -> Any:
+async def reject_spend_request(id: UUID, create: RejectionCreate, if_match: IfMatch, request: Request) -> Any:
     """Says no, whatever layers have said yes."""
-    return await _decide(request, who, now, id, if_match, RequestVerdict.REJECTED, create.reason)
+    return await _decide(request, id, if_match, RequestVerdict.REJECTED, create.reason)
 
 
 async def _decide(
-    request: Request, who: Principal, now: datetime, id: UUID, if_match: Match, verdict: RequestVerdict,
-    reason: str | None = None,
-) -> Response:  # fmt: skip
-    together: Together = request.app.state.together
+    request: Request, id: UUID, if_match: Match, verdict: RequestVerdict, reason: str | None = None
+) -> Response:
+    state = request.app.state
+    together: Together = state.together
+    # The route's scope has found who calls; asked for as parameters, this and the time cost more than to decide.
+    who: Principal = request.state.principal
     acting = acting_for(request, who.subject)
-    ask = Ask(id, if_match, verdict, acting, now, reason, leaving().get("traceparent"))
+    ask = Ask(id, if_match, verdict, acting, state.clock(), reason, leaving().get("traceparent"))
     return await together.decide(who.workspace_id, request, ask)
 
 
