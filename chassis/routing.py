@@ -1,5 +1,4 @@
-"""Decides which routes a request is held against: those of its collection. FastAPI tries all of a part's one by one,
-twice, which takes longer than a read."""
+"""Decides which routes a request is held against: those of its collection, where FastAPI tries all one by one."""
 
 from collections import defaultdict
 from functools import cached_property

@@ -254,8 +254,13 @@ def asking(body: bytes, *more: str, path: str = "/direct") -> bytes:
 
 
 async def test_a_part_may_answer_past_asgi_what_comes_in_one_piece() -> None:
-    app, waiting = FastAPI(), asyncio.Queue[Say]()
-    app.add_middleware(lambda _: echo)
+    app, waiting, begun = FastAPI(), asyncio.Queue[Say](), asyncio.Event()
+
+    async def begin(*asked: Any) -> None:
+        begun.set()
+        await echo(*asked)
+
+    app.add_middleware(lambda _: begin)
 
     def take(_: Any, body: bytes, say: Say) -> bool:
         if body == b"mine":
@@ -278,18 +283,19 @@ async def test_a_part_may_answer_past_asgi_what_comes_in_one_piece() -> None:
         assert [await heard(reader), await heard(reader)] == [(False, b"mine"), (True, b"last")]
         # In two pieces it is the app's, which knows how long to wait for the rest.
         whole = asking(b"mine")
+        begun.clear()
         writer.write(whole[:-2])
-        await asyncio.sleep(0.05)
+        await begun.wait()
         writer.write(whole[-2:])
         assert await heard(reader) == (True, b"mine")
         # Who hangs up is told nothing, and spoils nothing.
         writer.write(asking(b"mine"))
         say = await waiting.get()
         writer.close()
-        await writer.wait_closed()
-        await asyncio.sleep(0.05)
-        say(200, [], b"")
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(asking(b"yours"))
+        assert await heard(reader) == (True, b"yours")  # and so the other's leaving was noticed
+        say(200, [], b"")
         writer.write(asking(b"mine", "Connection: close"))
         (await waiting.get())(503, [(b"retry-after", b"1")], b"later")
         told = await said_until_closed(reader)
