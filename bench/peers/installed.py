@@ -16,6 +16,7 @@ PACKAGES = {
         "graphql": "16.15.0",
     },
     "tailcall": {"@tailcallhq/core-linux-x64-gnu": "1.6.14"},
+    "postgraphile": NODE | {"postgraphile": "5.1.5"},
 }  # fmt: skip
 RELEASE = "trixie"
 LIBRARIES = "root/usr/lib/x86_64-linux-gnu"
