@@ -5,10 +5,11 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,6 +20,7 @@ from chassis.outside import Outside, RefusedError, UnreachableError
 from chassis.problems import told, words_of
 from chassis.secrets import SealBrokenError, Sealer
 from gateway.delivery import actions, store
+from gateway.delivery.noting import Noting, Outcome
 from gateway.delivery.places import Places
 from gateway.delivery.rules import is_taken, sign, words_of_status
 from gateway.endpoint.rules import live_secrets
@@ -29,8 +31,6 @@ log = logging.getLogger("mops.webhooks")
 POST_SECONDS = 15.0
 IDLE_SECONDS = 5.0
 STOP_SECONDS = 1.0
-# Of the pool's connections; the others are for requests.
-SETTLING = 2
 
 
 class Dispatcher:
@@ -43,7 +43,7 @@ class Dispatcher:
         self._clock, self._measures = clock, measures
         self._places = Places()
         self._chance = random.Random()  # noqa: S311  # spreads retries, and keeps nothing secret
-        self._settling = asyncio.Semaphore(SETTLING)
+        self._noting = Noting(self._note)
         self._woken = asyncio.Event()
         self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
@@ -109,8 +109,7 @@ class Dispatcher:
             # Not what it takes to note it: that is our own slowness.
             seconds = time.monotonic() - began
             self._measures.webhook_posts.labels("failed" if error else "delivered").observe(seconds)
-            async with self._settling, self._database.tenant(row.workspace_id) as session:
-                await actions.settle(session, row, status, error, self._clock(), self._chance.random())
+            await self._noting.note(Outcome(row, status, error))
         except asyncio.CancelledError:
             async with self._database.tenant(row.workspace_id) as session:
                 await store.let_go(session, row)
@@ -119,6 +118,12 @@ class Dispatcher:
             log.warning("webhook_not_settled", extra={"delivery_id": str(row.id), "why": told(problem)})
         finally:
             self._places.leave(row.id, time.monotonic() - began if seconds is None else seconds)
+
+    async def _note(self, workspace_id: UUID, outcomes: Sequence[Outcome]) -> None:
+        async with self._database.tenant(workspace_id) as session:
+            for each in outcomes:
+                now, chance = self._clock(), self._chance.random()
+                await actions.settle(session, each.row, each.status, each.error, now, chance)
 
     async def _post(self, row: Any) -> tuple[int | None, str | None]:
         """The status that was answered, and why that isn't a success."""

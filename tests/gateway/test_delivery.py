@@ -15,6 +15,8 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database
 from chassis.fields import new_id
@@ -303,6 +305,42 @@ async def test_receivers_that_hang_fail_or_redirect_delay_nobody_else(
     assert {each["last_error"] for each in left} - {None} == {
         "it answered 500", "it answered 302, a redirect, which isn't followed",
     }  # fmt: skip
+
+
+async def test_what_is_answered_while_one_note_is_written_is_noted_with_the_next(
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """So that no receiver's place waits for the notes of others, one after the other; and what breaks one note costs no
+    other."""
+    for number in range(12):
+        receiver.answers[f"/{number}"] = 500 if number % 2 else 204
+        broken = (await endpoint(f"/{number}"))["id"]
+    await happen()
+    settle, transactions, posts = actions.settle, set[AsyncSession](), 12
+
+    async def settle_slowly(session: AsyncSession, row: Any, *rest: Any) -> None:
+        if not transactions:
+            await receiver.until(lambda: len(receiver.posts) == posts)
+        transactions.add(session)
+        if str(row.endpoint_id) == broken:
+            await session.execute(text("SELECT 1 / 0"))
+        await settle(session, row, *rest)
+
+    monkeypatch.setattr(actions, "settle", settle_slowly)
+    telling = start()
+    await telling.take_up()
+    await asyncio.gather(*telling._running)
+    found = {each["endpoint_id"]: each["state"] for each in await deliveries(admin) if each["attempts"]}
+    assert len(found) == 11
+    assert broken not in found
+    assert list(found.values()).count("delivered") == 6
+    assert len(transactions) > 12, "each alone, where they broke together"
+    transactions.clear()
+    broken, posts = "", 24
+    await happen()
+    await telling.deliver_due()
+    assert len(transactions) < 6
 
 
 async def test_why_nothing_was_answered_is_told_in_words_of_our_own(
