@@ -4,6 +4,7 @@ receiver's place waits for the notes of all others."""
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +14,13 @@ NOTING = 2
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of an attempt at a leased row: the status that was answered, and why that isn't a success."""
+    """What became of an attempt at a leased row: the status that was answered, why that isn't a success, and for how
+    long the receiver wants to be left alone."""
 
     row: Any
     status: int | None
     error: str | None
+    asked: timedelta | None = None
     noted: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 

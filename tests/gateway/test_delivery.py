@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,7 @@ from chassis.testing import Clock, TestStack
 from gateway.delivery import actions, dispatcher, store
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.places import QUICK_SECONDS, Places
-from gateway.delivery.rules import JITTER, MOST_ATTEMPTS, WAITS, next_wait
+from gateway.delivery.rules import BUSY, HTTP_DATE, JITTER, LONGEST_ASKED, MOST_ATTEMPTS, WAITS, asked_wait, next_wait
 from gateway.endpoint.rules import FAILING_FOR
 from gateway.happening.actions import KEPT, forget_happenings
 from gateway.happening.catalog import CONTRACT
@@ -499,6 +499,42 @@ async def test_deliveries_are_forgotten_with_what_they_tell_of(
     clock.forward(days=2)
     await forget_happenings(apps["gateway"])
     assert [each["state"] for each in await deliveries(admin)] == ["waiting"]
+
+
+async def test_a_receiver_that_is_busy_is_left_alone_for_as_long_as_it_asks_up_to_ten_hours(
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock
+) -> None:
+    date = (clock.now + timedelta(hours=2)).strftime(HTTP_DATE)
+    least: dict[str, timedelta] = {}
+    for path, status, said, wait in (
+        ("/seconds", 429, "3600", timedelta(hours=1)), ("/date", 503, date, timedelta(hours=2)),
+        ("/soon", 503, "0", timedelta(seconds=4.5)), ("/never", 429, "9" * 5000, timedelta(hours=9)),
+        ("/fails", 500, "3600", timedelta(seconds=4.5)), ("/odd", 503, "Mon, 99", timedelta(seconds=4.5)),
+    ):  # fmt: skip
+        receiver.answers[path], receiver.retry_after[path] = status, said
+        least[(await endpoint(path))["id"]] = wait
+    await happen()
+    await start().deliver_due()
+    for each in await deliveries(admin):
+        wait = datetime.fromisoformat(each["due_at"]) - clock.now
+        assert least[each["endpoint_id"]] - timedelta(seconds=1) <= wait <= least[each["endpoint_id"]] * 1.25
+
+
+@given(st.integers(1, MOST_ATTEMPTS - 1), st.floats(0, 1), st.timedeltas(timedelta(0), timedelta(days=9000)))
+def test_who_asks_to_be_left_alone_is_told_later_never_sooner_and_within_ten_hours(
+    attempts: int, chance: float, asked: timedelta
+) -> None:
+    planned, wait = next_wait(attempts, chance), next_wait(attempts, chance, asked)
+    assert planned is not None
+    assert wait is not None
+    assert planned <= wait <= max(planned, LONGEST_ASKED)
+    assert wait >= min(asked, LONGEST_ASKED / (1 + JITTER))
+
+
+@given(st.sampled_from([200, 429, 500, 503, 504]), st.text() | st.integers().map(str))
+def test_nothing_that_a_receiver_says_of_when_to_come_back_breaks(status: int, said: str) -> None:
+    found = asked_wait(status, said, datetime(2026, 6, 15, tzinfo=UTC))
+    assert found is None or (status in BUSY and found >= timedelta(0))
 
 
 @given(st.integers(1, MOST_ATTEMPTS), st.floats(0, 1))
