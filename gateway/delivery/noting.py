@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
+
 # At a time, of all workspaces: of the pool's connections; the others are for requests.
 NOTING = 2
 
@@ -60,7 +62,8 @@ class Noting:
         try:
             await self._write(workspace_id, in_order(left))
         except Exception as problem:  # it belongs to those who wait
-            if len(left) > 1:  # one may be the reason, and the others aren't told again for it
+            if len(left) > 1 and isinstance(problem, DBAPIError) and not problem.connection_invalidated:
+                # One of them is to blame; each alone, so that no other is told again for it.
                 for each in left:
                     await self._write_together(workspace_id, [each])
                 return
