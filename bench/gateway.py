@@ -25,15 +25,21 @@ PORTS = {"plan": 28_471, "fields": 28_472}
 SERVICES = 28_473
 BARS = {"big": 5.0, "small": 1.5}
 
-SELECTED = """id name slug state
-  goals(first: 3) { nodes { id title state metric { key } targetValue } }
-  budget { allotted { amount currency } committed { amount } actual { amount } available { amount } }
-  series(metric: "email.ctr", grain: MONTH, from: "2026-01-01", to: "2027-01-01") {
-    points { start value numerator denominator } }"""
-QUERIES = {
-    "big": f"{{ campaigns(first: 50) {{ nodes {{ {SELECTED} }} }} }}",
-    "small": f'{{ campaign(slug: "campaign-1") {{ {SELECTED} }} }}',
-}
+
+def queries(year: int) -> dict[str, str]:
+    """Fifty campaigns, or one, with what hangs on them and the twelve months of a year."""
+    selected = f"""id name slug state
+      goals(first: 3) {{ nodes {{ id title state metric {{ key }} targetValue }} }}
+      budget {{ allotted {{ amount currency }} committed {{ amount }} actual {{ amount }} available {{ amount }} }}
+      series(metric: "email.ctr", grain: MONTH, from: "{year}-01-01", to: "{year + 1}-01-01") {{
+        points {{ start value numerator denominator }} }}"""
+    return {
+        "big": f"{{ campaigns(first: 50) {{ nodes {{ {selected} }} }} }}",
+        "small": f'{{ campaign(slug: "campaign-1") {{ {selected} }} }}',
+    }
+
+
+QUERIES = queries(2026)
 
 
 def by_fields_alone() -> None:

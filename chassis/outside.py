@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -26,6 +27,14 @@ _KEPT_BACK = tuple(
 _UNICAST = ip_network("2000::/3")
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """All that is kept of what a post was answered."""
+
+    status: int
+    retry_after: str | None = None
 
 
 class UnreachableError(Exception):
@@ -93,10 +102,11 @@ class Outside:
                     raise UnreachableError("it is too long")
             return body
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
-        """The status of what is answered, whatever it is, within so many seconds; nothing else of it is read."""
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answered:
+        """The status of what is answered within so many seconds, whatever it is, and when to come back; nothing else of
+        it is read."""
         async with self._asked("POST", url, headers, body, seconds) as answer:
-            return answer.status_code
+            return Answered(answer.status_code, answer.headers.get("Retry-After"))
 
     def _place(self, url: str) -> httpx.URL:
         try:

@@ -126,7 +126,7 @@ async function story(name: string, client: Client) {
   assert.deepEqual(codes, ["BAD_USER_INPUT"]);
 }
 
-// Subscriptions belong here: the same clients over graphql-transport-ws and SSE.
+// Subscriptions are live.mjs's.
 for (const [name, client] of Object.entries({ apollo: apollo(), urql: urql(), "graphql-request": graphqlRequest() })) {
   await story(name, client);
   console.log(`${name}: told`);

@@ -1,4 +1,5 @@
-"""Decides what the gateway costs beside Hive Gateway and Tailcall: each over the same services, for the same data.
+"""Decides what the gateway costs beside Hive Gateway and Tailcall: each over the same services, for the same data; and
+what the whole stack costs beside PostGraphile, as `whole` has it.
 
 One process of each, in turns. The services are one process that answers at once, for all of them; in which shapes,
 says `shapes`. Hive is at its best: entities merged, queries compiled (--jit), node 22. Ours is as `make up` serves it,
@@ -20,11 +21,13 @@ import uvloop
 
 from bench.gateway import QUERIES
 from bench.load import drive, fetch, post
+from bench.peers import whole
+from bench.peers.installed import Absent
 from bench.peers.started import PORTS, running
 from bench.sampled import CAMPAIGNS
 
 ROUNDS, SECONDS, WARM_SECONDS, SOCKETS = 5, 1.0, 4.0, 4
-BARS = {"big hive": 8.0, "big tailcall": 2.5, "small hive": 3.0}
+BARS = {"big hive": 8.0, "big tailcall": 2.5, "small hive": 3.0, "whole postgraphile": 1.0}
 
 GOAL = "id title state metric { key } target_value"
 MONEY = "allotted { amount currency } committed { amount } actual { amount } available { amount }"
@@ -102,7 +105,8 @@ async def measure(processes: dict[str, psutil.Process], headers: dict[str, str])
     return found
 
 
-def tell(found: dict[str, dict[str, list[Figures]]]) -> None:
+def tell(found: dict[str, dict[str, list[Figures]]]) -> dict[str, float]:
+    """Each peer's CPU as a multiple of ours."""
     print(f"\n{ROUNDS} rounds of {SECONDS} s, {SOCKETS} sockets; medians\n")
     print(f"{'':16}" + "".join(f"{each.name:>12}" for each in fields(Figures)) + f"{'CPU/ours':>12}")
     ratios = {}
@@ -115,16 +119,42 @@ def tell(found: dict[str, dict[str, list[Figures]]]) -> None:
                 ratios[f"{size} {who}"] = round(ratio, 2)
             medians = map(statistics.median, zip(*map(astuple, rounds), strict=True))
             print(f"{size:6}{who:10}" + "".join(f"{each:12.2f}" for each in (*medians, ratio)))
-    print()
-    print(json.dumps({"bench": "peers", "ratios": ratios, "bars": BARS}))
+    return ratios
+
+
+def tell_whole(found: dict[str, list[dict[str, float]]]) -> tuple[float, dict[str, dict[str, float]]]:
+    """PostGraphile's CPU as a multiple of our whole stack's, and each one's ms for a big query by process."""
+    spent = {
+        who: {name: round(statistics.median(each[name] for each in rounds), 2) for name in rounds[0]}
+        for who, rounds in found.items()
+    }
+    print(f"\nthe whole of each, CPU ms for a big query; {whole.ROUNDS} rounds of {whole.SECONDS} s; medians\n")
+    for who, processes in spent.items():
+        print(
+            f"{who:14}{sum(processes.values()):8.2f}   " + "  ".join(f"{name} {ms}" for name, ms in processes.items())
+        )
+    pairs = zip(found["postgraphile"], found["ours"], strict=True)
+    return round(statistics.median(sum(them.values()) / sum(us.values()) for them, us in pairs), 2), spent
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(prog="python -m bench.peers", description=(__doc__ or "").partition("\n")[0])
     place = Path(os.environ.get("MOPS_HOME", ".mops")) / "peers"
     asked.add_argument("folder", nargs="?", type=Path, default=place, help="where they are installed once (1 GB)")
-    with running(asked.parse_args().folder.resolve()) as (processes, headers):
-        tell(uvloop.run(measure(processes, headers)))
+    asked.add_argument("--whole", action="store_true", help="the whole stack beside PostGraphile alone")
+    given = asked.parse_args()
+    folder = given.folder.resolve()
+    ratios: dict[str, float] = {}
+    spent: dict[str, dict[str, float]] = {}
+    if not given.whole:
+        with running(folder) as (processes, headers):
+            ratios = tell(uvloop.run(measure(processes, headers)))
+    try:
+        with whole.both(folder) as sides:
+            ratios["whole postgraphile"], spent = tell_whole(uvloop.run(whole.measure(*sides)))
+    except Absent as problem:
+        print(f"postgraphile is left out: {problem}")
+    print("\n" + json.dumps({"bench": "peers", "ratios": ratios, "bars": BARS, "whole_cpu_ms": spent}))
 
 
 if __name__ == "__main__":

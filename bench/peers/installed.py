@@ -16,6 +16,7 @@ PACKAGES = {
         "graphql": "16.15.0",
     },
     "tailcall": {"@tailcallhq/core-linux-x64-gnu": "1.6.14"},
+    "postgraphile": NODE | {"postgraphile": "5.1.5"},
 }  # fmt: skip
 RELEASE = "trixie"
 LIBRARIES = "root/usr/lib/x86_64-linux-gnu"
@@ -28,16 +29,20 @@ class Absent(Exception):
 def install(name: str, folder: Path) -> Path:
     """The folder in which the peer is installed, with our configuration of it. Raises Absent."""
     where = folder / name
-    where.mkdir(parents=True, exist_ok=True)
-    wanted = json.dumps({"private": True, "dependencies": PACKAGES[name]}, indent=2)
-    said, done = where / "package.json", where / "installed"
-    if not done.exists() or said.read_text() != wanted:
-        done.unlink(missing_ok=True)
-        said.write_text(wanted)
-        _run(where, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error", f"--before={AS_OF}")
-        done.touch()
+    npm_install(where, json.dumps({"private": True, "dependencies": PACKAGES[name]}, indent=2))
     shutil.copytree(HERE / name, where, dirs_exist_ok=True)
     return where
+
+
+def npm_install(where: Path, package: str) -> None:
+    """Installs what a package.json wants, once. Raises Absent."""
+    where.mkdir(parents=True, exist_ok=True)
+    said, done = where / "package.json", where / "installed"
+    if not done.exists() or said.read_text() != package:
+        done.unlink(missing_ok=True)
+        said.write_text(package)
+        _run(where, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error", f"--before={AS_OF}")
+        done.touch()
 
 
 def newer_glibc(folder: Path) -> Path:

@@ -3,7 +3,7 @@ answered."""
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -29,8 +29,9 @@ async def hear(session: AsyncSession, events: Sequence[Incoming], now: datetime)
 
 
 async def settle(
-    session: AsyncSession, row: Any, status: int | None, error: str | None, now: datetime, chance: float
-) -> None:
+    session: AsyncSession, row: Any, status: int | None, error: str | None, now: datetime, chance: float,
+    asked: timedelta | None = None,
+) -> None:  # fmt: skip
     """Notes an attempt's outcome, and pauses an endpoint that wants no more or has failed for too long."""
     # The endpoint before its deliveries, as whoever changes one does.
     if error is None:
@@ -41,7 +42,7 @@ async def settle(
     found = await store.note_failure(session, row.endpoint_id, now)
     if found is None:
         return  # taken away meanwhile
-    wait = None if status == GONE else next_wait(row.attempts + 1, chance)
+    wait = None if status == GONE else next_wait(row.attempts + 1, chance, asked)
     state, due = (DeliveryState.WAITING, now + wait) if wait else (DeliveryState.GIVEN_UP, None)
     await store.settle(session, row, now, state=state.value, due_at=due, last_status=status, last_error=error)
     if found.state == EndpointState.ACTIVE and (status == GONE or is_lost(found.failing_since, now)):

@@ -5,10 +5,11 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -19,8 +20,9 @@ from chassis.outside import Outside, RefusedError, UnreachableError
 from chassis.problems import told, words_of
 from chassis.secrets import SealBrokenError, Sealer
 from gateway.delivery import actions, store
+from gateway.delivery.noting import Noting, Outcome
 from gateway.delivery.places import Places
-from gateway.delivery.rules import is_taken, sign, words_of_status
+from gateway.delivery.rules import asked_wait, is_taken, sign, words_of_status
 from gateway.endpoint.rules import live_secrets
 from gateway.endpoint.store import unseal
 
@@ -29,8 +31,6 @@ log = logging.getLogger("mops.webhooks")
 POST_SECONDS = 15.0
 IDLE_SECONDS = 5.0
 STOP_SECONDS = 1.0
-# Of the pool's connections; the others are for requests.
-SETTLING = 2
 
 
 class Dispatcher:
@@ -43,7 +43,7 @@ class Dispatcher:
         self._clock, self._measures = clock, measures
         self._places = Places()
         self._chance = random.Random()  # noqa: S311  # spreads retries, and keeps nothing secret
-        self._settling = asyncio.Semaphore(SETTLING)
+        self._noting = Noting(self._note)
         self._woken = asyncio.Event()
         self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
@@ -105,12 +105,11 @@ class Dispatcher:
     async def _attempt(self, row: Any) -> None:
         began, seconds = time.monotonic(), None
         try:
-            status, error = await self._post(row)
+            outcome = await self._post(row)
             # Not what it takes to note it: that is our own slowness.
             seconds = time.monotonic() - began
-            self._measures.webhook_posts.labels("failed" if error else "delivered").observe(seconds)
-            async with self._settling, self._database.tenant(row.workspace_id) as session:
-                await actions.settle(session, row, status, error, self._clock(), self._chance.random())
+            self._measures.webhook_posts.labels("failed" if outcome.error else "delivered").observe(seconds)
+            await self._noting.note(outcome)
         except asyncio.CancelledError:
             async with self._database.tenant(row.workspace_id) as session:
                 await store.let_go(session, row)
@@ -120,8 +119,13 @@ class Dispatcher:
         finally:
             self._places.leave(row.id, time.monotonic() - began if seconds is None else seconds)
 
-    async def _post(self, row: Any) -> tuple[int | None, str | None]:
-        """The status that was answered, and why that isn't a success."""
+    async def _note(self, workspace_id: UUID, outcomes: Sequence[Outcome]) -> None:
+        async with self._database.tenant(workspace_id) as session:
+            for each in outcomes:
+                now, chance = self._clock(), self._chance.random()
+                await actions.settle(session, each.row, each.status, each.error, now, chance, each.asked)
+
+    async def _post(self, row: Any) -> Outcome:
         now = self._clock()
         body, event_id, timestamp = event_of(row), str(row.event_id), int(now.timestamp())
         try:
@@ -133,16 +137,17 @@ class Dispatcher:
                 "Content-Type": "application/json", "User-Agent": "MOps-Webhooks/1", "webhook-id": event_id,
                 "webhook-timestamp": str(timestamp), "webhook-signature": sign(secrets, event_id, timestamp, body),
             }  # fmt: skip
-            status = await self._outside.post(row.url, body, headers, POST_SECONDS)
+            answered = await self._outside.post(row.url, body, headers, POST_SECONDS)
         except (RefusedError, UnreachableError) as problem:
-            return None, str(problem)
+            return Outcome(row, None, str(problem))
         except SealBrokenError:
             log.error("webhook_secret_unreadable", extra={"endpoint_id": str(row.endpoint_id)})
-            return None, "its secret can't be read here: rotate it"
+            return Outcome(row, None, "its secret can't be read here: rotate it")
         except Exception as problem:  # whatever it is counts as an attempt, or it would come again for ever
             log.error("webhook_not_posted", extra={"delivery_id": str(row.id), "why": told(problem)})
-            return None, "it couldn't be posted"
-        return status, None if is_taken(status) else words_of_status(status)
+            return Outcome(row, None, "it couldn't be posted")
+        error = None if is_taken(answered.status) else words_of_status(answered.status)
+        return Outcome(row, answered.status, error, asked_wait(answered.status, answered.retry_after, self._clock()))
 
 
 def event_of(row: Any) -> bytes:

@@ -3,7 +3,7 @@
 import base64
 import hmac
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from chassis.errors import Conflict
@@ -17,6 +17,10 @@ MOST_ATTEMPTS = len(WAITS) + 1
 # So that what failed together doesn't come back together.
 JITTER = 0.1
 GONE = 410
+# Who answers so may say when to come back; later than that nobody is made to wait.
+BUSY = (429, 503)
+LONGEST_ASKED = max(WAITS)
+HTTP_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 class DeliveryState(StrEnum):
@@ -25,11 +29,26 @@ class DeliveryState(StrEnum):
     GIVEN_UP = "given_up"
 
 
-def next_wait(attempts: int, chance: float) -> timedelta | None:
-    """How long to wait after so many attempts, all failed; None when that was the last. `chance` is from 0 to 1."""
+def next_wait(attempts: int, chance: float, asked: timedelta | None = None) -> timedelta | None:
+    """How long to wait after so many attempts, all failed; None when that was the last. `chance` is from 0 to 1;
+    `asked` is how long the receiver wants to be left alone, which makes it later and never sooner."""
     if attempts >= MOST_ATTEMPTS:
         return None
-    return WAITS[attempts - 1] * (1 + JITTER * (2 * chance - 1))
+    wait = WAITS[attempts - 1] * (1 + JITTER * (2 * chance - 1))
+    return wait if asked is None else max(wait, min(asked, LONGEST_ASKED / (1 + JITTER)) * (1 + JITTER * chance))
+
+
+def asked_wait(status: int, retry_after: str | None, now: datetime) -> timedelta | None:
+    """What `Retry-After` asks for where it means anything to us: seconds, or a date."""
+    if status not in BUSY or retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return timedelta(seconds=int(retry_after)) if len(retry_after) < 10 else LONGEST_ASKED
+    try:
+        until = datetime.strptime(retry_after, HTTP_DATE).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return max(until - now, timedelta(0))
 
 
 def is_taken(status: int) -> bool:

@@ -40,10 +40,12 @@ class Post:
 
 @dataclass
 class Receiver:
-    """`answers` maps a path to the status that it answers, or to what decides it; HANGS: it never does."""
+    """`answers` maps a path to the status that it answers, or to what decides it; HANGS: it never does. `retry_after`
+    maps a path to when it says to come back."""
 
     url: str
     answers: dict[str, int | Callable[[Post], int]] = field(default_factory=dict)
+    retry_after: dict[str, str] = field(default_factory=dict)
     posts: list[Post] = field(default_factory=list)
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
@@ -70,7 +72,9 @@ class Receiver:
                 await self.ending.wait()
             else:
                 # Location leads back here, so that whoever followed it would be seen.
-                writer.write(f"HTTP/1.1 {status} X\r\nLocation: {self.url}/moved\r\nContent-Length: 0\r\n\r\n".encode())
+                back = f"Retry-After: {self.retry_after[post.path]}\r\n" if post.path in self.retry_after else ""
+                head = f"HTTP/1.1 {status} X\r\nLocation: {self.url}/moved\r\n{back}Content-Length: 0\r\n\r\n"
+                writer.write(head.encode())
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # broken off

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,8 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database
 from chassis.fields import new_id
@@ -25,7 +27,7 @@ from chassis.testing import Clock, TestStack
 from gateway.delivery import actions, dispatcher, store
 from gateway.delivery.dispatcher import Dispatcher
 from gateway.delivery.places import QUICK_SECONDS, Places
-from gateway.delivery.rules import JITTER, MOST_ATTEMPTS, WAITS, next_wait
+from gateway.delivery.rules import BUSY, HTTP_DATE, JITTER, LONGEST_ASKED, MOST_ATTEMPTS, WAITS, asked_wait, next_wait
 from gateway.endpoint.rules import FAILING_FOR
 from gateway.happening.actions import KEPT, forget_happenings
 from gateway.happening.catalog import CONTRACT
@@ -305,6 +307,42 @@ async def test_receivers_that_hang_fail_or_redirect_delay_nobody_else(
     }  # fmt: skip
 
 
+async def test_what_is_answered_while_one_note_is_written_is_noted_with_the_next(
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """So that no receiver's place waits for the notes of others, one after the other; and what breaks one note costs no
+    other."""
+    for number in range(12):
+        receiver.answers[f"/{number}"] = 500 if number % 2 else 204
+        broken = (await endpoint(f"/{number}"))["id"]
+    await happen()
+    settle, transactions, posts = actions.settle, set[AsyncSession](), 12
+
+    async def settle_slowly(session: AsyncSession, row: Any, *rest: Any) -> None:
+        if not transactions:
+            await receiver.until(lambda: len(receiver.posts) == posts)
+        transactions.add(session)
+        if str(row.endpoint_id) == broken:
+            await session.execute(text("SELECT 1 / 0"))
+        await settle(session, row, *rest)
+
+    monkeypatch.setattr(actions, "settle", settle_slowly)
+    telling = start()
+    await telling.take_up()
+    await asyncio.gather(*telling._running)
+    found = {each["endpoint_id"]: each["state"] for each in await deliveries(admin) if each["attempts"]}
+    assert len(found) == 11
+    assert broken not in found
+    assert list(found.values()).count("delivered") == 6
+    assert len(transactions) > 12, "each alone, where they broke together"
+    transactions.clear()
+    broken, posts = "", 24
+    await happen()
+    await telling.deliver_due()
+    assert len(transactions) < 6
+
+
 async def test_why_nothing_was_answered_is_told_in_words_of_our_own(
     endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
@@ -461,6 +499,42 @@ async def test_deliveries_are_forgotten_with_what_they_tell_of(
     clock.forward(days=2)
     await forget_happenings(apps["gateway"])
     assert [each["state"] for each in await deliveries(admin)] == ["waiting"]
+
+
+async def test_a_receiver_that_is_busy_is_left_alone_for_as_long_as_it_asks_up_to_ten_hours(
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock
+) -> None:
+    date = (clock.now + timedelta(hours=2)).strftime(HTTP_DATE)
+    least: dict[str, timedelta] = {}
+    for path, status, said, wait in (
+        ("/seconds", 429, "3600", timedelta(hours=1)), ("/date", 503, date, timedelta(hours=2)),
+        ("/soon", 503, "0", timedelta(seconds=4.5)), ("/never", 429, "9" * 5000, timedelta(hours=9)),
+        ("/fails", 500, "3600", timedelta(seconds=4.5)), ("/odd", 503, "Mon, 99", timedelta(seconds=4.5)),
+    ):  # fmt: skip
+        receiver.answers[path], receiver.retry_after[path] = status, said
+        least[(await endpoint(path))["id"]] = wait
+    await happen()
+    await start().deliver_due()
+    for each in await deliveries(admin):
+        wait = datetime.fromisoformat(each["due_at"]) - clock.now
+        assert least[each["endpoint_id"]] - timedelta(seconds=1) <= wait <= least[each["endpoint_id"]] * 1.25
+
+
+@given(st.integers(1, MOST_ATTEMPTS - 1), st.floats(0, 1), st.timedeltas(timedelta(0), timedelta(days=9000)))
+def test_who_asks_to_be_left_alone_is_told_later_never_sooner_and_within_ten_hours(
+    attempts: int, chance: float, asked: timedelta
+) -> None:
+    planned, wait = next_wait(attempts, chance), next_wait(attempts, chance, asked)
+    assert planned is not None
+    assert wait is not None
+    assert planned <= wait <= max(planned, LONGEST_ASKED)
+    assert wait >= min(asked, LONGEST_ASKED / (1 + JITTER))
+
+
+@given(st.sampled_from([200, 429, 500, 503, 504]), st.text() | st.integers().map(str))
+def test_nothing_that_a_receiver_says_of_when_to_come_back_breaks(status: int, said: str) -> None:
+    found = asked_wait(status, said, datetime(2026, 6, 15, tzinfo=UTC))
+    assert found is None or (status in BUSY and found >= timedelta(0))
 
 
 @given(st.integers(1, MOST_ATTEMPTS), st.floats(0, 1))

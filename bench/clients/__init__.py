@@ -1,0 +1,1 @@
+"""What frontends' own clients make of a running gateway."""

@@ -1,0 +1,1 @@
+"""Whether outgoing webhooks go where they may, and on while others misbehave."""
