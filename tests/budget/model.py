@@ -49,6 +49,8 @@ TELLING: tuple[list[Step], ...] = (
     # Of more than was ordered a little is taken back, so that it still is as much.
     [("request", 1, 28_184, "EUR"), ("commit", 0), ("bill", 0, 1), ("bill", 0, 36), ("bill", 0, 68), ("reverse", 0),
      ("reverse", 1)],
+    # So little that nothing of it arrives.
+    [("rate", "4"), ("allot", 2, 153), ("transfer", 2, 0, 1), ("transfer", 2, 0, 2), ("transfer", 2, 0, 3)],
 )  # fmt: skip
 
 

@@ -91,8 +91,9 @@ class Leg:
 
 def assert_balanced(legs: list[Leg]) -> None:
     """Raises ValueError unless what goes from line to line sums to zero, in the currency that it was moved in."""
-    moved = [leg.original.minor for leg in legs if leg.original and leg.change.transferred]
-    if sum(moved):
+    # A leg stays one where a rate makes nothing of so little: of a cent that is less than half of another currency's.
+    moved = [leg.original.minor for leg in legs if leg.original]
+    if any(leg.change.transferred for leg in legs) and sum(moved) != 0:
         raise ValueError("a transfer must sum to zero")
 
 

@@ -377,8 +377,9 @@ _CHECK = text(f"""
             coalesce(sum(amount) FILTER (WHERE state = 'committed'), 0) AS committed
         FROM hold WHERE workspace_id = :workspace AND state IN ('reserved', 'committed') GROUP BY line_id
     ), moved AS (
-        SELECT movement_id FROM entry WHERE workspace_id = :workspace AND transferred <> 0
-        GROUP BY movement_id HAVING sum(original_minor) <> 0 OR count(DISTINCT original_currency) > 1
+        SELECT movement_id FROM entry WHERE workspace_id = :workspace
+        GROUP BY movement_id
+        HAVING bool_or(transferred <> 0) AND (sum(original_minor) <> 0 OR count(DISTINCT original_currency) > 1)
     ), line AS (
         SELECT b.id, b.stops AND b.allotted + b.transferred - b.reserved - b.committed - b.actual < 0 AS below,
             ({", ".join(f"b.{p}" for p in POTS)}) IS DISTINCT FROM
