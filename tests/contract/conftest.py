@@ -45,7 +45,7 @@ async def filled_workspace(stack: TestStack, apps: dict[str, FastAPI], opened: A
 
 @pytest.fixture(scope="session")
 async def victim(stack: TestStack, apps: dict[str, FastAPI]) -> AsyncIterator[Filled]:
-    """A filled workspace that nothing here changes."""
+    """A filled workspace, whose rows no file's stranger may see or change."""
     stack.clock.now = START
     async with AsyncExitStack() as opened:
         yield await filled_workspace(stack, apps, opened)
