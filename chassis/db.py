@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+import asyncpg
 from fastapi import Depends, Request
 from pydantic import SecretStr
 from sqlalchemy import ARRAY, Column, DateTime, Enum, MetaData, Text, TypeDecorator, event, text
@@ -93,14 +94,10 @@ def instant_column(name: str, **options: Any) -> Column[Any]:
 RowType = TypeVar("RowType", bound=Row)
 
 
-# The setting ends with the transaction, so that a pooled connection never brings the last tenant along.
-SET_TENANT = "SELECT set_config('mops.workspace', :id, true)"
-
-
-async def set_tenant(session: AsyncSession, workspace_id: UUID) -> None:
-    """Makes this transaction one workspace's."""
-    await session.execute(text(SET_TENANT), {"id": str(workspace_id)})
-    session.info["workspace_id"] = workspace_id
+def of_tenant(workspace_id: UUID) -> str:
+    """Makes a transaction one workspace's. It ends with the transaction, so that a pooled connection never brings the
+    last tenant along; a UUID's text holds nothing that could end a literal."""
+    return f"SELECT set_config('mops.workspace', '{workspace_id}', true)"
 
 
 def workspace_of(source: Source) -> UUID:
@@ -142,14 +139,41 @@ _WORKSPACE = text("SELECT zone, currency FROM workspace WHERE workspace_id = :id
 _UNWATCHED = nullcontext()
 
 
-def _refuse_dead(connection: Any, *_: Any) -> None:
-    """Has the pool replace a connection that died while it lay idle, without a round trip to find out."""
+def _take(connection: Any, *_: Any) -> None:
+    """Has the pool replace a connection that died while it lay idle, without a round trip to find out; one that lives
+    is nobody's."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
+    connection.driver_connection.first = ""
 
 
 class _NoneIdleError(Exception):
     """What lay idle in the pool was dead."""
+
+
+class Connection(asyncpg.Connection):
+    """The driver's, which tells whose a transaction is along with its beginning, in one round trip for both."""
+
+    first = ""
+
+    async def execute(self, query: str, *args: Any, **options: Any) -> str:
+        if query != BEGIN:
+            return await super().execute(query, *args, **options)
+        try:
+            return await super().execute(query + self.first)
+        except asyncpg.PostgresError:
+            # It has begun all the same, and nobody would end it.
+            self.terminate()
+            raise
+
+
+# As the driver says it.
+BEGIN = "BEGIN;"
+
+
+@event.listens_for(AuditedSession, "after_begin")
+def _say_first(session: Any, _: Any, connection: Any) -> None:
+    connection.connection.driver_connection.first = session.info["first"]
 
 
 class Database:
@@ -163,11 +187,14 @@ class Database:
             pool_size=pool,
             max_overflow=0,
             pool_timeout=WAIT_SECONDS,
-            connect_args={"server_settings": {"jit": "off", "statement_timeout": f"{STATEMENT_SECONDS}s"}},
+            connect_args={
+                "server_settings": {"jit": "off", "statement_timeout": f"{STATEMENT_SECONDS}s"},
+                "connection_class": Connection,
+            },
             # What is bound to a statement may be somebody's name.
             hide_parameters=True,
         )
-        event.listen(self.engine.sync_engine, "checkout", _refuse_dead)
+        event.listen(self.engine.sync_engine, "checkout", _take)
         event.listen(self.engine.sync_engine, "do_connect", self._may_connect)
         self._idle_only = False
         self.worker_role = worker_role
@@ -184,11 +211,12 @@ class Database:
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+    async def _transaction(self, first: str) -> AsyncIterator[AsyncSession]:
+        """`first` goes along with its beginning."""
         async with AsyncSession(self.engine, expire_on_commit=False, sync_session_class=AuditedSession) as session:
             session.info.update(
                 database=self, subscribers=self.subscribers, clock=self.clock, actor=self.actor, operation="",
-                request_id="",
+                request_id="", first=first,
             )  # fmt: skip
             async with session.begin():
                 yield session
@@ -199,8 +227,8 @@ class Database:
     @asynccontextmanager
     async def tenant(self, workspace_id: UUID) -> AsyncIterator[AsyncSession]:
         """A transaction that sees one workspace, committed at the end of the block."""
-        async with self._transaction() as session:
-            await set_tenant(session, workspace_id)
+        async with self._transaction(of_tenant(workspace_id)) as session:
+            session.info["workspace_id"] = workspace_id
             yield session
 
     @asynccontextmanager
@@ -226,8 +254,7 @@ class Database:
     async def begin_reading(self, workspace_id: UUID) -> Reader:
         """The same, for whoever sees to its end, and to whether the workspace is known."""
         reader = Reader(await self._connection(), {"workspace_id": workspace_id, "database": self})
-        # In one round trip, which takes no parameters; a UUID's text holds nothing that could end a literal.
-        await reader.begin("BEGIN READ ONLY; " + SET_TENANT.replace(":id", f"'{workspace_id}'"))
+        await reader.begin("BEGIN READ ONLY; " + of_tenant(workspace_id))
         return reader
 
     async def _connection(self) -> PoolProxiedConnection:
@@ -256,8 +283,7 @@ class Database:
         pooled = await self._connection()
         connection: Any = pooled.driver_connection
         try:
-            # In one round trip, which takes no parameters, as for `reading`.
-            await connection.execute("BEGIN; " + SET_TENANT.replace(":id", f"'{workspace_id}'") + ";" + first)
+            await connection.execute(f"BEGIN; {of_tenant(workspace_id)}; {first}")
             yield connection
             await connection.execute("COMMIT")
         except Exception:
@@ -288,8 +314,7 @@ class Database:
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[AsyncSession]:
         """A transaction across workspaces, over the few tables that the worker role may touch."""
-        async with self._transaction() as session:
-            await session.execute(text(f'SET LOCAL ROLE "{self.worker_role}"'))
+        async with self._transaction(f'SET LOCAL ROLE "{self.worker_role}"') as session:
             yield session
 
 

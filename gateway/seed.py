@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import as_owner, set_tenant
+from chassis.db import as_owner, of_tenant
 from chassis.outbox import record
 from gateway.events import WorkspaceCreated
 from gateway.identity.client.rules import hash_secret
@@ -46,6 +46,7 @@ async def _ensure_workspace(session: AsyncSession, workspace_id: UUID, name: str
         {"id": workspace_id, "name": name},
     )
     if created:
-        await set_tenant(session, workspace_id)
+        await session.execute(text(of_tenant(workspace_id)))
+        session.info["workspace_id"] = workspace_id
         event = WorkspaceCreated(name=name, zone="Europe/Berlin", currency="EUR")
         await record(session, event, workspace_id, datetime.now(UTC))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
 from chassis.db import Database
 from chassis.fields import new_id
@@ -48,6 +48,17 @@ async def test_a_write_is_committed_before_its_answer_begins(
 async def count_campaigns(database: Database, workspace_id: UUID) -> int:
     async with database.tenant(workspace_id) as session:
         return int(await session.scalar(text("SELECT count(*) FROM campaign")) or 0)
+
+
+async def test_a_transaction_that_fails_as_it_begins_leaves_none_open(stack: TestStack, workspace: Workspace) -> None:
+    settings = stack.settings("goals")
+    one = Database(settings.database_url, "nobody", pool=1, part="goals", clock=lambda: stack.clock.now)
+    for _ in range(2):
+        with pytest.raises(DBAPIError, match="nobody"):
+            async with one.worker() as session:
+                await session.execute(text("SELECT 1"))
+        assert await count_campaigns(one, workspace.id) == 0
+    await one.close()
 
 
 async def test_a_pooled_connection_forgets_its_tenant(
