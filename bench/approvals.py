@@ -27,8 +27,7 @@ import asyncpg
 import uvicorn
 import uvloop
 
-from bench.load import _Socket
-from bench.reads import until_it_answers
+from bench.load import Socket, until_it_answers
 from chassis import migrate
 from chassis.db import system_clock
 from chassis.fields import new_id
@@ -137,7 +136,7 @@ async def through_the_service(token: str, requests: Sequence[UUID]) -> tuple[flo
     wires = iter([f"POST /v1/requests/{each}/approve {head}".encode() for each in requests])
     answers: dict[int, int] = {}
     loop = asyncio.get_running_loop()
-    opened = [(await loop.create_connection(_Socket, "127.0.0.1", PORT))[1] for _ in range(SOCKETS)]
+    opened = [(await loop.create_connection(Socket, "127.0.0.1", PORT))[1] for _ in range(SOCKETS)]
 
     async def one(socket: Any) -> None:
         for wire in wires:

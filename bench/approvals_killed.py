@@ -25,7 +25,7 @@ import httpx
 from fastapi import Response
 
 from bench.approvals import PORT, budget_alone, copy, lines_of, serve_budget, token_of
-from bench.reads import until_it_answers
+from bench.load import until_it_answers
 from chassis.fields import new_id
 from chassis.testing import TestStack
 from services.budget.rate.rules import SIGNIFICANT, Rate

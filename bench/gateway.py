@@ -15,8 +15,7 @@ import psutil
 import uvloop
 
 from bench.alone import bearer, migrated, serve_gateway
-from bench.load import drive, fetch, post
-from bench.reads import until_it_answers
+from bench.load import drive, fetch, post, until_it_answers
 from bench.sampled import serve_samples
 from gateway.execution.execute import Executor
 

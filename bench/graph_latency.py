@@ -19,8 +19,7 @@ import uvloop
 from graphql import OperationDefinitionNode
 
 from bench.alone import bearer, migrated, serve_gateway
-from bench.load import drive, fetch, post
-from bench.reads import until_it_answers
+from bench.load import drive, fetch, post, until_it_answers
 from bench.sampled import serve_samples
 from gateway.derive.contract import load
 from gateway.derive.graph import build

@@ -11,13 +11,9 @@ what a server in Python takes for a request whoever answers it. Left out: TLS, a
 
 import argparse
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import multiprocessing
 import os
-import random
 import statistics
 import tempfile
 import time
@@ -35,15 +31,14 @@ import asyncpg
 import httpx
 import psutil
 import uvloop
-from fastapi import FastAPI, Request
-from pydantic import BaseModel
 
-from bench.load import drive
-from bench.reads import until_it_answers
+from bench.beside_ingest import serve, serve_bare, serve_peers
+from bench.load import Socket, drive, until_it_answers
+from bench.mail import CAMPAIGNS, SECRET, Mail, wire
 from chassis import migrate
 from chassis.fields import new_id
 from chassis.roles import scopes_of
-from chassis.serving import collect_seldom, served
+from chassis.serving import collect_seldom
 from chassis.testing import TestStack
 from deploy.postgres import cluster, databases, roles
 from gateway.identity.token.signing import Grant, access_token
@@ -51,124 +46,9 @@ from gateway.identity.token.signing import Grant, access_token
 POST, BATCH, SOCKETS, SECONDS = 1_000, 10_000, 16, 3.0
 MEGABYTES = 250
 BARS = {"acknowledged": 0.80, "counted": 0.60, "single": 2.8}
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-CAMPAIGNS = 50
-KINDS = ["queued"] * 33 + ["delivered"] * 32 + ["opened"] * 27 + ["clicked"] * 6 + ["bounced", "unsubscribed"]
-
-
-# --- the events -------------------------------------------------------------------------------------------------------
-
-
-class Mail:
-    """Events as a team's platforms tell them over twelve months: to half as many people as there are thousands of
-    events, of fifty campaigns, in the order of time but for what comes late."""
-
-    def __init__(self, rows: int, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.people = max(1000, min(rows // 10, 400_000))
-        self.span = timedelta(days=330)
-        self.rows, self.made = rows, 0
-        self.end = datetime.now(UTC) - timedelta(days=1)
-        self.seed = seed
-
-    def event(self) -> dict[str, Any]:
-        rng = self.rng
-        share = self.made / self.rows
-        late = timedelta(seconds=rng.expovariate(1 / 7200)) if rng.random() < 0.1 else timedelta(0)
-        at = self.end - self.span * (1 - share) - late
-        self.made += 1
-        person = rng.randrange(self.people)
-        kind = rng.choice(KINDS)
-        campaign = (int(share * 12) * 7 + rng.randrange(9)) % CAMPAIGNS
-        told: dict[str, Any] = {
-            "type": kind, "recipient": f"person{person}@example{person % 13}.com",
-            "message_id": f"{self.seed}.{campaign}.{int(share * 50)}.{person}@mail.example.com",
-            "occurred_at": at.isoformat(timespec="microseconds"), "tags": [f"campaign-{campaign}"],
-            "id": f"evt_{self.made:020}", "user_agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)",
-        }  # fmt: skip
-        if kind == "clicked":
-            told["url"] = f"https://www.example.com/offer/{campaign}"
-        if kind == "opened" and person % 3 == 0:
-            told["machine"] = True
-        return told
-
-    def bodies(self, many: int, size: int) -> list[bytes]:
-        return [
-            json.dumps([self.event() for _ in range(size)] if size > 1 else self.event()).encode() for _ in range(many)
-        ]
-
-
-def wire(path: str, body: bytes, secret: str = SECRET) -> bytes:
-    """A signed POST as it goes over the wire."""
-    name, now = f"msg_{token_hex(10)}", str(int(time.time()))
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    signature = base64.b64encode(hmac.new(key, f"{name}.{now}.".encode() + body, hashlib.sha256).digest()).decode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"webhook-id: {name}\r\nwebhook-timestamp: {now}\r\nwebhook-signature: v1,{signature}\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 # --- the sides --------------------------------------------------------------------------------------------------------
-
-
-class Told(BaseModel):
-    type: str
-    recipient: str
-    message_id: str
-    occurred_at: datetime
-    tags: list[str]
-    url: str | None = None
-    machine: bool = False
-
-
-def peers(dsn: str) -> FastAPI:
-    """What FastAPI does with an event and nothing to do; and what people write first."""
-    app = FastAPI()
-
-    @app.post("/nothing")
-    async def nothing(event: Told) -> dict[str, int]:
-        return {"received": 1}
-
-    @app.post("/naive")
-    async def naive(events: list[Told], request: Request) -> dict[str, int]:
-        pool = getattr(app.state, "pool", None)
-        if pool is None:
-            pool = app.state.pool = await asyncpg.create_pool(dsn, min_size=1, max_size=4)
-        async with pool.acquire() as connection:
-            for event in events:
-                await connection.execute(
-                    "INSERT INTO naive (type, recipient, message_id, occurred_at, url) VALUES ($1, $2, $3, $4, $5)"
-                    " ON CONFLICT DO NOTHING",
-                    event.type, event.recipient, event.message_id, event.occurred_at, event.url,
-                )  # fmt: skip
-        return {"received": len(events)}
-
-    return app
-
-
-async def bare(scope: Any, receive: Any, send: Any) -> None:
-    """Takes a body and answers: nothing that runs on this server can cost less."""
-    while (await receive()).get("more_body"):
-        pass
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"14")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"received":1}'})
-
-
-def serve_bare(port: int) -> None:
-    serve(bare, port)
-
-
-def serve(app: Any, port: int) -> None:
-    import uvicorn
-
-    uvicorn.Server(served(app, host="127.0.0.1", port=port)).run()
-
-
-def serve_peers(dsn: str, port: int) -> None:
-    serve(peers(dsn), port)
 
 
 def serve_metrics(stack: TestStack, port: int) -> None:
@@ -211,10 +91,8 @@ async def limit(admin: Any, workspace: UUID, rows: list[tuple[Any, ...]]) -> flo
 
 async def post(port: int, wires: Sequence[bytes], sockets: int = SOCKETS) -> float:
     """Seconds until the last of these is answered 200."""
-    from bench.load import _Socket
-
     loop = asyncio.get_running_loop()
-    opened = [(await loop.create_connection(_Socket, "127.0.0.1", port))[1] for _ in range(sockets)]
+    opened = [(await loop.create_connection(Socket, "127.0.0.1", port))[1] for _ in range(sockets)]
     waiting = iter(wires)
 
     async def one(through: Any) -> None:

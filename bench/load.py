@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,7 +45,7 @@ def post(url: str, headers: dict[str, str], body: bytes) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-class _Socket(asyncio.Protocol):
+class Socket(asyncio.Protocol):
     """One connection with one request under way; refuses every answer that isn't a 200."""
 
     def __init__(self) -> None:
@@ -84,7 +85,7 @@ class _Socket(asyncio.Protocol):
 
 async def fetch(port: int, wire: bytes) -> bytes:
     """The body of one answer."""
-    transport, opened = await asyncio.get_running_loop().create_connection(_Socket, "127.0.0.1", port)
+    transport, opened = await asyncio.get_running_loop().create_connection(Socket, "127.0.0.1", port)
     try:
         return (await opened.ask(wire)).partition(b"\r\n\r\n")[2]
     finally:
@@ -94,12 +95,12 @@ async def fetch(port: int, wire: bytes) -> bytes:
 async def drive(port: int, wires: Sequence[bytes], sockets: int, seconds: float) -> Told:
     """Sends the requests in turn over so many sockets for so long."""
     loop = asyncio.get_running_loop()
-    opened = [(await loop.create_connection(_Socket, "127.0.0.1", port))[1] for _ in range(sockets)]
+    opened = [(await loop.create_connection(Socket, "127.0.0.1", port))[1] for _ in range(sockets)]
     latencies: list[float] = []
     began = time.perf_counter()
     until = began + seconds
 
-    async def one(place: int, through: _Socket) -> None:
+    async def one(place: int, through: Socket) -> None:
         while (sent := time.perf_counter()) < until:
             await through.ask(wires[place % len(wires)])
             latencies.append(time.perf_counter() - sent)
@@ -111,3 +112,14 @@ async def drive(port: int, wires: Sequence[bytes], sockets: int, seconds: float)
     finally:
         for each in opened:
             each.transport.close()
+
+
+async def until_it_answers(port: int) -> None:
+    """Returns when something listens there."""
+    for _ in range(300):
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"nothing listens on {port}")

@@ -17,8 +17,7 @@ import asyncpg
 import uvloop
 
 from bench.approvals import PORT, budget_alone, lines_of, serve_budget, token_of
-from bench.load import Told, drive, fetch, request
-from bench.reads import until_it_answers
+from bench.load import Told, drive, fetch, request, until_it_answers
 from chassis.testing import TestStack
 
 LONG, SHORT = 1_000_000, 100

@@ -12,7 +12,7 @@ import random
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ import uvloop
 from fastapi import FastAPI, Query, Request, Response
 from pydantic_core import to_json
 
-from bench.load import Told, drive, fetch, request
+from bench.load import Told, drive, fetch, request, until_it_answers
 from chassis import migrate
 from chassis.fields import new_id
 from chassis.roles import scopes_of
@@ -196,16 +196,6 @@ def serve_goals(stack: TestStack, port: int) -> None:
     app.state.verifier.trust(KeySet([stack.key]).as_dict(private=False))
     collect_seldom()
     uvicorn.Server(served(app, host="127.0.0.1", port=port)).run()
-
-
-async def until_it_answers(port: int) -> None:
-    for _ in range(300):
-        with suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return
-        await asyncio.sleep(0.1)
-    raise RuntimeError(f"nothing listens on {port}")
 
 
 # --- the workspace ----------------------------------------------------------------------------------------------------

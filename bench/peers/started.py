@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 
 from bench.alone import bearer, migrated, serve_gateway
+from bench.load import until_it_answers
 from bench.peers.installed import Absent, install, newer_glibc
 from bench.peers.shapes import Shaped
-from bench.reads import until_it_answers
 from bench.sampled import serve_samples
 
 # As the configurations beside this file have them.

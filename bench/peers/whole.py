@@ -22,9 +22,8 @@ import httpx
 import psutil
 
 from bench.gateway import queries
-from bench.load import drive, fetch, post
+from bench.load import drive, fetch, post, until_it_answers
 from bench.peers.installed import install
-from bench.reads import until_it_answers
 from bench.sampled import CAMPAIGNS
 from chassis.stack import parts
 from deploy.postgres import cluster

@@ -1,7 +1,8 @@
 // The headers editor is open and holds the one header that is needed; with a token in it, re-fetch the schema.
 ReactDOM.createRoot(document.getElementById("graphiql")).render(
   React.createElement(GraphiQL, {
-    fetcher: GraphiQL.createFetcher({ url: "/graphql" }),
+    // A subscription goes over a socket, whose first message holds these headers.
+    fetcher: GraphiQL.createFetcher({ url: "/graphql", subscriptionUrl: `${location.origin.replace("http", "ws")}/graphql` }),
     isHeadersEditorEnabled: true,
     shouldPersistHeaders: false,
     defaultEditorToolsVisibility: "headers",
