@@ -2,7 +2,8 @@
 hot line, and over a thousand; and that exactly as many go through as there is money for.
 
 Both keep their rows on disk before they answer. Left out of the bare side: HTTP, tokens, who may decide, the request's
-own row and its decision, events, the audit. `python -m bench.approvals --bug no-lock` shows that the run can fail.
+own row and its decision, events, the audit. Lines that nobody waits for show what that costs, and have no bar; on a hot
+line both sides wait for its lock. `python -m bench.approvals --bug no-lock` shows that the run can fail.
 """
 
 import argparse
@@ -277,11 +278,9 @@ def main() -> int:
     if given.bug:
         print(f"seeded bug {given.bug}: {'red, as it should be' if not sound else 'NOT FOUND'}")
         return int(sound)
-    bars = dict.fromkeys(ratios, BAR)
-    print(
-        json.dumps({"bench": "approvals", "ratios": {**ratios, "exact": float(sound)}, "bars": {**bars, "exact": 1.0}})
-    )
-    return 0 if sound and all(ratio >= BAR for ratio in ratios.values()) else 1
+    found, bars = {**ratios, "exact": float(sound)}, {"one_line": BAR, "exact": 1.0}
+    print(json.dumps({"bench": "approvals", "ratios": found, "bars": bars}))
+    return 0 if all(found[name] >= bar for name, bar in bars.items()) else 1
 
 
 def parts_of() -> Iterator[str]:
