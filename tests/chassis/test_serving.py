@@ -302,3 +302,33 @@ async def test_a_part_may_answer_past_asgi_what_comes_in_one_piece() -> None:
         assert told.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert told.endswith(b"retry-after: 1\r\nconnection: close\r\n\r\nlater")
         writer.close()
+
+
+async def test_a_server_that_is_to_end_waits_for_what_is_answered_past_asgi() -> None:
+    app, waiting = FastAPI(), asyncio.Queue[Say]()
+
+    def take(_: Any, body: bytes, say: Say) -> bool:
+        waiting.put_nowait(say)
+        return True
+
+    app.state.direct = Direct("/direct", take)
+    with bound() as sock:
+        config = serving.served(app)
+        config.lifespan, config.loop = "off", "none"
+        server = Quiet(config)
+        running = asyncio.create_task(server.serve(sockets=[sock]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", sock.getsockname()[1])
+        idly, idle = await asyncio.open_connection("127.0.0.1", sock.getsockname()[1])
+        writer.write(asking(b"mine"))
+        say = await waiting.get()
+        server.should_exit = True
+        # Who asks nothing is sent away, who waits isn't.
+        assert await idly.read() == b""
+        assert not running.done()
+        say(200, [], b"stored")
+        told = await said_until_closed(reader)
+        assert told.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert told.endswith(b"connection: close\r\n\r\nstored")
+        await running
+    writer.close()
+    idle.close()
