@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from chassis.errors import Invalid
-from services.metrics.event.rules import EventType, ReadEvent, Reading
+from services.metrics.event.rules import EventType, ReadEvent, Reading, clean_recipient
 from services.metrics.source.platforms.decoding import DECODING, strict_base64
 from services.metrics.source.platforms.fields import Fields
 from services.metrics.source.platforms.platform import Credentials, Delivery, Platform
@@ -174,8 +174,10 @@ def _events(event: Fields, post_id: str, labels: Labels, now: datetime) -> Itera
         return
     kind, name, whom = KINDS.get(word, (EventType.UNKNOWN, "", ""))
     told = event.part(name)
-    if word == "Subscription" and told.part("newTopicPreferences").flag("unsubscribeAll"):
+    if word == "Subscription" and _leaves(told):
         kind = EventType.UNSUBSCRIBED
+    if word == "Complaint":
+        kind = _complaint(told)
     tags, data = _labels(mail)
     for recipient in _recipients(kind, told, whom, mail):
         yield tell(
@@ -189,13 +191,34 @@ def _events(event: Fields, post_id: str, labels: Labels, now: datetime) -> Itera
         )  # fmt: skip
 
 
+def _leaves(told: Fields) -> bool:
+    """Whether somebody left all topics, or one that they had not left before."""
+    before, after = (told.part(f"{when}TopicPreferences") for when in ("old", "new"))
+    return after.flag("unsubscribeAll") or bool(_left(after) - _left(before))
+
+
+def _left(preferences: Fields) -> set[str | None]:
+    topics = preferences.parts("topicSubscriptionStatus")
+    return {each.text("topicName") for each in topics if each.text("subscriptionStatus") == "OptOut"}
+
+
+def _complaint(told: Fields) -> EventType:
+    """Nobody complains of what SES held back because they had before, or where they say that it is no spam."""
+    if told.text("complaintSubType") == "OnAccountSuppressionList":
+        return EventType.REJECTED
+    return EventType.UNKNOWN if told.text("complaintFeedbackType") == "not-spam" else EventType.COMPLAINED
+
+
 def _recipients(kind: EventType, told: Fields, whom: str, mail: Fields) -> list[str | None]:
     named = told.parts(whom) if whom else []
     found = [address for each in named if (address := each.text("emailAddress"))]
     found = found or (told.texts(whom) if whom and not named else []) or mail.texts("destination")
-    if kind in (EventType.OPENED, EventType.CLICKED) and len(found) > 1:
+    people: dict[str | None, str] = {}
+    for each in found:
+        people.setdefault(clean_recipient(each), each)
+    if kind in (EventType.OPENED, EventType.CLICKED) and len(people) > 1:
         return [None]  # it was one of these, and isn't told which
-    return list(dict.fromkeys(found)) or [None]
+    return list(people.values()) or [None]
 
 
 def _labels(mail: Fields) -> tuple[list[str], dict[str, str]]:
