@@ -217,6 +217,7 @@ WORDS: list[tuple[str, Json, str]] = [
         "bounced_email": "bounced", "marked_email_as_spam": "complained", "dropped_email": "rejected",
         "unsubscribed_from_email_marketing": "unsubscribed", "placed_order": "unknown",
     }.items()),
+    ("klaviyo", [{**klaviyo("")[0], "topic": "event: opened_email"}], "opened"),
     *(("customerio", cio(theirs), ours) for theirs, ours in {
         "sent": "sent", "delivered": "delivered", "deferred": "deferred", "bounced": "bounced", "opened": "opened",
         "clicked": "clicked", "converted": "unknown", "unsubscribed": "unsubscribed", "spammed": "complained",
@@ -240,6 +241,10 @@ WHOLE: list[tuple[str, Json, tuple[Any, ...]]] = [
      ("clicked", "ann@example.com", "m-1", "https://a.example/ü", ("spring", "x"), "human", ())),
     ("mailgun", mailgun(event="opened", **{"client-info": {"bot": "apple"}}),
      ("opened", "ann@example.com", None, None, (), "bot", ("machine_open",))),
+    ("mailgun", mailgun(event="clicked", url="https://a.example", **{"client-info": {"bot": "generic"}}),
+     ("clicked", "ann@example.com", None, "https://a.example", (), "bot", ("machine",))),
+    ("mailgun", mailgun(event="clicked", url="https://a.example", **{"client-info": {"bot": ""}}),
+     ("clicked", "ann@example.com", None, "https://a.example", (), "human", ())),
     ("brevo", {"event": "proxy_open", "email": "ann@example.com", "ts_epoch": JUNE * 1000, "tag": "one",
                "tags": ["spring"], "message-id": "<m@x>"},
      ("opened", "ann@example.com", "<m@x>", None, ("spring",), "bot", ("machine_open",))),
@@ -855,6 +860,13 @@ async def test_a_certificate_that_can_not_be_had_is_asked_for_a_few_times_alone(
 ) -> None:
     at = await account("ses")
     right = at.player.pack(at.player.one("ann@example.com", JUNE, "m-1", "x"), at.url, clock.now)
+    unheard = {"SigningCertURL": "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-b.pem"}
+    for wrong in (
+        {"Signature": ""}, {"Signature": "c2hvcnQ="}, {"SignatureVersion": "3"}, {"Type": "Other"},
+        {"Type": "SubscriptionConfirmation", "Token": "t", "SubscribeURL": "https://evil.example"},
+    ):  # fmt: skip
+        assert (await at.send(changed(right, **unheard, **wrong))).status_code == 403
+    assert outside.visits == []
     for number in range(40):
         for _ in range(2):
             url = f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-a{number}.pem"

@@ -73,7 +73,8 @@ def _items(body: bytes) -> list[msgspec.Raw]:
 
 
 def _event(item: Fields, labels: Labels, now: datetime) -> ReadEvent:
-    word = item.need("topic").rpartition("klaviyo.")[2]
+    # "event:klaviyo.opened_email" in one place of its documentation, "event: opened_email" in another.
+    word = item.need("topic").rpartition(":")[2].strip().removeprefix("klaviyo.")
     # Its API wraps a resource in `data`, with what belongs to it beside.
     payload = item.part("payload")
     told = payload.part("data").part("attributes")

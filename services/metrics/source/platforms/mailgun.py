@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from services.metrics.event.rules import MACHINE_OPEN, EventType, ReadEvent, Reading, UnreadableError
+from services.metrics.event.rules import MACHINE, MACHINE_OPEN, EventType, ReadEvent, Reading, UnreadableError
 from services.metrics.source.platforms.decoding import DECODING, whole
 from services.metrics.source.platforms.fields import Fields, texts_of
 from services.metrics.source.platforms.forms import Form, first, form_of, last
@@ -113,7 +113,8 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         url=event.text("url"),
         tags=event.texts("tags"),
         data=event.data("user-variables"),
-        machine=MACHINE_OPEN if kind is EventType.OPENED and client.text("bot") else None,
+        # Of clicks too, which a firewall makes.
+        machine=(MACHINE_OPEN if kind is EventType.OPENED else MACHINE) if client.text("bot") else None,
         ip=event.text("ip"), agent=client.text("user-agent"),
         # Its ids come round again on another day.
         key=(event_id, occurred_at.date().isoformat()) if event_id else (),

@@ -32,6 +32,8 @@ SIGNED = {
 }
 # Version 1 is SNS's own default: nobody can sign anew with SHA-1 what Amazon hasn't signed.
 DIGESTS = {"1": SHA1(), "2": SHA256()}  # noqa: S303
+# Bytes of one by an RSA key of 1024 bits; theirs have 2048.
+SHORTEST_SIGNATURE = 128
 # What SES writes to a topic when it is told of it, by one of its ways or the other.
 GREETING, SUBSCRIBED = "Successfully validated SNS topic", "AmazonSnsSubscriptionSucceeded"
 # What happened; under which name it is told, and where of whom.
@@ -88,7 +90,7 @@ class Ses(Platform):
 
     def certificate_url(self, credentials: Credentials, delivery: Delivery) -> str | None:
         envelope = _envelope(delivery)
-        if envelope is None or envelope.TopicArn not in credentials["topic_arns"]:
+        if envelope is None or envelope.TopicArn not in credentials["topic_arns"] or not _may_hold(envelope):
             return None
         url = envelope.SigningCertURL
         return url if CERTIFICATE.fullmatch(_path(url, envelope.TopicArn)) else None
@@ -97,15 +99,14 @@ class Ses(Platform):
         envelope = _envelope(delivery)
         if envelope is None or self.certificate_url(credentials, delivery) is None:
             return False
-        key, digest = _key(delivery.certificate), DIGESTS.get(envelope.SignatureVersion)
-        signed, signature = _canonical(envelope), strict_base64(envelope.Signature)
-        if key is None or digest is None or signed is None or signature is None:
+        key, signed, signature = _key(delivery.certificate), _canonical(envelope), strict_base64(envelope.Signature)
+        if key is None or signed is None or signature is None:
             return False
         try:
-            key.verify(signature, signed, PKCS1v15(), digest)
+            key.verify(signature, signed, PKCS1v15(), DIGESTS[envelope.SignatureVersion])
         except InvalidSignature:
             return False
-        return envelope.Type != CONFIRMATION or _confirms(envelope)
+        return True
 
     def confirmation_url(self, delivery: Delivery) -> str | None:
         envelope = _envelope(delivery)
@@ -128,6 +129,16 @@ def _envelope(delivery: Delivery) -> Envelope | None:
         return msgspec.json.decode(delivery.body, type=Envelope)
     except DECODING:
         return None
+
+
+def _may_hold(envelope: Envelope) -> bool:
+    """Whether there is anything to check with a certificate: none is fetched for what no certificate makes true."""
+    return (
+        envelope.SignatureVersion in DIGESTS
+        and len(strict_base64(envelope.Signature) or b"") >= SHORTEST_SIGNATURE
+        and _canonical(envelope) is not None
+        and (envelope.Type != CONFIRMATION or _confirms(envelope))
+    )
 
 
 def _path(url: str, topic: str) -> str:
