@@ -23,6 +23,7 @@ TYPES = {
     "invalid_email": EventType.BOUNCED,
     "blocked": EventType.REJECTED,
     "spam": EventType.COMPLAINED,
+    "complaint": EventType.COMPLAINED,
     "opened": EventType.OPENED,
     "unique_opened": EventType.OPENED,
     "proxy_open": EventType.OPENED,
@@ -57,7 +58,7 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         recipient=people[0] if len(people) == 1 else None,
         message_id=event.text("message-id"),
         url=event.text("link", "URL"),
-        tags=event.texts("tags") or event.texts("tag"),
+        tags=event.texts("tags") or _tag(event),
         data=_custom(event),
         machine=MACHINE_OPEN if word in BY_PROXY else None, agent=event.text("user_agent"),
         # A first open is told twice, as "opened" and as "unique_opened": by their time these are one.
@@ -72,6 +73,13 @@ def _time(event: Fields) -> datetime:
         occurred_at = event.epoch("ts_epoch", 1000)
         return occurred_at if occurred_at >= EARLIEST else event.epoch("ts_epoch")
     return event.epoch("ts_event" if event.text("ts_event") else "ts")
+
+
+def _tag(event: Fields) -> list[str]:
+    """The header's tag; several stand as JSON in that one text."""
+    with suppress(*DECODING):
+        return msgspec.json.decode(event.text("tag") or "", type=list[str])
+    return event.texts("tag")
 
 
 def _custom(event: Fields) -> dict[str, str]:

@@ -78,9 +78,9 @@ def _items(body: bytes) -> list[msgspec.Raw]:
         # An event among them that can't be decoded: it is told from the others all the same.
         members = members_of(body)
         if members is None:
-            lines = _split(body)
-            if len(lines) > 1 and any(members_of(line) is not None for line in lines):
-                return list(map(msgspec.Raw, lines))  # of which the first is broken
+            broken = _split(body)
+            if len(broken) > 1 and any(members_of(line) is not None for line in broken):
+                return list(map(msgspec.Raw, broken))  # lines, of which the first is none
             raise
         events, kind = members.get("events", b""), members.get("type", b"")
     return items_of(events) if events and not kind else [msgspec.Raw(body)]
