@@ -5,7 +5,7 @@ import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
@@ -733,6 +733,20 @@ async def test_hubspot_signs_a_url_with_what_it_decodes_of_it(account: Play, clo
         sent = at.player.pack(payload, at.url + signed, clock.now)
         path = urlsplit(at.url).path + query
         assert (await at.http.post(path, content=sent.body, headers=dict(sent.headers))).status_code == status
+
+
+@pytest.mark.parametrize("name", ["hubspot", "mandrill"])
+def test_nothing_of_a_body_can_move_into_the_url(name: str) -> None:
+    player, platform, url = PLAYERS[name](), PLATFORMS[PlatformName(name)], f"{URL}?a=b"
+    said = player.one("mandrill_events[]@example.com", JUNE, "m-1", "x")
+    right = player.pack([said], url, START)
+    moved = [(right.body[:n].decode(), right.body[n:]) for n in range(1, len(right.body))]
+    if name == "mandrill":
+        before, _, after = f"mandrill_events{json.dumps([said])}".rpartition("mandrill_events")
+        moved = [(before, urlencode({"mandrill_events": after}).encode())]
+    for query, body in moved:
+        assert not platform.verify(player.credentials(), Sent(right.headers, body).to(url + query, START))
+    assert platform.verify(player.credentials(), right.to(url, START))
 
 
 @pytest.mark.parametrize("name", ["resend", "standard"])

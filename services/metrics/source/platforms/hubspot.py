@@ -29,7 +29,10 @@ class Hubspot(Platform):
         # The time is signed right behind the body.
         if not digits(timestamp, 13) or not closed(delivery.body) or not recent(int(timestamp) / 1000, delivery.at):
             return False
+        # And the body right behind the URL, whose end anybody can write: it begins at the first bracket.
         url = _DECODED.sub(lambda each: unquote(each[0]), delivery.url)
+        if delivery.body[:1] not in (b"[", b"{") or "[" in url or "{" in url:
+            return False
         signed = delivery.method.encode() + url.encode() + delivery.body + timestamp.encode()
         right = base64_hmac(credentials["client_secret"].encode(), signed)
         return same(delivery.headers.get(SIGNATURE, ""), right)
