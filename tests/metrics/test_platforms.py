@@ -143,6 +143,11 @@ WORDS: list[tuple[str, Json, str]] = [
     }.items()),
     ("mailgun", {"event": "rejected", "timestamp": JUNE, "id": "x", "tags": None, "reject": {"reason": "Sandbox"},
                  "message": {"headers": {"to": "Ann B. <Ann@example.com>", "message-id": "m-1"}}}, "rejected"),
+    ("mandrill", [{"type": "whitelist", "action": "add", "ts": JUNE, "entry": {"email": "ann@example.com"}}],
+     "unknown"),
+    ("mandrill", [{"type": "blacklist", "action": "add", "reject": {
+        "email": "ann@example.com", "created_at": "2026-05-01 12:00:00", "last_event_at": "2026-06-01 12:00:00"}}],
+     "unknown"),
     ("mandrill", [{"type": "blacklist", "ts": JUNE, "reject": {"email": "ann@example.com"}}], "unknown"),
     *(("mailchimp", chimp(theirs), ours) for theirs, ours in {
         "subscribe": "subscribed", "unsubscribe": "unsubscribed", "profile": "unknown", "cleaned": "bounced",
@@ -267,6 +272,9 @@ WHOLE: list[tuple[str, Json, tuple[Any, ...]]] = [
      ("clicked", "ann@example.com", "m-1", "https://a.example", ("spring",), "human", ())),
     ("resend", resend("email.opened", to=["ann@example.com", "bo@example.com"]),
      ("opened", None, "m-1", None, (), "human", ())),
+    ("resend", resend("email.opened", cc=["bo@example.com"]), ("opened", None, "m-1", None, (), "human", ())),
+    ("resend", resend("email.opened", cc=[], bcc=None),
+     ("opened", "ann@example.com", "m-1", None, (), "human", ())),
     ("postmark", postmark("Click", "ReceivedAt", OriginalLink="https://a.example", Tag="spring"),
      ("clicked", "ann@example.com", "m-1", "https://a.example", ("spring",), "human", ())),
     ("ses", ses("Click", "click", timestamp=JUNE_ISO, link="https://a.example"),

@@ -42,7 +42,7 @@ def _names(place: Place) -> str:
         return told
     # What a sender put into base64, as CloudEvents' data or a part of a form, says so; its lines are put together, and
     # a rest is filled up, as it may be without its end.
-    joined = rf"regexp_replace(replace({_bytes(place.column)}, '\\/', '/'), '(?<=[A-Za-z0-9+/]{{60}})\r?\n', '', 'g')"
+    joined = rf"regexp_replace(replace({_bytes(place.column)}, '\\/', '/'), '([A-Za-z0-9+/]{{60}})\r?\n', '\1', 'g')"
     filled = "decode(rpad(run[1], (length(run[1]) + 3) / 4 * 4, 'A'), 'base64')"
     return rf"""(({told}) OR ({_texts(place)} LIKE '%base64%' AND EXISTS (
         SELECT FROM regexp_matches({joined}, '[A-Za-z0-9+/]{{8,}}', 'g') AS run

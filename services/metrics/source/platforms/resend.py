@@ -36,7 +36,7 @@ class Resend(StandardWebhooks):
 
 def _event(event: Fields, post_id: str, labels: Labels, now: datetime) -> ReadEvent:
     told = event.part("data")
-    to = told.texts("to") or told.texts("email")
+    to = [each for name in ("to", "cc", "bcc") for each in told.texts(name)] or told.texts("email")
     act = told.part("click" if "click" in told.values else "open")
     tags = _tags(told)
     return tell(
