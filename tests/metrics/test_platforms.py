@@ -259,6 +259,8 @@ WHOLE: list[tuple[str, Json, tuple[Any, ...]]] = [
      ("clicked", "ann@example.com", None, "https://a.example", ("one",), "human", ())),
     ("brevo", {"event": "opened", "email": "ann@example.com", "ts_epoch": JUNE * 1000, "tag": '["Spring","x"]'},
      ("opened", "ann@example.com", None, None, ("spring", "x"), "human", ())),
+    ("brevo", {"event": "opened", "email": "ann@example.com", "ts_epoch": JUNE * 1000, "tag": ["Spring", "x"]},
+     ("opened", "ann@example.com", None, None, ("spring", "x"), "human", ())),
     ("mailjet", {"event": "click", "time": JUNE, "email": "ann@example.com", "MessageID": 19421777835146490,
                  "url": "https://a.example", "customcampaign": "spring"},
      ("clicked", "ann@example.com", "19421777835146490", "https://a.example", ("spring",), "human", ())),

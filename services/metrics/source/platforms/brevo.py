@@ -77,9 +77,10 @@ def _time(event: Fields) -> datetime:
 
 def _tag(event: Fields) -> list[str]:
     """The header's tag; several stand as JSON in that one text."""
+    tags = event.texts("tag")
     with suppress(*DECODING):
-        return msgspec.json.decode(event.text("tag") or "", type=list[str])
-    return event.texts("tag")
+        return msgspec.json.decode("".join(tags), type=list[str])
+    return tags
 
 
 def _custom(event: Fields) -> dict[str, str]:
