@@ -88,6 +88,8 @@ def attempts(rng: random.Random, name: str) -> Iterator[tuple[str, Delivery]]:
             value = sent.headers[header]
             yield "a header changed", at(sent.with_header(header, edited(rng, value.encode()).decode("latin-1")))
             yield "a header missing", at(sent.with_header(header, None))
+        for beside in {"webhook-id", "svix-id"} - set(player.signed) if name in ("resend", "standard") else ():
+            yield "another id beside", at(sent.with_header(beside, f"msg_{rng.random()}"))
         if not isinstance(player, BasicPlayer):  # whoever knows a password may say anything
             yield "the body changed", at(replace(sent, body=edited(rng, sent.body)))
             yield "another body under a signature", at(Sent(sent.headers, other.body))

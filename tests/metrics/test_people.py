@@ -1,8 +1,11 @@
 """What is kept of people, and that nothing is left of who was erased."""
 
+import base64
+import json
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import httpx
@@ -10,11 +13,11 @@ from fastapi import FastAPI
 
 from chassis.testing import Clock, TestStack
 from services.metrics.erasure.actions import erase_people
-from services.metrics.erasure.rules import pattern, spellings
+from services.metrics.erasure.rules import pattern
 from services.metrics.judging.actions import judge_events
 from services.metrics.retention.actions import keep_no_longer
 from tests.conftest import Connect, Workspace
-from tests.metrics.conftest import Open, Read, Sender
+from tests.metrics.conftest import Open, Play, Read, Sender
 
 ANN = "Ann+News@Example.com"
 
@@ -67,7 +70,7 @@ async def test_nothing_is_left_of_who_was_erased_and_numbers_stay(
     await judge_events(metrics_app)
     keys = ("email.unique_opens", "email.total_clicks", "email.unsubscribes")
     before = [await points(key) for key in keys]
-    needles = spellings(ANN)
+    needles = [each.lower() for each in (ANN, quote(ANN, safe=""), quote(ANN, safe="@"), ANN.replace("@", r"\u0040"))]
     there = await standing(stack, workspace, needles)
     assert {"recipient.address", "occurrence.url", "quarantine.payload", "consent.evidence"} <= set(there)
 
@@ -105,8 +108,19 @@ def test_an_address_is_found_by_itself_however_it_is_spelled() -> None:
         "x?e=ann%2bn%40example.com&y",
         '"ann+n\\u0040example.com"',
         "<ann+n@example.com>.",
+        "x?next=https%3a%2f%2fa.example%2f%3fe%3dann%252bn%2540example.com",
+        r"ann \u003cann\u002bn@example.com\u003e",
+        r"{\"to\":\"x\\nann+n\\u0040example.com\"}",
+        r"\377ann+n@example.com",
     ):
         assert found.search(text), text
+    for text in (
+        "ann@bücher.example",
+        "ann@b%c3%bccher.example",
+        r"ann@b\u00fccher.example",
+        r"ann@b\303\234cher.example",
+    ):
+        assert re.search(pattern("Ann@Bücher.example"), text), text
     for text in ("joann+n@example.com", "ann+n@example.com.au", "ann+n@example.community", "ann@example.com"):
         assert not found.search(text), text
 
@@ -164,3 +178,28 @@ async def test_what_is_kept_too_long_goes(
     admin = connect("metrics", workspace)
     assert (await admin.get("/v1/quarantine")).json()["items"] == []
     assert [each["purpose"] for each in (await admin.get("/v1/consents")).json()["items"]] == ["calls"]
+
+
+async def test_what_could_not_be_read_goes_with_whom_it_names_however_it_is_written(
+    metrics: httpx.AsyncClient, account: Play, metrics_app: FastAPI
+) -> None:
+    at = await account("standard")
+    told_of = json.dumps(told("opened", occurred_at="1999-01-01T00:00:00Z"))
+    coded = base64.b64encode(told_of.encode()).decode()
+    cloud = {"specversion": "1.0", "id": "1", "source": "/x", "type": "mail.opened", "time": "1999-01-01T00:00:00Z"}
+    lines = "\r\n".join(coded[n : n + 76] for n in range(0, len(coded), 76))
+    bodies = [
+        told_of.encode().replace(b'"Ann', b'"\xffAnn'), told_of.encode("utf-16"),
+        told_of.replace("@", r"\u0040").encode(),
+        told_of.replace('"Ann', r'"\u003cAnn').encode(), json.dumps({**cloud, "data_base64": coded}).encode(),
+        json.dumps({**cloud, "data_base64": coded.rstrip("=")[:-2]}).replace("/", r"\/").encode(),
+        f"Content-Transfer-Encoding: base64\r\n\r\n{lines}\r\n--x".encode(),
+    ]  # fmt: skip
+    others = [told_of.replace("Ann", "Joann"), json.dumps({**cloud, "data_base64": base64.b64encode(b"{}").decode()})]
+    for body in [*bodies, *(each.encode() for each in others)]:
+        answer = await at.send(at.player.sign(body, at.url, at.clock.now))
+        assert answer.json() == {"received": 0, "quarantined": 1}
+    assert (await metrics.post("/v1/recipient-erasures", json={"address": ANN})).status_code == 201
+    await erase_people(metrics_app)
+    left = (await metrics.get("/v1/quarantine")).json()["items"]
+    assert {each["excerpt"] for each in left} == set(others)

@@ -5,7 +5,7 @@ import json
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
@@ -92,6 +92,15 @@ def ses(kind: str, name: str, **fields: Any) -> Json:
     return {"eventType": kind, "mail": mail, name: fields}
 
 
+def topics(before: str, after: str) -> Json:
+    """What somebody had chosen, and what they choose now."""
+    return {
+        f"{when}TopicPreferences": {
+            "unsubscribeAll": False, "topicSubscriptionStatus": [{"topicName": "x", "subscriptionStatus": status}],
+        } for when, status in (("old", before), ("new", after))
+    }  # fmt: skip
+
+
 def spark(kind: str, group: str = "message_event", **fields: Any) -> Json:
     said = {"type": kind, "event_id": kind, "timestamp": JUNE, "rcpt_to": "ann@example.com", "message_id": "m-1"}
     return [{"msys": {group: {**said, **fields}}}]
@@ -132,6 +141,13 @@ WORDS: list[tuple[str, Json, str]] = [
         "send": "sent", "deferral": "deferred", "hard_bounce": "bounced", "soft_bounce": "bounced", "open": "opened",
         "click": "clicked", "spam": "complained", "unsub": "unsubscribed", "reject": "rejected", "new": "unknown",
     }.items()),
+    ("mailgun", {"event": "rejected", "timestamp": JUNE, "id": "x", "tags": None, "reject": {"reason": "Sandbox"},
+                 "message": {"headers": {"to": "Ann B. <Ann@example.com>", "message-id": "m-1"}}}, "rejected"),
+    ("mandrill", [{"type": "whitelist", "action": "add", "ts": JUNE, "entry": {"email": "ann@example.com"}}],
+     "unknown"),
+    ("mandrill", [{"type": "blacklist", "action": "add", "reject": {
+        "email": "ann@example.com", "created_at": "2026-05-01 12:00:00", "last_event_at": "2026-06-01 12:00:00"}}],
+     "unknown"),
     ("mandrill", [{"type": "blacklist", "ts": JUNE, "reject": {"email": "ann@example.com"}}], "unknown"),
     *(("mailchimp", chimp(theirs), ours) for theirs, ours in {
         "subscribe": "subscribed", "unsubscribe": "unsubscribed", "profile": "unknown", "cleaned": "bounced",
@@ -148,6 +164,7 @@ WORDS: list[tuple[str, Json, str]] = [
     *(("postmark", postmark("Bounce", "BouncedAt", Type=theirs), ours) for theirs, ours in {
         "HardBounce": "bounced", "SoftBounce": "bounced", "Transient": "deferred", "SpamNotification": "complained",
         "AutoResponder": "unknown", "Unsubscribe": "unsubscribed", "TemplateRenderingFailed": "failed",
+        "SMTPApiError": "failed", "InboundError": "unknown",
     }.items()),
     ("postmark", postmark("SubscriptionChange", "ChangedAt", SuppressSending=True), "unsubscribed"),
     ("postmark", postmark("SubscriptionChange", "ChangedAt", SuppressSending=False), "subscribed"),
@@ -165,6 +182,11 @@ WORDS: list[tuple[str, Json, str]] = [
     ("ses", ses("Rendering Failure", "failure", errorMessage="x"), "failed"),
     ("ses", ses("Subscription", "subscription", newTopicPreferences={"unsubscribeAll": True}), "unsubscribed"),
     ("ses", ses("Subscription", "subscription", newTopicPreferences={"unsubscribeAll": False}), "subscribed"),
+    ("ses", ses("Subscription", "subscription", **topics("OptIn", "OptOut")), "unsubscribed"),
+    ("ses", ses("Subscription", "subscription", **topics("OptOut", "OptIn")), "subscribed"),
+    ("ses", ses("Subscription", "subscription", **topics("OptOut", "OptOut")), "subscribed"),
+    ("ses", ses("Complaint", "complaint", complaintFeedbackType="not-spam"), "unknown"),
+    ("ses", ses("Complaint", "complaint", complaintSubType="OnAccountSuppressionList"), "rejected"),
     ("ses", {"notificationType": "Bounce", "bounce": {"bouncedRecipients": [{"emailAddress": "ann@example.com"}]},
              "mail": {"timestamp": JUNE_ISO}}, "bounced"),
     *(("brevo", {"event": theirs, "email": "ann@example.com", "ts_epoch": JUNE * 1000}, ours) for theirs, ours in {
@@ -173,6 +195,10 @@ WORDS: list[tuple[str, Json, str]] = [
         "unique_opened": "opened", "proxy_open": "opened", "click": "clicked", "unsubscribed": "unsubscribed",
         "error": "failed", "new": "unknown",
     }.items()),
+    ("brevo", {"event": "complaint", "email": "ann@example.com", "ts_event": JUNE, "ts": JUNE + 7200}, "complained"),
+    ("brevo", {"event": "list_addition", "email": "ann@example.com", "list_id": [1], "date": "2026-06-01 14:00:00",
+               "ts": JUNE}, "subscribed"),
+    ("brevo", {"event": "contact_deleted", "email": ["ann@example.com"], "ts": JUNE}, "unknown"),
     *(("mailjet", {"event": theirs, "time": JUNE, "email": "ann@example.com"}, ours) for theirs, ours in {
         "sent": "delivered", "open": "opened", "click": "clicked", "bounce": "bounced", "blocked": "rejected",
         "spam": "complained", "unsub": "unsubscribed", "new": "unknown",
@@ -180,6 +206,9 @@ WORDS: list[tuple[str, Json, str]] = [
     *(("sparkpost", spark(theirs), ours) for theirs, ours in {
         "injection": "queued", "delivery": "delivered", "delay": "deferred", "bounce": "bounced",
         "out_of_band": "bounced", "policy_rejection": "rejected", "spam_complaint": "complained", "new": "unknown",
+    }.items()),
+    *(("sparkpost", spark("bounce", bounce_class=theirs), ours) for theirs, ours in {
+        "1": "bounced", "60": "unknown", "80": "subscribed", "90": "unsubscribed", "100": "unknown",
     }.items()),
     *(("sparkpost", spark(kind, "track_event"), "opened") for kind in ("open", "initial_open")),
     ("sparkpost", spark("click", "track_event"), "clicked"),
@@ -194,6 +223,7 @@ WORDS: list[tuple[str, Json, str]] = [
         "bounced_email": "bounced", "marked_email_as_spam": "complained", "dropped_email": "rejected",
         "unsubscribed_from_email_marketing": "unsubscribed", "placed_order": "unknown",
     }.items()),
+    ("klaviyo", [{**klaviyo("")[0], "topic": "event: opened_email"}], "opened"),
     *(("customerio", cio(theirs), ours) for theirs, ours in {
         "sent": "sent", "delivered": "delivered", "deferred": "deferred", "bounced": "bounced", "opened": "opened",
         "clicked": "clicked", "converted": "unknown", "unsubscribed": "unsubscribed", "spammed": "complained",
@@ -217,12 +247,20 @@ WHOLE: list[tuple[str, Json, tuple[Any, ...]]] = [
      ("clicked", "ann@example.com", "m-1", "https://a.example/ü", ("spring", "x"), "human", ())),
     ("mailgun", mailgun(event="opened", **{"client-info": {"bot": "apple"}}),
      ("opened", "ann@example.com", None, None, (), "bot", ("machine_open",))),
+    ("mailgun", mailgun(event="clicked", url="https://a.example", **{"client-info": {"bot": "generic"}}),
+     ("clicked", "ann@example.com", None, "https://a.example", (), "bot", ("machine",))),
+    ("mailgun", mailgun(event="clicked", url="https://a.example", **{"client-info": {"bot": ""}}),
+     ("clicked", "ann@example.com", None, "https://a.example", (), "human", ())),
     ("brevo", {"event": "proxy_open", "email": "ann@example.com", "ts_epoch": JUNE * 1000, "tag": "one",
                "tags": ["spring"], "message-id": "<m@x>"},
      ("opened", "ann@example.com", "<m@x>", None, ("spring",), "bot", ("machine_open",))),
     ("brevo", {"event": "click", "email": "ann@example.com", "ts_epoch": JUNE * 1000, "tag": "one",
                "link": "https://a.example"},
      ("clicked", "ann@example.com", None, "https://a.example", ("one",), "human", ())),
+    ("brevo", {"event": "opened", "email": "ann@example.com", "ts_epoch": JUNE * 1000, "tag": '["Spring","x"]'},
+     ("opened", "ann@example.com", None, None, ("spring", "x"), "human", ())),
+    ("brevo", {"event": "opened", "email": "ann@example.com", "ts_epoch": JUNE * 1000, "tag": ["Spring", "x"]},
+     ("opened", "ann@example.com", None, None, ("spring", "x"), "human", ())),
     ("mailjet", {"event": "click", "time": JUNE, "email": "ann@example.com", "MessageID": 19421777835146490,
                  "url": "https://a.example", "customcampaign": "spring"},
      ("clicked", "ann@example.com", "19421777835146490", "https://a.example", ("spring",), "human", ())),
@@ -236,6 +274,9 @@ WHOLE: list[tuple[str, Json, tuple[Any, ...]]] = [
      ("clicked", "ann@example.com", "m-1", "https://a.example", ("spring",), "human", ())),
     ("resend", resend("email.opened", to=["ann@example.com", "bo@example.com"]),
      ("opened", None, "m-1", None, (), "human", ())),
+    ("resend", resend("email.opened", cc=["bo@example.com"]), ("opened", None, "m-1", None, (), "human", ())),
+    ("resend", resend("email.opened", cc=[], bcc=None),
+     ("opened", "ann@example.com", "m-1", None, (), "human", ())),
     ("postmark", postmark("Click", "ReceivedAt", OriginalLink="https://a.example", Tag="spring"),
      ("clicked", "ann@example.com", "m-1", "https://a.example", ("spring",), "human", ())),
     ("ses", ses("Click", "click", timestamp=JUNE_ISO, link="https://a.example"),
@@ -244,6 +285,16 @@ WHOLE: list[tuple[str, Json, tuple[Any, ...]]] = [
      ("clicked", "ann@example.com", "m-1", "https://a.example", ("7", "9"), "human", ())),
     ("customerio", cio("opened", prefetched=True),
      ("opened", "ann@example.com", "m-1", None, (), "bot", ("machine_open",))),
+    ("resend", resend("email.clicked", click={"link": "https://a.example", "userAgent": "Slackbot 1.0"}),
+     ("clicked", "ann@example.com", "m-1", "https://a.example", (), "bot", ("scanner_agent",))),
+    ("brevo", {"event": "click", "email": "ann@example.com", "ts_epoch": JUNE * 1000, "user_agent": "curl/8.0"},
+     ("clicked", "ann@example.com", None, None, (), "bot", ("scanner_agent",))),
+    ("sendgrid", [{"event": "account_status_change", "type": "compliance_suspend", "timestamp": JUNE,
+                   "sg_event_id": "x"}],
+     ("unknown", None, None, None, (), "unknown", ())),
+    ("hubspot", [{"eventId": 1, "subscriptionId": 2, "occurredAt": JUNE * 1000, "eventType": "deal.creation",
+                  "objectId": 3}],
+     ("unknown", None, "deal.creation/3", None, (), "unknown", ())),
     ("hubspot", [{"eventId": 1, "subscriptionId": 2, "occurredAt": JUNE * 1000, "subscriptionType": "deal.creation",
                   "objectId": 3}],
      ("unknown", None, "deal.creation/3", None, (), "unknown", ())),
@@ -260,13 +311,15 @@ TIMES: list[tuple[str, str, Any]] = [
     *(("mailgun", "timestamp", value) for value in (JUNE, float(JUNE), str(JUNE), f"{JUNE}.000000")),
     *(("mandrill", "ts", value) for value in (JUNE, float(JUNE), str(JUNE))),
     *(("mailjet", "time", value) for value in (JUNE, float(JUNE), str(JUNE))),
-    *(("brevo", "ts_epoch", value) for value in (JUNE * 1000, float(JUNE * 1000), str(JUNE * 1000))),
+    # In seconds as in the examples of its documentation.
+    *(("brevo", "ts_epoch", value) for value in (JUNE * 1000, float(JUNE * 1000), str(JUNE * 1000), JUNE)),
     *(("customerio", "timestamp", value) for value in (JUNE, float(JUNE), str(JUNE))),
     *(("hubspot", "occurredAt", value) for value in (JUNE * 1000, str(JUNE * 1000))),
     *(("postmark", "ReceivedAt", value) for value in (
         "2026-06-01T12:00:00Z", "2026-06-01T12:00:00.0000000Z", "2026-06-01T08:00:00.0000000-04:00",
         "2026-06-01T14:00:00+02:00", "2026-06-01T14:00:00.000+0200",
     )),
+    *(("standard", "occurred_at", value) for value in ("2026-06-01T12:00:00.000000000Z", "2026-06-01T14:00:00+0200")),
     *(("resend", "created_at", value) for value in ("2026-06-01T12:00:00.000Z", "2026-06-01 12:00:00.000000+00")),
     *(("standard", "occurred_at", value) for value in ("2026-06-01T12:00:00Z", "2026-06-01T14:00:00+02:00")),
 ]  # fmt: skip
@@ -373,6 +426,31 @@ def test_one_message_to_several_is_an_event_for_each_where_they_are_told_apart()
     ]
 
 
+@pytest.mark.parametrize("name", ["ses", "resend", "sendgrid", "standard", "mailgun"])
+def test_a_person_is_their_address_whatever_stands_beside_it(name: str) -> None:
+    player = PLAYERS[name]()
+
+    def recipient(told_as: str) -> str | None:
+        return only(read(name, player.many([player.one(told_as, JUNE, "m-1", "spring")])[0])).recipient
+
+    for told_as in (
+        "Ann <Ann@Example.com>",
+        "<ann@example.com>",
+        '"B., <Ann>" < ann@example.com >',
+        " ann@example.com ",
+    ):
+        assert recipient(told_as) == "ann@example.com"
+    for odd in ("ann", "<ann>", "a<b", "ann@example.com>", "o'ann+x@example.com", "ann@bücher.example"):
+        assert recipient(odd) == odd
+    assert recipient("ann@example.com, Bo <bo@example.com>") is None
+
+
+def test_one_person_in_two_spellings_is_told_of_once() -> None:
+    mail = {"timestamp": JUNE_ISO, "messageId": "m-1", "destination": ["Ann@example.com", "Ann <ann@example.com>"]}
+    for kind in ("Send", "Open"):
+        assert only(read("ses", {"eventType": kind, "mail": mail})).recipient == "ann@example.com"
+
+
 LABELS: list[tuple[str, Json, str]] = [
     ("sendgrid", [{**PLAYERS["sendgrid"]().one("a@b.example", JUNE, "m", "x"), "topic": "Spring"}], "data.topic"),
     ("mailgun", mailgun(event="opened", **{"user-variables": {"topic": "Spring"}}), "data.topic"),
@@ -439,6 +517,40 @@ def test_mailguns_legacy_forms_are_read_as_their_kind_was() -> None:
         assert only(received("mailgun", sent, Labels(("data.topic",)))).tags == ("own",)
 
 
+def test_a_form_that_is_not_all_utf_8_or_all_sound_is_read_or_kept() -> None:
+    player = MailgunPlayer()
+    form = player.legacy([*LEGACY, ("subject", "xyz")], START)
+    event = only(received("mailgun", Sent(form.headers, form.body.replace(b"xyz", b"%ffz"))))
+    assert event == only(received("mailgun", Sent(form.headers, form.body.replace(b"xyz", b"\xffz"))))
+    parts = player.multipart([*LEGACY, ("subject", "xyz")], START, 0, "b")
+    assert only(received("mailgun", Sent(parts.headers, parts.body.replace(b"xyz", b"\xffz")))).key == event.key
+    deep = b"".join(b"--%d\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" % (n, n + 1) for n in range(3000))
+    for name in ("mailgun", "mandrill", "mailchimp"):
+        platform = PLATFORMS[PlatformName(name)]
+        sent = Sent({"Content-Type": "multipart/form-data; boundary=0"}, deep)
+        believed = platform.verify(PLAYERS[name]().credentials(), sent.to(URL, START))
+        assert believed is (name == "mailchimp")
+    assert platform.read(sent.to(URL, START), Labels()).quarantined == 1
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_half_an_emoji_costs_no_event(name: str) -> None:
+    player = PLAYERS[name]()
+    if name == "mailchimp":  # whose forms have none
+        return
+    payload = player.many([{**player.one("ann@example.com", JUNE, "m-1", "spring"), "zz": "\N{GRINNING FACE}"}])[0]
+    if name == "sparkpost":
+        payload[0]["msys"]["track_event"] |= {"zz": payload[0].pop("zz")}
+    if name == "ses":
+        body = json.dumps(payload).replace("\\ude00", "").encode()
+        assert only(received(name, player.sign(body, URL, START))).recipient == "ann@example.com"
+        return
+    whole = json.dumps({"data": payload, "meta": {"klaviyo_webhook_id": "01HQ"}} if name == "klaviyo" else payload)
+    assert only(received(name, player.sign(whole.replace("\\ude00", "").encode(), URL, START))).type.value == (
+        KINDS.get(name, "opened")
+    )
+
+
 def test_a_multipart_form_sent_again_under_another_boundary_is_the_same_claim() -> None:
     player, platform = MailgunPlayer(), PLATFORMS[PlatformName.MAILGUN]
     forms = [player.multipart(LEGACY, START, 0, each) for each in ("xyz", "abcdef")]
@@ -485,6 +597,10 @@ def test_a_line_that_can_not_be_read_costs_no_other() -> None:
         "standard", PLAYERS["standard"]().sign(f'{good}\n{{oops\n{good[:-1]}, "url": "x"}}'.encode(), URL, START)
     )
     assert (len(reading.events), len(reading.unreadable)) == (2, 1)
+    first = received("standard", PLAYERS["standard"]().sign(f"{{oops\n{good}\n{good}".encode(), URL, START))
+    assert (len(first.events), [each.payload for each in first.unreadable]) == (2, [b"{oops"])
+    pretty = json.dumps({"events": [{"type": "opened"}]}, indent=1)[:-1].encode()
+    assert received("standard", PLAYERS["standard"]().sign(pretty, URL, START)).unreadable[0].payload == pretty
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b"[1]", b'"x"', b"[" * 4000, b'{"a": 1}', b"\xff", b"[[]]", b"5"])
@@ -619,6 +735,42 @@ async def test_a_digit_can_not_move_between_a_mailgun_time_and_its_token(account
         assert (await at.send(sent)).status_code == 403
 
 
+async def test_hubspot_signs_a_url_with_what_it_decodes_of_it(account: Play, clock: Clock) -> None:
+    at = await account("hubspot")
+    payload = [at.player.one("ann@example.com", JUNE, "m-1", "x")]
+    query, decoded = "?at=x%40y%3a1%20%2C%25", "?at=x@y:1%20,%25"
+    for signed, status in ((decoded, 200), (query, 403), ("", 403)):
+        sent = at.player.pack(payload, at.url + signed, clock.now)
+        path = urlsplit(at.url).path + query
+        assert (await at.http.post(path, content=sent.body, headers=dict(sent.headers))).status_code == status
+
+
+@pytest.mark.parametrize("name", ["hubspot", "mandrill"])
+def test_nothing_of_a_body_can_move_into_the_url(name: str) -> None:
+    player, platform, url = PLAYERS[name](), PLATFORMS[PlatformName(name)], f"{URL}?a=b"
+    said = player.one("mandrill_events[]@example.com", JUNE, "m-1", "x")
+    right = player.pack([said], url, START)
+    moved = [(right.body[:n].decode(), right.body[n:]) for n in range(1, len(right.body))]
+    if name == "mandrill":
+        before, _, after = f"mandrill_events{json.dumps([said])}".rpartition("mandrill_events")
+        moved = [(before, urlencode({"mandrill_events": after}).encode())]
+    for query, body in moved:
+        assert not platform.verify(player.credentials(), Sent(right.headers, body).to(url + query, START))
+    assert platform.verify(player.credentials(), right.to(url, START))
+
+
+@pytest.mark.parametrize("name", ["resend", "standard"])
+async def test_the_other_vendor_s_id_beside_a_signature_makes_no_other_event(
+    account: Play, name: str, clock: Clock
+) -> None:
+    at = await account(name)
+    (payload,) = at.player.many([at.player.one("ann@example.com", JUNE, "m-1", "x")])
+    right = at.player.pack(payload, at.url, clock.now)
+    ours, other = ("svix-id", "webhook-id") if name == "resend" else ("webhook-id", "svix-id")
+    assert (await at.send(right.with_header(other, "msg_new"))).status_code == 403
+    assert (await at.send(right.with_header(other, right.headers[ours]))).status_code == 200
+
+
 async def test_mandrill_signs_the_url_that_was_pasted(account: Play, clock: Clock) -> None:
     at = await account("mandrill")
     payload = [at.player.one("ann@example.com", JUNE, "m-1", "x")]
@@ -735,6 +887,13 @@ async def test_a_certificate_that_can_not_be_had_is_asked_for_a_few_times_alone(
 ) -> None:
     at = await account("ses")
     right = at.player.pack(at.player.one("ann@example.com", JUNE, "m-1", "x"), at.url, clock.now)
+    unheard = {"SigningCertURL": "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-b.pem"}
+    for wrong in (
+        {"Signature": ""}, {"Signature": "c2hvcnQ="}, {"SignatureVersion": "3"}, {"Type": "Other"},
+        {"Type": "SubscriptionConfirmation", "Token": "t", "SubscribeURL": "https://evil.example"},
+    ):  # fmt: skip
+        assert (await at.send(changed(right, **unheard, **wrong))).status_code == 403
+    assert outside.visits == []
     for number in range(40):
         for _ in range(2):
             url = f"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-a{number}.pem"

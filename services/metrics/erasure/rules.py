@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import quote
 
 
 class ErasureState(StrEnum):
@@ -34,20 +33,36 @@ PLACES = (
 )  # fmt: skip
 
 
-def spellings(address: str) -> list[str]:
-    """How an address may stand in a text, in lower case: as it is, in a URL, in JSON."""
-    plain = address.lower()
-    return list(dict.fromkeys([
-        plain, quote(plain, safe="").lower(), quote(plain, safe="@").lower(), plain.replace("@", "\\u0040"),
-        plain.replace("+", "%2b"),
-    ]))  # fmt: skip
+# What ends in a letter or a digit and yet begins no longer address: an escape of a URL, of JSON, or of bytes.
+_BEFORE = r"(?:(?<![\w.+-])|(?<=%[0-9a-f][0-9a-f])|(?<=\\u[0-9a-f]{4})|(?<=\\[0-7]{3})|(?<=\\[nrt]))"
 
 
 def pattern(address: str) -> str:
-    """A regular expression, for Postgres and Python alike, that finds an address by itself: not as the end or the
-    beginning of a longer one."""
-    either = "|".join(re.escape(each).replace("/", "\\/") for each in spellings(address))
-    return rf"(?<![\w.+-])({either})(?![\w-]|\.\w)"
+    """A regular expression, for Postgres and Python alike, that finds an address by itself in a text in lower case: not
+    as the end or the beginning of a longer one."""
+    return rf"{_BEFORE}({''.join(map(_spellings, address.lower()))})(?![\w-]|\.\w)"
+
+
+def _spellings(letter: str) -> str:
+    """How one character of an address may stand in a text: as it is, in a URL (itself encoded, perhaps), in JSON
+    (within JSON, perhaps), as the bytes that it is."""
+    if letter.isascii() and letter.isalnum():
+        return letter
+    found = []
+    for each in dict.fromkeys((letter, letter.upper())):
+        data, units = each.encode("utf-8", "replace"), each.encode("utf-16-be", "replace").hex()
+        found += [
+            re.escape(each), "".join(f"%(?:25)*{byte:02x}" for byte in data),
+            "".join(rf"\\+u{units[n : n + 4]}" for n in range(0, len(units), 4)),
+        ]  # fmt: skip
+        if not each.isascii():
+            found.append("".join(rf"\\{byte:03o}" for byte in data))
+    return f"(?:{'|'.join(found)})"
+
+
+def plain_part(address: str) -> str:
+    """The longest part of an address that every spelling has, in lower case: quick to look for."""
+    return max(re.findall("[a-z0-9]+", address.lower()), key=len, default="")
 
 
 def word(address_hash: bytes) -> str:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
-from services.metrics.erasure.rules import PLACES, Found, Place, pattern, word
+from services.metrics.erasure.rules import PLACES, Found, Place, pattern, plain_part, word
 
 _FORGET = text("""
     DELETE FROM recipient WHERE workspace_id = :workspace AND address_hash = :hash RETURNING address
@@ -25,9 +25,29 @@ def _texts(place: Place) -> str:
     """A column as one text in lower case, that is looked through."""
     told = {
         "text": place.column, "text[]": f"array_to_string({place.column}, ' ')",
-        "jsonb": f"{place.column}::text", "bytea": f"encode({place.column}, 'escape')",
+        "jsonb": f"{place.column}::text", "bytea": _bytes(place.column),
     }[place.kind]  # fmt: skip
     return f"lower({told})"
+
+
+def _bytes(column: str) -> str:
+    """Bytes as Postgres escapes what isn't ASCII; without the zeros that UTF-16 has between letters."""
+    return rf"replace(encode({column}, 'escape'), '\000', '')"
+
+
+def _names(place: Place) -> str:
+    """Whether a column names somebody."""
+    told = f"{_texts(place)} LIKE :some AND {_texts(place)} ~ :pattern"
+    if place.kind != "bytea":
+        return told
+    # What a sender put into base64, as CloudEvents' data or a part of a form, says so; its lines are put together, and
+    # a rest is filled up, as it may be without its end.
+    joined = rf"regexp_replace(replace({_bytes(place.column)}, '\\/', '/'), '([A-Za-z0-9+/]{{60}})\r?\n', '\1', 'g')"
+    filled = "decode(rpad(run[1], (length(run[1]) + 3) / 4 * 4, 'A'), 'base64')"
+    return rf"""(({told}) OR ({_texts(place)} LIKE '%base64%' AND EXISTS (
+        SELECT FROM regexp_matches({joined}, '[A-Za-z0-9+/]{{8,}}', 'g') AS run
+        WHERE lower({_bytes(filled)}) ~ :pattern
+    )))"""
 
 
 def _replaced(place: Place) -> str:
@@ -44,14 +64,13 @@ async def sweep(session: AsyncSession, address: str, address_hash: bytes) -> Fou
     """Looks through all that others wrote and takes the address out; in how many rows of which columns it stood."""
     found: dict[str, int] = {}
     for place in PLACES:
-        # The end of the address is in every spelling, and quick to look for.
-        fits = f"WHERE workspace_id = :workspace AND {_texts(place)} LIKE :some AND {_texts(place)} ~ :pattern"
+        fits = f"WHERE workspace_id = :workspace AND {_names(place)}"
         statement = f"DELETE FROM {place.table} {fits}"
         if not place.goes:
             statement = f"UPDATE {place.table} SET {place.column} = {_replaced(place)} {fits}"
         bound = {
             "workspace": workspace_of(session), "pattern": pattern(address), "word": word(address_hash),
-            "some": "%" + _quoted(address.rpartition("@")[2].lower()) + "%",
+            "some": f"%{plain_part(address)}%",
         }  # fmt: skip
         if place.goes:
             del bound["word"]
@@ -63,10 +82,6 @@ async def sweep(session: AsyncSession, address: str, address_hash: bytes) -> Fou
     if many := await session.scalar(audit, {"pattern": pattern(address), "word": word(address_hash)}):
         found["audit.changes"] = many
     return found
-
-
-def _quoted(part: str) -> str:
-    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 async def sweeping_workspaces(session: AsyncSession) -> Sequence[tuple[UUID, UUID]]:

@@ -204,9 +204,20 @@ def clean(field: str, text: str | None, most: int) -> str | None:
     return text
 
 
+# What stands before an address in angle brackets is somebody's name, in quotes or not.
+_NAMED = re.compile(r'(?:"[^"]*+"|[^<>"])*+<\s*+([^<>\s]++)\s*+>')
+_SEVERAL = re.compile("[,;]")
+
+
 def clean_recipient(address: str | None) -> str | None:
-    """The address by which a person is found again: without surrounding space, in lower case."""
-    return clean("recipient", (address or "").strip().lower(), MOST_RECIPIENT)
+    """The address by which a person is found again: without their name and surrounding space, in lower case. None for
+    several addresses: they would be erased with none of these people."""
+    text = (address or "").strip()
+    if text.count("@") > 1 and _SEVERAL.search(text):
+        return None
+    if text.endswith(">") and (named := _NAMED.fullmatch(text)) and "@" in named[1]:
+        text = named[1]
+    return clean("recipient", text.lower(), MOST_RECIPIENT)
 
 
 @lru_cache(maxsize=1000)  # the events of a post are of few mailings

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.metrics.event.rules import MACHINE_OPEN, EventType, ReadEvent, Reading
+from services.metrics.event.rules import EARLIEST, MACHINE_OPEN, EventType, ReadEvent, Reading
 from services.metrics.source.platforms.decoding import DECODING
 from services.metrics.source.platforms.fields import Fields, texts_of
 from services.metrics.source.platforms.platform import Delivery
@@ -23,6 +23,7 @@ TYPES = {
     "invalid_email": EventType.BOUNCED,
     "blocked": EventType.REJECTED,
     "spam": EventType.COMPLAINED,
+    "complaint": EventType.COMPLAINED,
     "opened": EventType.OPENED,
     "unique_opened": EventType.OPENED,
     "proxy_open": EventType.OPENED,
@@ -50,19 +51,36 @@ class Brevo(BasicAuth):
 def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
     word = event.need("event")
     word = SPELLINGS.get(word, word)
-    # The other times are in the account's zone, which isn't told; of these two the second is what marketing mails have.
-    occurred_at = event.epoch("ts_epoch", 1000) if event.text("ts_epoch") else event.epoch("ts_event")
+    people = event.texts("email")
     return tell(
-        labels, now, TYPES.get(word, EventType.UNKNOWN), occurred_at,
-        recipient=event.text("email"),
+        labels, now, TYPES.get(word, EventType.UNKNOWN), _time(event),
+        # A contact that is deleted is told as a list of addresses.
+        recipient=people[0] if len(people) == 1 else None,
         message_id=event.text("message-id"),
         url=event.text("link", "URL"),
-        tags=event.texts("tags") or event.texts("tag"),
+        tags=event.texts("tags") or _tag(event),
         data=_custom(event),
-        machine=MACHINE_OPEN if word in BY_PROXY else None,
+        machine=MACHINE_OPEN if word in BY_PROXY else None, agent=event.text("user_agent"),
         # A first open is told twice, as "opened" and as "unique_opened": by their time these are one.
         stable=(event.text("reason"), event.text("camp_id")),
     )  # fmt: skip
+
+
+def _time(event: Fields) -> datetime:
+    """Of transactional mails, the one that is surely UTC: in milliseconds, but in seconds in the documentation's own
+    examples. Marketing mails have the second of these, and contacts the last alone."""
+    if event.text("ts_epoch"):
+        occurred_at = event.epoch("ts_epoch", 1000)
+        return occurred_at if occurred_at >= EARLIEST else event.epoch("ts_epoch")
+    return event.epoch("ts_event" if event.text("ts_event") else "ts")
+
+
+def _tag(event: Fields) -> list[str]:
+    """The header's tag; several stand as JSON in that one text."""
+    tags = event.texts("tag")
+    with suppress(*DECODING):
+        return msgspec.json.decode("".join(tags), type=list[str])
+    return tags
 
 
 def _custom(event: Fields) -> dict[str, str]:

@@ -167,7 +167,12 @@ def read_each(items: Sequence[msgspec.Raw], kind: type[Shape], read: Callable[[S
     return reading
 
 
-def _decoded(decoder: msgspec.json.Decoder[Shape], item: msgspec.Raw) -> Shape:
+def whole(body: bytes, kind: type[Shape]) -> Shape:
+    """A body that is one value, mended as an item is."""
+    return _decoded(msgspec.json.Decoder(kind), body)
+
+
+def _decoded(decoder: msgspec.json.Decoder[Shape], item: msgspec.Raw | bytes) -> Shape:
     """One item. Half of a surrogate pair becomes U+FFFD: senders cut texts, most of them ones that aren't kept, and
     the event did happen. The same bytes always become the same text, so that a retry has the same identity."""
     try:

@@ -17,9 +17,12 @@ def form_of(delivery: Delivery) -> Form:
     try:
         if kind.lower().startswith("multipart/form-data"):
             return _parts(kind, delivery.body)
-        text = delivery.body.decode("ascii")
-        return parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MOST_FIELDS)
-    except ValueError:
+        # What isn't UTF-8 becomes U+FFFD, as half an emoji in JSON does: the fields that count have none.
+        text = delivery.body.decode("utf-8", "replace")
+        return parse_qsl(
+            text, keep_blank_values=True, strict_parsing=True, errors="replace", max_num_fields=MOST_FIELDS
+        )
+    except Exception:  # the parser of multipart raises whatever comes to it, RecursionError and IndexError among it
         raise UnreadableError("this is no form") from None
 
 
@@ -30,7 +33,7 @@ def _parts(kind: str, body: bytes) -> Form:
         name = part.get_param("name", header="content-disposition")
         content = part.get_payload(decode=True)
         if isinstance(name, str) and part.get_filename() is None and isinstance(content, bytes):
-            found.append((name, content.decode("utf-8")))
+            found.append((name, content.decode("utf-8", "replace")))
     if not found or len(found) > MOST_FIELDS:
         raise ValueError
     return found

@@ -1,6 +1,8 @@
 """Decides how HubSpot's webhooks (version 3) are trusted, and what is kept of them."""
 
+import re
 from datetime import datetime
+from urllib.parse import unquote
 
 from services.metrics.event.rules import EventType, ReadEvent, Reading
 from services.metrics.source.platforms.fields import Fields
@@ -11,6 +13,8 @@ from services.metrics.source.rules import TAGS, Labels
 
 SIGNATURE = "x-hubspot-signature-v3"
 TIMESTAMP = "x-hubspot-request-timestamp"
+# What of a URL HubSpot decodes before it signs it, and nothing else.
+_DECODED = re.compile("%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 
 
 class Hubspot(Platform):
@@ -25,7 +29,11 @@ class Hubspot(Platform):
         # The time is signed right behind the body.
         if not digits(timestamp, 13) or not closed(delivery.body) or not recent(int(timestamp) / 1000, delivery.at):
             return False
-        signed = delivery.method.encode() + delivery.url.encode() + delivery.body + timestamp.encode()
+        # And the body right behind the URL, whose end anybody can write: it begins at the first bracket.
+        url = _DECODED.sub(lambda each: unquote(each[0]), delivery.url)
+        if delivery.body[:1] not in (b"[", b"{") or "[" in url or "{" in url:
+            return False
+        signed = delivery.method.encode() + url.encode() + delivery.body + timestamp.encode()
         right = base64_hmac(credentials["client_secret"].encode(), signed)
         return same(delivery.headers.get(SIGNATURE, ""), right)
 
@@ -34,7 +42,9 @@ class Hubspot(Platform):
 
 
 def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
-    word, occurred_at = event.need("subscriptionType"), event.epoch("occurredAt", 1000)
+    # Its documentation has it under either name.
+    word = event.text("subscriptionType", "eventType") or event.need("subscriptionType")
+    occurred_at = event.epoch("occurredAt", 1000)
     about = event.text("objectId", "fromObjectId") or ""
     return tell(
         labels, now, EventType.UNKNOWN, occurred_at,

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from services.metrics.event.rules import MACHINE_OPEN, EventType, ReadEvent, Reading, UnreadableError
-from services.metrics.source.platforms.decoding import DECODING
+from services.metrics.event.rules import MACHINE, MACHINE_OPEN, EventType, ReadEvent, Reading, UnreadableError
+from services.metrics.source.platforms.decoding import DECODING, whole
 from services.metrics.source.platforms.fields import Fields, texts_of
 from services.metrics.source.platforms.forms import Form, first, form_of, last
 from services.metrics.source.platforms.platform import Claim, Credentials, Delivery, Platform
@@ -88,7 +88,7 @@ def _is_json(body: bytes) -> bool:
 def _signature(delivery: Delivery) -> tuple[str, str, str] | None:
     try:
         if _is_json(delivery.body):
-            signed = msgspec.json.decode(delivery.body, type=_Posted).signature
+            signed = whole(delivery.body, _Posted).signature
             return str(signed.timestamp), signed.token, signed.signature
         form = form_of(delivery)
     except (UnreadableError, *DECODING):
@@ -105,20 +105,26 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
     else:
         kind = TYPES.get(word, EventType.UNKNOWN)
     event_id = event.text("id")
-    client = event.part("client-info")
+    client, headers = event.part("client-info"), event.part("message").part("headers")
     return tell(
         labels, now, kind, occurred_at,
-        recipient=event.text("recipient"),
-        message_id=event.part("message").part("headers").text("message-id"),
+        recipient=event.text("recipient") or _only(headers.texts("to")),
+        message_id=headers.text("message-id"),
         url=event.text("url"),
         tags=event.texts("tags"),
         data=event.data("user-variables"),
-        machine=MACHINE_OPEN if kind is EventType.OPENED and client.text("bot") else None,
+        # Of clicks too, which a firewall makes.
+        machine=(MACHINE_OPEN if kind is EventType.OPENED else MACHINE) if client.text("bot") else None,
         ip=event.text("ip"), agent=client.text("user-agent"),
         # Its ids come round again on another day.
         key=(event_id, occurred_at.date().isoformat()) if event_id else (),
         stable=(word, event.text("ip"), client.text("user-agent")),
     )  # fmt: skip
+
+
+def _only(to: list[str]) -> str | None:
+    """Whom the mail's own header names, if that is one person: of what it rejects it says no more."""
+    return to[0] if len(to) == 1 and to[0].count("@") == 1 else None
 
 
 def _legacy(form: Form, labels: Labels, now: datetime) -> ReadEvent:

@@ -1,6 +1,6 @@
 """Decides how Mandrill's webhooks are trusted and read."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from services.metrics.event.rules import EventType, ReadEvent, Reading, Unreadable, UnreadableError
@@ -37,7 +37,8 @@ class Mandrill(Platform):
 
     def verify(self, credentials: Credentials, delivery: Delivery) -> bool:
         form = _form(delivery)
-        if form is None:
+        # The name of the field stands right behind the URL, whose end anybody can write.
+        if form is None or FIELD in delivery.url:
             return False
         signed = delivery.url + "".join(name + value for name, value in form)
         right = base64_hmac(credentials["webhook_key"].encode(), signed.encode(), "sha1")
@@ -67,11 +68,11 @@ def _form(delivery: Delivery) -> Form | None:
 
 
 def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
-    message = event.part("msg")
+    message, listed = event.part("msg"), event.part("reject" if "reject" in event.values else "entry")
     word = event.text("event") or ""
     return tell(
-        labels, now, TYPES.get(word, EventType.UNKNOWN), event.epoch("ts"),
-        recipient=message.text("email") or event.part("reject").text("email"),
+        labels, now, TYPES.get(word, EventType.UNKNOWN), _time(event, listed),
+        recipient=message.text("email") or listed.text("email"),
         message_id=message.text("_id") or event.text("_id"),
         url=event.text("url"),
         tags=message.texts("tags"),
@@ -79,3 +80,11 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         ip=event.text("ip"), agent=event.text("user_agent"),
         stable=(word or event.text("type"), event.text("action"), event.text("ip"), event.text("user_agent")),
     )  # fmt: skip
+
+
+def _time(event: Fields, listed: Fields) -> datetime:
+    """When it happened. What it tells of its lists may have the entry's time alone, in UTC."""
+    if event.text("ts") or not listed.values:
+        return event.epoch("ts")
+    told = listed.time("last_event_at" if listed.text("last_event_at") else "created_at")
+    return told if told.tzinfo else told.replace(tzinfo=UTC)

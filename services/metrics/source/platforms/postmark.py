@@ -31,6 +31,8 @@ BOUNCES = {
     "ChallengeVerification": EventType.UNKNOWN,
     "ManuallyDeactivated": EventType.REJECTED,
     "TemplateRenderingFailed": EventType.FAILED,
+    "SMTPApiError": EventType.FAILED,
+    "InboundError": EventType.UNKNOWN,
 }
 TIMES = ("ReceivedAt", "DeliveredAt", "BouncedAt", "ChangedAt")
 

@@ -36,16 +36,18 @@ class Resend(StandardWebhooks):
 
 def _event(event: Fields, post_id: str, labels: Labels, now: datetime) -> ReadEvent:
     told = event.part("data")
-    to = told.texts("to") or told.texts("email")
+    to = [each for name in ("to", "cc", "bcc") for each in told.texts(name)] or told.texts("email")
+    act = told.part("click" if "click" in told.values else "open")
     tags = _tags(told)
     return tell(
         labels, now, TYPES.get(event.need("type"), EventType.UNKNOWN), event.time("created_at"),
         # Of a mail to several it isn't told who of them it was.
         recipient=to[0] if len(to) == 1 else None,
         message_id=told.text("email_id"),
-        url=told.part("click").text("link"),
+        url=act.text("link"),
         tags=list(tags.values()),
         data=tags,
+        ip=act.text("ipAddress"), agent=act.text("userAgent"),
         key=(post_id,),
     )  # fmt: skip
 

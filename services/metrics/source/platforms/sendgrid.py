@@ -49,8 +49,8 @@ class Sent(msgspec.Struct):
     """The fields that are read; custom arguments stand beside them and are passed over."""
 
     event: str
-    email: str
     timestamp: int | float | str
+    email: str | None = None
     sg_message_id: str | None = None
     url: str | None = None
     useragent: str | None = None
@@ -116,9 +116,10 @@ def _time(timestamp: float | str) -> datetime:
 
 
 def _read(sent: Sent, data: Mapping[str, str], labels: Labels, now: datetime) -> ReadEvent:
-    if not sent.email.strip():
-        raise UnreadableError("email: is empty")
     kind = TYPES.get(sent.event, EventType.UNKNOWN)
+    # What it tells of the account itself is about nobody.
+    if kind is not EventType.UNKNOWN and not (sent.email or "").strip():
+        raise UnreadableError("email: is missing")
     category = sent.category or []
     return tell(
         labels, now, kind, _time(sent.timestamp), sent.email, sent.sg_message_id,

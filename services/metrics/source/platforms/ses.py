@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from chassis.errors import Invalid
-from services.metrics.event.rules import EventType, ReadEvent, Reading
+from services.metrics.event.rules import EventType, ReadEvent, Reading, clean_recipient
 from services.metrics.source.platforms.decoding import DECODING, strict_base64
 from services.metrics.source.platforms.fields import Fields
 from services.metrics.source.platforms.platform import Credentials, Delivery, Platform
@@ -32,6 +32,8 @@ SIGNED = {
 }
 # Version 1 is SNS's own default: nobody can sign anew with SHA-1 what Amazon hasn't signed.
 DIGESTS = {"1": SHA1(), "2": SHA256()}  # noqa: S303
+# Bytes of one by an RSA key of 1024 bits; theirs have 2048.
+SHORTEST_SIGNATURE = 128
 # What SES writes to a topic when it is told of it, by one of its ways or the other.
 GREETING, SUBSCRIBED = "Successfully validated SNS topic", "AmazonSnsSubscriptionSucceeded"
 # What happened; under which name it is told, and where of whom.
@@ -88,7 +90,7 @@ class Ses(Platform):
 
     def certificate_url(self, credentials: Credentials, delivery: Delivery) -> str | None:
         envelope = _envelope(delivery)
-        if envelope is None or envelope.TopicArn not in credentials["topic_arns"]:
+        if envelope is None or envelope.TopicArn not in credentials["topic_arns"] or not _may_hold(envelope):
             return None
         url = envelope.SigningCertURL
         return url if CERTIFICATE.fullmatch(_path(url, envelope.TopicArn)) else None
@@ -97,15 +99,14 @@ class Ses(Platform):
         envelope = _envelope(delivery)
         if envelope is None or self.certificate_url(credentials, delivery) is None:
             return False
-        key, digest = _key(delivery.certificate), DIGESTS.get(envelope.SignatureVersion)
-        signed, signature = _canonical(envelope), strict_base64(envelope.Signature)
-        if key is None or digest is None or signed is None or signature is None:
+        key, signed, signature = _key(delivery.certificate), _canonical(envelope), strict_base64(envelope.Signature)
+        if key is None or signed is None or signature is None:
             return False
         try:
-            key.verify(signature, signed, PKCS1v15(), digest)
+            key.verify(signature, signed, PKCS1v15(), DIGESTS[envelope.SignatureVersion])
         except InvalidSignature:
             return False
-        return envelope.Type != CONFIRMATION or _confirms(envelope)
+        return True
 
     def confirmation_url(self, delivery: Delivery) -> str | None:
         envelope = _envelope(delivery)
@@ -128,6 +129,16 @@ def _envelope(delivery: Delivery) -> Envelope | None:
         return msgspec.json.decode(delivery.body, type=Envelope)
     except DECODING:
         return None
+
+
+def _may_hold(envelope: Envelope) -> bool:
+    """Whether there is anything to check with a certificate: none is fetched for what no certificate makes true."""
+    return (
+        envelope.SignatureVersion in DIGESTS
+        and len(strict_base64(envelope.Signature) or b"") >= SHORTEST_SIGNATURE
+        and _canonical(envelope) is not None
+        and (envelope.Type != CONFIRMATION or _confirms(envelope))
+    )
 
 
 def _path(url: str, topic: str) -> str:
@@ -174,8 +185,10 @@ def _events(event: Fields, post_id: str, labels: Labels, now: datetime) -> Itera
         return
     kind, name, whom = KINDS.get(word, (EventType.UNKNOWN, "", ""))
     told = event.part(name)
-    if word == "Subscription" and told.part("newTopicPreferences").flag("unsubscribeAll"):
+    if word == "Subscription" and _leaves(told):
         kind = EventType.UNSUBSCRIBED
+    if word == "Complaint":
+        kind = _complaint(told)
     tags, data = _labels(mail)
     for recipient in _recipients(kind, told, whom, mail):
         yield tell(
@@ -189,13 +202,34 @@ def _events(event: Fields, post_id: str, labels: Labels, now: datetime) -> Itera
         )  # fmt: skip
 
 
+def _leaves(told: Fields) -> bool:
+    """Whether somebody left all topics, or one that they had not left before."""
+    before, after = (told.part(f"{when}TopicPreferences") for when in ("old", "new"))
+    return after.flag("unsubscribeAll") or bool(_left(after) - _left(before))
+
+
+def _left(preferences: Fields) -> set[str | None]:
+    topics = preferences.parts("topicSubscriptionStatus")
+    return {each.text("topicName") for each in topics if each.text("subscriptionStatus") == "OptOut"}
+
+
+def _complaint(told: Fields) -> EventType:
+    """Nobody complains of what SES held back because they had before, or where they say that it is no spam."""
+    if told.text("complaintSubType") == "OnAccountSuppressionList":
+        return EventType.REJECTED
+    return EventType.UNKNOWN if told.text("complaintFeedbackType") == "not-spam" else EventType.COMPLAINED
+
+
 def _recipients(kind: EventType, told: Fields, whom: str, mail: Fields) -> list[str | None]:
     named = told.parts(whom) if whom else []
     found = [address for each in named if (address := each.text("emailAddress"))]
     found = found or (told.texts(whom) if whom and not named else []) or mail.texts("destination")
-    if kind in (EventType.OPENED, EventType.CLICKED) and len(found) > 1:
+    people: dict[str | None, str] = {}
+    for each in found:
+        people.setdefault(clean_recipient(each), each)
+    if kind in (EventType.OPENED, EventType.CLICKED) and len(people) > 1:
         return [None]  # it was one of these, and isn't told which
-    return list(dict.fromkeys(found)) or [None]
+    return list(people.values()) or [None]
 
 
 def _labels(mail: Fields) -> tuple[list[str], dict[str, str]]:

@@ -31,6 +31,13 @@ TYPES = {
     "list_unsubscribe": EventType.UNSUBSCRIBED,
     "link_unsubscribe": EventType.UNSUBSCRIBED,
 }
+# What it calls a bounce and isn't one, by its class: an automatic answer, what somebody asked for by mail, a challenge.
+BOUNCES = {
+    "60": EventType.UNKNOWN,
+    "80": EventType.SUBSCRIBED,
+    "90": EventType.UNSUBSCRIBED,
+    "100": EventType.UNKNOWN,
+}
 
 
 class Sparkpost(BasicAuth):
@@ -60,13 +67,15 @@ def _event(item: Fields, labels: Labels, now: datetime) -> ReadEvent:
     event = classes[0].part(next(iter(classes[0].values)))
     word = event.need("type")
     kind = TYPES.get(word, EventType.UNKNOWN)
+    if kind is EventType.BOUNCED:
+        kind = BOUNCES.get(event.text("bounce_class") or "", kind)
     event_id = event.text("event_id")
     # One look at a mail loads the picture at its top and the one at its end, each an event with an id of its own. In
     # the same second they are one.
     by_id = event_id and kind is not EventType.OPENED
     fetched = event.flag("is_prefetched") or event.part("user_agent_parsed").flag("is_prefetched")
     return tell(
-        labels, now, kind, event.epoch("timestamp"),
+        labels, now, kind, event.time("timestamp"),
         recipient=event.text("rcpt_to", "raw_rcpt_to"),
         message_id=event.text("message_id", "transmission_id"),
         url=event.text("target_link_url"),

@@ -16,7 +16,7 @@ from services.metrics.event.rules import (
     Unreadable,
     UnreadableError,
 )
-from services.metrics.source.platforms.decoding import DECODING, items_of, members_of, read_each, reason
+from services.metrics.source.platforms.decoding import DECODING, items_of, members_of, read_each, reason, whole
 from services.metrics.source.platforms.fields import Fields, texts_of
 from services.metrics.source.platforms.platform import Delivery
 from services.metrics.source.platforms.standardwebhooks import StandardWebhooks
@@ -78,6 +78,9 @@ def _items(body: bytes) -> list[msgspec.Raw]:
         # An event among them that can't be decoded: it is told from the others all the same.
         members = members_of(body)
         if members is None:
+            broken = _split(body)
+            if len(broken) > 1 and any(members_of(line) is not None for line in broken):
+                return list(map(msgspec.Raw, broken))  # lines, of which the first is none
             raise
         events, kind = members.get("events", b""), members.get("type", b"")
     return items_of(events) if events and not kind else [msgspec.Raw(body)]
@@ -88,9 +91,14 @@ def _lines(body: bytes) -> list[msgspec.Raw]:
     first, _, rest = body.lstrip().partition(b"\n")
     if not (first.startswith(b"{") and first.rstrip().endswith(b"}") and rest.strip()) or members_of(first) is None:
         return []
-    if rest.count(b"\n") >= MOST_ITEMS:
+    return list(map(msgspec.Raw, _split(body)))
+
+
+def _split(body: bytes) -> list[bytes]:
+    """The lines that hold anything."""
+    if body.strip().count(b"\n") >= MOST_ITEMS:
         raise UnreadableError(f"more than {MOST_ITEMS} events in one post: send them in several")
-    return [msgspec.Raw(line) for each in body.split(b"\n") if (line := each.strip())]
+    return [line for each in body.split(b"\n") if (line := each.strip())]
 
 
 def _inner(sent: Sent) -> Sent:
@@ -100,7 +108,7 @@ def _inner(sent: Sent) -> Sent:
         data = b64decode(packed, validate=True) if packed else bytes(sent.data)
     except ValueError:
         raise UnreadableError("data_base64: is no base64") from None
-    inner = msgspec.json.decode(data, type=Sent)
+    inner = whole(data, Sent)
     inner.type = inner.type or (sent.type or "").rpartition(".")[2]
     inner.occurred_at = inner.occurred_at or Fields({"time": sent.time}).time("time")
     return inner

@@ -28,6 +28,9 @@ class StandardWebhooks(Platform):
         if key is None or name is None:
             return False
         message_id, timestamp = headers.get(f"{name}-id", ""), headers.get(f"{name}-timestamp", "")
+        # Only one of the two is signed: beside it, the other's id would make another event of what was sent before.
+        if any(headers.get(f"{each}-id", message_id) != message_id for each in NAMES):
+            return False
         # A full stop inside would let text move between the id, the time and the body under one signature.
         if not message_id or "." in message_id or not message_id.isascii() or not digits(timestamp):
             return False

@@ -21,7 +21,7 @@ from services.metrics.event.rules import (
     judge,
     plausible,
 )
-from services.metrics.source.platforms.decoding import DECODING, items_of, read_each, reason
+from services.metrics.source.platforms.decoding import DECODING, items_of, read_each, reason, whole
 from services.metrics.source.platforms.fields import Fields
 from services.metrics.source.rules import Labels
 
@@ -87,4 +87,4 @@ def one(body: bytes) -> list[msgspec.Raw]:
 
 def object_of(body: bytes) -> Fields:
     """A body that is one JSON object; what the decoder raises when it isn't."""
-    return Fields(msgspec.json.decode(body, type=OBJECT))
+    return Fields(whole(body, OBJECT))
