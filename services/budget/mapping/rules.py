@@ -113,6 +113,7 @@ class Unreadable(Exception):
 
 LONGEST = {Said.VENDOR: 200, Said.REFERENCE: 200, Said.PO_NUMBER: 100, Said.LINE: 200}
 LONGEST_DESCRIPTION = 1000
+LONGEST_AMOUNT = 100
 # Ten million millions: more is no amount of anybody's, and less can be added up nine thousand times.
 LARGEST = 10**15
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2200, 1, 1)
@@ -274,7 +275,8 @@ def read_amount(cell: Cell, mark: DecimalMark, said: Said = Said.AMOUNT) -> tupl
 
 def _without_sign(text: str) -> tuple[str, frozenset[str]]:
     """A number without the currency before and behind it, and what that may be."""
-    parts = _AROUND.fullmatch(text)
+    # To look for both ends of a text takes as long as its length squared.
+    parts = _AROUND.fullmatch(text) if len(text) <= LONGEST_AMOUNT else None
     words = [word for word in (parts["before"].strip(), parts["after"].strip()) if word] if parts else []
     if parts is None or not words:
         return text, frozenset()
