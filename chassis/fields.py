@@ -161,6 +161,10 @@ class Interval(Input):
         return bare(cls, {"start": start, "end": end})
 
 
+# What Postgres's bigint holds.
+MOST_MINOR = 2**63 - 1
+
+
 class Money(Input):
     """An amount with its currency: `{"amount": "1234.50", "currency": "EUR"}`. Kept as integer minor units."""
 
@@ -177,6 +181,8 @@ class Money(Input):
         minor = self.amount.scaleb(get_currency_precision(self.currency))
         if minor != minor.to_integral_value():
             raise ValueError(f"{self.currency} has {get_currency_precision(self.currency)} decimal places at most")
+        if abs(minor) > MOST_MINOR:
+            raise ValueError("more than can be kept")
         return self
 
     @property

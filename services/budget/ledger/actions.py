@@ -28,7 +28,6 @@ from services.budget.ledger.rules import (
     Standing,
     assert_balanced,
     assert_kept,
-    refusal,
     runs_low,
     share,
     taken,
@@ -73,7 +72,8 @@ async def move(
 async def why_not(session: AsyncSession, line_id: UUID, change: Amounts, day: date) -> MopsError:
     """What a line has against an entry."""
     found = await store.standing(session, line_id)
-    return await _why(session, found, change, refusal(found, change, day), day)
+    refused = taken(found, change, day)
+    return await _why(session, found, change, refused.code if isinstance(refused, Refused) else None, day)
 
 
 async def _why(session: AsyncSession, found: Standing, change: Amounts, code: str | None, day: date) -> MopsError:
@@ -311,6 +311,15 @@ async def take_back(
     hold.state, hold.resolved_at = HoldState.COMMITTED, None
     await session.flush()
     await move(session, EntryKind.REVERSE, [leg], who=who, now=now, reason=reason, subject_id=subject_id)
+
+
+async def save_nothing(session: AsyncSession, subject_id: UUID, *, who: str, now: datetime, reason: str = "") -> None:
+    """Takes back what an order seemed to cost less than it was placed for, as nothing was bought of it in the end."""
+    legs = [
+        Leg(line_id, Amounts(price=-minor)) for line_id, minor in (await store.saved_of(session, subject_id)).items()
+    ]
+    if legs:
+        await move(session, EntryKind.REVERSE, legs, who=who, now=now, reason=reason, subject_id=subject_id)
 
 
 def original_of(hold: Hold, minor: int) -> Original:
