@@ -114,12 +114,13 @@ async def accept_invoice(
 async def rebook_invoice(
     id: UUID, change: InvoiceRebooking, if_match: IfMatch, session: Session, now: Now
 ) -> InvoiceRead:
-    """Puts it on another line, to another order or on another day, and matches it anew."""
+    """Puts it on another line, to another order (null: to none) or on another day, and matches it anew."""
     invoice = await held(session, Invoice, id, if_match)
     assert_can_become(invoice.state, InvoiceState.RECEIVED)
     await _check(session, change.line_id, change.request_id)
     invoice.line_id = change.line_id or invoice.line_id
-    invoice.request_id = change.request_id or invoice.request_id
+    if "request_id" in change.model_fields_set:
+        invoice.request_id = change.request_id
     invoice.dated, invoice.accepted_by = change.date or invoice.dated, None
     await match(session, invoice, now)
     return _read(invoice)

@@ -27,8 +27,9 @@ def _problem_column() -> Column[Any]:
 
 
 class Invoice(Table, Editable, table=True):
-    """`vendor` is '' where none is known. Posted, it says what it took, in minor units of its line's currency: `spent`
-    in all, `worth` of it out of what was committed for `covered` of its own."""
+    """`vendor` is '' where none is known. Posted, it says what it took of its line, in minor units of that one's
+    currency: `spent` in all, `worth` of it out of what was committed for `covered` of its own. What it took of its
+    order's other lines is in the ledger."""
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "line_id"], ["line.workspace_id", "line.id"]),
@@ -73,7 +74,7 @@ class InvoiceRebooking(Input):
     """Where an invoice belongs; what isn't sent stays."""
 
     line_id: UUID | None = None
-    request_id: UUID | None = None
+    request_id: UUID | None = Field(None, description="Null, if it is sent: it belongs to no order.")
     date: Day | None = None
 
 

@@ -1,6 +1,6 @@
 """Decides whether an invoice is what was ordered, and what can become of one that isn't."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -103,3 +103,14 @@ def problem_of(bill: Bill, order: Order) -> InvoiceProblem | None:
     if order.received is not None and order.invoiced + bill.minor > order.received + order.tolerance:
         return InvoiceProblem.NOT_RECEIVED
     return None
+
+
+def drawn(minor: int, own: int, others: Sequence[int], slack: int) -> list[int]:
+    """What of an invoice comes out of what is left of its order on its own line, and on each of the order's other
+    lines. What is more than its own line has left, and isn't just `slack` that may be invoiced beyond it, is what the
+    others were ordered for; and what these don't have either is its own line's."""
+    over = minor - own
+    taken = []
+    for left in others:
+        taken.append(min(over - sum(taken), left) if over > slack else 0)
+    return [minor - sum(taken), *taken]
