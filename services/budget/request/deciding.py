@@ -17,6 +17,7 @@ from chassis.outbox import Happened, record_all
 from services.budget.band import store as bands
 from services.budget.delegation import store as delegations
 from services.budget.ledger import actions as ledger
+from services.budget.ledger.models import LineMoved
 from services.budget.policy.store import policy_of
 from services.budget.rate import store as rates
 from services.budget.rate.rules import Rate
@@ -76,13 +77,14 @@ async def decide_all(session: AsyncSession, asks: Sequence[Ask]) -> list[Any]:
     open_asks = [ask for ask in asks if ask.request_id not in answers]
     decided = await _judged(session, open_asks, rows, answers) if open_asks else []
     approved = [each for each in decided if each.last and each.ask.verdict is RequestVerdict.APPROVED]
-    refused = await _reserve(session, approved) if approved else {}
+    refused, moved = await _reserve(session, approved) if approved else ({}, set())
     answers |= refused
     done = [each for each in decided if each.row.id not in refused]
     if done:
         await store.keep_decided(session, [each.row for each in done], [each.decision for each in done])
         # After the lines are taken, as nobody else tells of a request that this transaction holds.
-        await record_all(session, [_told(each) for each in done if each.last])
+        lines = [Happened(LineMoved(line_id=each), each, done[0].ask.now, done[0].ask.trace) for each in moved]
+        await record_all(session, [*(_told(each) for each in done if each.last), *lines])
         changes = [(each.before, {name: getattr(each.row, name) for name in store.DECIDED}, each.ask.acting)
                    for each in done]  # fmt: skip
         await write_down(session, SpendRequest, changes)
@@ -148,8 +150,10 @@ def _told(each: _Decided) -> Happened:
     return Happened(event, row.id, each.ask.now, each.ask.trace)
 
 
-async def _reserve(session: AsyncSession, approved: Sequence[_Decided]) -> dict[UUID, MopsError]:
-    """Sets aside what the last yes is for; by request, why not."""
+async def _reserve(
+    session: AsyncSession, approved: Sequence[_Decided]
+) -> tuple[dict[UUID, MopsError], set[UUID]]:
+    """Sets aside what the last yes is for; by request, why not, and the lines that it was taken of."""
     now = approved[0].ask.now
     day = await ledger.today_of(session, now)
     items: dict[UUID, list[Any]] = {each.row.id: [] for each in approved}
@@ -171,7 +175,8 @@ async def _reserve(session: AsyncSession, approved: Sequence[_Decided]) -> dict[
             wanted[item.line_id] = replace(so_far, minor=so_far.minor + item.amount)
         else:
             asked.append(ledger.Reservation(each.row.id, list(wanted.values()), each.ask.acting.actor, each.row.title))
-    return refused | await ledger.reserve_all(session, asked, now)
+    unfit, moved = await ledger.reserve_all(session, asked, now)
+    return refused | unfit, moved
 
 
 async def _rate(session: AsyncSession, currency: str, into: str, day: date) -> Rate | MopsError:
