@@ -110,6 +110,20 @@ async def test_within_tolerance_it_posts_and_beyond_it_somebody_says_why(
     await sound(budget)
 
 
+async def test_what_is_let_pass_is_one_problem_and_not_what_hid_behind_it(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    request = await order(person, line, "10", vendor="Studio")
+    invoice = await bring(person("ada"), line, "90", request_id=request["id"], vendor="Another")
+    assert invoice["problem"] == "other_vendor"
+    still = await act(person("bob"), invoice, "accept", {"reason": "they were bought"})
+    assert (still["state"], still["problem"], still["accepted"]) == ("exception", "over_tolerance", ["other_vendor"])
+    assert (await act(person("bob"), invoice, "post"))["problem"] == "over_tolerance"
+    assert (await pots(budget, line))["actual"] == "0.00"
+    passed = await act(person("cat"), invoice, "accept", {"reason": "and cost more"})
+    assert (passed["state"], passed["accepted"]) == ("posted", ["other_vendor", "over_tolerance"])
+
+
 async def test_three_ways_no_more_is_paid_than_has_arrived(
     budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
 ) -> None:

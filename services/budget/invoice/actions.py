@@ -14,7 +14,7 @@ from chassis.errors import Conflict
 from chassis.fields import Money
 from chassis.outbox import record
 from services.budget.invoice.models import Invoice, InvoiceExcepted, InvoicePosted
-from services.budget.invoice.rules import ACCEPTABLE, Bill, InvoiceProblem, InvoiceState, Order, drawn, problem_of
+from services.budget.invoice.rules import Bill, InvoiceProblem, InvoiceState, Order, drawn, problem_of
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
 from services.budget.ledger.models import Hold
@@ -38,7 +38,7 @@ async def match(session: AsyncSession, invoice: Invoice, now: datetime) -> None:
         found = await requests.orders_of(session, invoice.line_id, invoice.vendor)
         if len(found) == 1:
             invoice.request_id = found[0]
-        elif found:
+        elif found and InvoiceProblem.SEVERAL_ORDERS not in invoice.accepted:
             problem = InvoiceProblem.SEVERAL_ORDERS
     if invoice.request_id is not None:
         problem = await _problem(session, invoice)
@@ -75,7 +75,7 @@ async def _problem(session: AsyncSession, invoice: Invoice) -> InvoiceProblem | 
         received=request.received if policy.matching is Matching.THREE_WAY else None,
         tolerance=most - request.amount,
     )  # fmt: skip
-    return problem_of(Bill(invoice.vendor, invoice.currency, invoice.amount, invoice.dated), order)
+    return problem_of(Bill(invoice.vendor, invoice.currency, invoice.amount, invoice.dated), order, invoice.accepted)
 
 
 async def _hold_of(session: AsyncSession, invoice: Invoice) -> Hold | None:
@@ -91,11 +91,10 @@ def _largest(held: Sequence[Hold], line_id: UUID) -> Hold | None:
 
 
 async def post(session: AsyncSession, invoice: Invoice, who: str, now: datetime) -> None:
-    """Posts what matches, or was accepted; otherwise it is an exception afterwards, with its reason."""
+    """Posts what matches, but for what was let pass; otherwise it is an exception afterwards, with its reason."""
     known = invoice.problem
     await match(session, invoice, now)
-    problem = invoice.problem
-    if problem and not (problem in ACCEPTABLE and invoice.accepted_by):
+    if invoice.problem:
         return
     try:
         # What is refused half way leaves nothing behind.
@@ -128,7 +127,7 @@ async def _spend(session: AsyncSession, invoice: Invoice, who: str, now: datetim
     hold = await _hold_of(session, invoice)
     others = await _elsewhere(session, invoice)
     line = await plan.get_line(session, invoice.line_id)
-    await _lock(session, line, others, invoice.currency)
+    await _lock(session, line, others, foreign=hold is not None and invoice.currency != line.currency)
     left = hold.original if hold is not None and hold.state is HoldState.COMMITTED else 0
     slack = await _slack(session, invoice) if others else 0
     own, *parts = drawn(invoice.amount, left, [each.original for each in others], slack)
@@ -154,10 +153,11 @@ async def _spend(session: AsyncSession, invoice: Invoice, who: str, now: datetim
     return spent, 0, 0
 
 
-async def _lock(session: AsyncSession, line: Line, others: Sequence[Hold], currency: str) -> None:
-    """Locks all lines that it may take money of, in the order in which everybody does."""
+async def _lock(session: AsyncSession, line: Line, others: Sequence[Hold], *, foreign: bool) -> None:
+    """Locks all lines that it may take money of, in the order in which everybody does: of an order in another currency
+    also the one that pays for what rates take."""
     lines = {line.id, *(each.line_id for each in others)}
-    if currency != line.currency and (reserve := (await policy_of(session)).reserve_line_id):
+    if foreign and (reserve := (await policy_of(session)).reserve_line_id):
         lines.add(reserve)
     if len(lines) > 1:
         await ledger_store.lock_lines(session, lines)
