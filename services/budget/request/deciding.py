@@ -150,9 +150,7 @@ def _told(each: _Decided) -> Happened:
     return Happened(event, row.id, each.ask.now, each.ask.trace)
 
 
-async def _reserve(
-    session: AsyncSession, approved: Sequence[_Decided]
-) -> tuple[dict[UUID, MopsError], set[UUID]]:
+async def _reserve(session: AsyncSession, approved: Sequence[_Decided]) -> tuple[dict[UUID, MopsError], set[UUID]]:
     """Sets aside what the last yes is for; by request, why not, and the lines that it was taken of."""
     now = approved[0].ask.now
     day = await ledger.today_of(session, now)
