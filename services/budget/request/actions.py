@@ -13,6 +13,7 @@ from chassis.fields import Money
 from chassis.inbox import Incoming
 from chassis.jobs import Job
 from chassis.outbox import Event, record
+from services.budget.contract import store as contracts
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
 from services.budget.ledger.rules import HoldState
@@ -143,7 +144,9 @@ async def release_campaign(session: AsyncSession, event: Incoming) -> None:
     effects = 0
     lines = await ledger_store.lines_of(session, cancelled.campaign_id)
     ids = await store.unordered_of(session, cancelled.campaign_id)
-    # Requests first, then holds, then lines, each in one order: whoever decides meanwhile waits, and never in a circle.
+    # Contracts and requests first, then holds, then lines, each in one order: whoever decides meanwhile waits, and
+    # never in a circle.
+    holding = await contracts.lock_holding(session, lines)
     requests = [await get_row(session, SpendRequest, request_id, lock=True) for request_id in ids]
     await ledger_store.lock_held(session, ids, lines)
     for request in requests:
@@ -154,5 +157,6 @@ async def release_campaign(session: AsyncSession, event: Incoming) -> None:
         for hold in await ledger_store.open_holds(session, line_id=line_id):
             if hold.state is HoldState.RESERVED:
                 effects += await ledger.release(session, hold, who=actor, now=event.time, reason=cancelled.reason)
+    await contracts.note_released(session, holding)
     done = CampaignReleased(campaign_id=cancelled.campaign_id, effects=effects)
     await record(session, done, cancelled.campaign_id, event.time)
