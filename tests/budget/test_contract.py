@@ -100,8 +100,9 @@ async def test_a_contract_that_does_not_renew_by_itself_lapses_at_its_end(
     assert await money(budget, line) == ("0.00", "5000.00")
     kinds = [kind for kind, _ in await told_of(stack, contract["id"])]
     assert kinds == ["notice_window_opened", "notice_deadline_missed", "lapsed"]
-    refused = await edit(budget, contract, name="Other")
-    assert (refused.status_code, refused.json()["code"]) == (409, "over")
+    seat = {"contract_id": contract["id"], "address": "ann@example.com", "department": "brand"}
+    for refused in (await edit(budget, contract, name="Other"), await budget.post("/v1/seats", json=seat)):
+        assert (refused.status_code, refused.json()["code"]) == (409, "over")
 
 
 async def test_effects_happen_once_across_replicas_and_what_was_missed_is_made_up_for(

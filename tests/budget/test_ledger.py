@@ -57,7 +57,7 @@ async def test_an_allotment_answers_with_the_position_after_it(budget: httpx.Asy
     assert (await budget.get(f"/v1/lines/{line['id']}/position")).json() == after
 
 
-@pytest.mark.parametrize(("currency", "amount"), [("JPY", "5"), ("KWD", "5.001")])
+@pytest.mark.parametrize(("currency", "amount"), [("JPY", "5"), ("KWD", "5.001"), ("RSD", "5.01"), ("IQD", "5.001")])
 async def test_money_has_the_places_of_its_currency(budget: httpx.AsyncClient, currency: str, amount: str) -> None:
     line = await open_line(budget, currency=currency)
     assert (await allot(budget, line, amount, currency))["allotted"] == money(amount, currency)

@@ -129,6 +129,7 @@ def test_what_is_no_amount_in_this_notation_is_refused(text: str, mark: DecimalM
         (("2026-06-01", Merged(Decimal(5))), {}, (Said.AMOUNT, "merged")),
         (("2026-06-01", date(2026, 6, 1)), {}, (Said.AMOUNT, "not_an_amount")),
         (("2026-06-01", "5", "", "6"), {}, (None, "too_many_cells")),
+        (("01.06.99", "5"), {"date_order": DateOrder.DMY}, (Said.DATE, "ambiguous_date")),
         (("", "5"), {}, (Said.DATE, "missing")),
         ((), {}, (Said.AMOUNT, "missing")),
         (("1989-06-01", "5"), {}, (Said.DATE, "implausible_date")),
