@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from chassis.errors import Forbidden
 from chassis.fields import new_id
-from chassis.inbox import Incoming
+from chassis.inbox import Incoming, learn_workspace
 from chassis.jobs import run_once
 from chassis.testing import START, Clock
 from services.budget.request.actions import EXPIRE, release_campaign
@@ -417,6 +417,22 @@ async def test_a_departments_band_is_passed_whichever_line_speaks_for_the_reques
     assert (await act(person("bob"), own, "approve")).status_code == 200
     assert (await act(person("bob"), hidden, "approve")).json()["code"] == "not_an_approver"
     assert (await done(person("cat"), hidden, "approve"))["state"] == "approved"
+
+
+async def test_a_band_in_another_currency_than_reports_are_in_is_passed_by_all(
+    budget: httpx.AsyncClient, person: Person, apps: dict[str, FastAPI], workspace: Workspace, line: dict[str, Any]
+) -> None:
+    band = {"name": "head", "above": money("50"), "approvers": ["cat"]}
+    assert (await budget.post("/v1/bands", json=band)).status_code == 201
+    small, later = [await ask(person("ada"), line, "1") for _ in range(2)]
+    assert (await act(person("bob"), small, "approve")).status_code == 200
+    changed = Incoming(
+        id=new_id(), source="/gateway", type="gateway.workspace.changed", subject=str(workspace.id), time=START,
+        workspaceid=workspace.id, data={"name": "Test", "zone": "Europe/Berlin", "currency": "KWD"},
+    )  # fmt: skip
+    async with apps["budget"].state.database.tenant(workspace.id) as session:
+        await learn_workspace(session, changed)
+    assert (await act(person("bob"), later, "approve")).json()["code"] == "not_an_approver"
 
 
 async def test_nobody_appoints_themselves_to_stand_in_for_an_approver(

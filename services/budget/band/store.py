@@ -8,11 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
 
+# Of a band in what the workspace reported in before nobody can say which are smaller: it is for all until it is edited.
 _LAYERS = text("""
     SELECT asked.place, band.id, band.name, band.approvers
     FROM unnest(cast(:requests AS uuid[]), cast(:worths AS bigint[]), cast(:departments AS text[]),
         cast(:categories AS text[])) WITH ORDINALITY AS asked (request, worth, department, category, place)
-    JOIN band ON band.workspace_id = :workspace AND band.above <= asked.worth
+    JOIN workspace ON workspace.workspace_id = :workspace
+    JOIN band ON band.workspace_id = :workspace
+        AND (band.above <= asked.worth OR band.currency <> workspace.currency)
         AND (band.department IS NULL OR band.department = asked.department OR EXISTS (
             SELECT FROM request_item i JOIN line l ON l.workspace_id = i.workspace_id AND l.id = i.line_id
             WHERE i.workspace_id = :workspace AND i.request_id = asked.request AND l.department = band.department))
