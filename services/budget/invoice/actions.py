@@ -175,7 +175,7 @@ async def _slack(session: AsyncSession, invoice: Invoice) -> int:
     """How much more than what was ordered of its own line may be invoiced of it."""
     assert invoice.request_id is not None  # noqa: S101  # it has an order, of which something is on another line
     items = await requests.items_of(session, [invoice.request_id])
-    ordered = sum(item.amount for item in items if item.line_id == invoice.line_id)
+    ordered: int = sum(item.amount for item in items if item.line_id == invoice.line_id)
     return allowed(ordered, (await policy_of(session)).tolerance_percent) - ordered
 
 

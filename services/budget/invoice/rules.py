@@ -113,7 +113,7 @@ def drawn(minor: int, own: int, others: Sequence[int], slack: int) -> list[int]:
     lines. What is more than its own line has left, and isn't just `slack` that may be invoiced beyond it, is what the
     others were ordered for; and what these don't have either is its own line's."""
     over = minor - own
-    taken = []
+    taken: list[int] = []
     for left in others:
         taken.append(min(over - sum(taken), left) if over > slack else 0)
     return [minor - sum(taken), *taken]
