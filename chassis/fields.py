@@ -161,6 +161,21 @@ class Interval(Input):
         return bare(cls, {"start": start, "end": end})
 
 
+# By ISO 4217, where what CLDR (and so babel) shows has fewer decimals than banks and invoices count.
+_PLACES = dict.fromkeys(("AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER"), 2)
+_PLACES["IQD"] = 3
+
+
+@cache
+def places_of(currency: str) -> int:
+    """How many decimals a currency has: what its minor unit is of it."""
+    return _PLACES.get(currency, int(get_currency_precision(currency)))
+
+
+# What Postgres's bigint holds.
+MOST_MINOR = 2**63 - 1
+
+
 class Money(Input):
     """An amount with its currency: `{"amount": "1234.50", "currency": "EUR"}`. Kept as integer minor units."""
 
@@ -174,18 +189,21 @@ class Money(Input):
 
     @model_validator(mode="after")
     def _whole_minor_units(self) -> Self:
-        minor = self.amount.scaleb(get_currency_precision(self.currency))
+        places = places_of(self.currency)
+        minor = self.amount.scaleb(places)
         if minor != minor.to_integral_value():
-            raise ValueError(f"{self.currency} has {get_currency_precision(self.currency)} decimal places at most")
+            raise ValueError(f"{self.currency} has {places} decimal places at most")
+        if abs(minor) > MOST_MINOR:
+            raise ValueError("more than can be kept")
         return self
 
     @property
     def minor(self) -> int:
-        return int(self.amount.scaleb(get_currency_precision(self.currency)))
+        return int(self.amount.scaleb(places_of(self.currency)))
 
     @classmethod
     def of_minor(cls, minor: int, currency: str) -> "Money":
-        places = get_currency_precision(currency)
+        places = places_of(currency)
         # Unchecked: a sum may have more digits than one amount that a caller may send.
         return cls.model_construct(
             amount=Decimal(minor).scaleb(-places).quantize(Decimal(1).scaleb(-places)), currency=currency

@@ -13,7 +13,7 @@ from services.budget.contract.models import (
 )
 from services.budget.fiscal.models import PeriodClosed, PeriodReopened
 from services.budget.invoice.models import InvoiceExcepted, InvoicePosted
-from services.budget.ledger.models import LineLow, LineOverspent
+from services.budget.ledger.models import LineLow, LineMoved, LineOverspent
 from services.budget.obligation.models import ObligationOverdue
 from services.budget.request.actions import CampaignReleased, release_campaign
 from services.budget.request.models import RequestDecided, RequestEnded, RequestOrdered, RequestSubmitted
@@ -31,6 +31,7 @@ PUBLISHES: tuple[type[Event], ...] = (
     InvoiceExcepted,
     InvoicePosted,
     LineLow,
+    LineMoved,
     LineOverspent,
     ObligationOverdue,
     PeriodClosed,

@@ -9,6 +9,7 @@ from typing import Any
 
 from chassis.demo import Act, Stage, hour, month
 from services.budget.contract import seed as software
+from services.budget.request import seed as money
 
 Json = dict[str, Any]
 
@@ -41,6 +42,7 @@ def acts(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator[Act]:
     found.append(Act(hour(anchor - timedelta(days=1), 10), _plan_otherwise(anchor.year)))
     found.append(Act(hour(anchor - timedelta(days=20), 13), _import_card))
     found += software.acts(anchor)
+    found += money.acts(first, anchor)
     return iter(sorted(found, key=lambda act: act.at))
 
 

@@ -49,6 +49,11 @@ TELLING: tuple[list[Step], ...] = (
     # Of more than was ordered a little is taken back, so that it still is as much.
     [("request", 1, 28_184, "EUR"), ("commit", 0), ("bill", 0, 1), ("bill", 0, 36), ("bill", 0, 68), ("reverse", 0),
      ("reverse", 1)],
+    # Closed for less than was ordered, and then none of it was bought; or voided after it was closed for less.
+    [("request", 1, 6000, "EUR"), ("commit", 0), ("bill", 0, 60), ("bill", 0, 10), ("close", 0), ("reverse", 1),
+     ("reverse", 0)],
+    [("request", 1, 28_184, "EUR"), ("commit", 0), ("bill", 0, 1), ("bill", 0, 36), ("bill", 0, 68), ("reverse", 0),
+     ("reverse", 1), ("reverse", 2), ("void", 0)],
     # So little that nothing of it arrives.
     [("rate", "4"), ("allot", 2, 153), ("transfer", 2, 0, 1), ("transfer", 2, 0, 2), ("transfer", 2, 0, 3)],
 )  # fmt: skip
@@ -70,6 +75,7 @@ class Asked:
     left: int = 0
     held: int = 0
     invoiced: int = 0
+    saved: int = 0  # what letting go of it has given back as price
 
 
 @dataclass
@@ -186,9 +192,10 @@ class Play:
         assert answer.status_code == (200 if can else 409), answer.text
         if can:
             pot = "reserved" if asked.state == "approved" else "committed"
-            cheaper = end == "closed" and asked.invoiced > 0
-            self.model.add(asked.line, price=-asked.held * cheaper, **{pot: -asked.held})
-            asked.state, asked.left, asked.held = end, 0, 0
+            saved = asked.held if end == "closed" and asked.invoiced > 0 else 0
+            self.model.add(asked.line, price=-saved, **{pot: -asked.held})
+            asked.state, asked.left, asked.held, asked.saved = end, 0, 0, asked.saved + saved
+            self._save_nothing(asked)
 
     async def bill(self, place: int, percent: int) -> None:
         """An invoice of an order, for a share of what was ordered."""
@@ -210,10 +217,16 @@ class Play:
             model.paid.append(Paid(invoice["id"], line, asked, minor, spent, worth, covered))
             self._note(asked)
 
+    def _save_nothing(self, asked: Asked) -> None:
+        """Of what nothing was bought in the end, nothing was bought for less."""
+        if not asked.invoiced:
+            self.model.add(asked.line, price=asked.saved)
+            asked.saved = 0
+
     def _note(self, asked: Asked) -> None:
         if asked.invoiced >= asked.ordered:
             self.model.add(asked.line, committed=-asked.held, price=-asked.held)
-            asked.state, asked.left, asked.held = "closed", 0, 0
+            asked.state, asked.left, asked.held, asked.saved = "closed", 0, 0, asked.saved + asked.held
         else:
             asked.state = "part_invoiced" if asked.invoiced else "committed"
 
@@ -253,6 +266,8 @@ class Play:
             return
         self.model.add(paid.line, price=paid.worth - paid.spent)
         if asked.state == "closed" and asked.invoiced < asked.ordered:
+            asked.invoiced -= paid.minor
+            self._save_nothing(asked)
             return  # closed by hand: what comes back is available
         if paid.covered:
             asked.left, asked.held = asked.left + paid.covered, asked.held + paid.worth

@@ -9,8 +9,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from chassis.inbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.budget.contract.actions import follow_due_contracts
+from services.budget.request.actions import release_campaign
 from tests.budget.software import CONTRACT, VENDOR, funded, made, seated, signed, told_of
 from tests.budget.test_plan import LINE, wrong_fields
 from tests.conftest import Connect, Workspace
@@ -98,8 +100,9 @@ async def test_a_contract_that_does_not_renew_by_itself_lapses_at_its_end(
     assert await money(budget, line) == ("0.00", "5000.00")
     kinds = [kind for kind, _ in await told_of(stack, contract["id"])]
     assert kinds == ["notice_window_opened", "notice_deadline_missed", "lapsed"]
-    refused = await edit(budget, contract, name="Other")
-    assert (refused.status_code, refused.json()["code"]) == (409, "over")
+    seat = {"contract_id": contract["id"], "address": "ann@example.com", "department": "brand"}
+    for refused in (await edit(budget, contract, name="Other"), await budget.post("/v1/seats", json=seat)):
+        assert (refused.status_code, refused.json()["code"]) == (409, "over")
 
 
 async def test_effects_happen_once_across_replicas_and_what_was_missed_is_made_up_for(
@@ -133,6 +136,26 @@ async def test_an_undecided_renewal_reserves_its_cost_and_a_decision_releases_it
     assert await money(budget, line) == ("0.00", "2000.00")
     await at("2027-01-01T10:00:00+00:00", clock, apps)
     assert (await read(budget, contract))["cost"]["amount"] == "1300.00"
+
+
+async def test_a_cancelled_campaign_lets_go_of_what_its_line_held_for_a_renewal_and_the_contract_says_so(
+    budget: httpx.AsyncClient, apps: dict[str, FastAPI], clock: Clock, workspace: Workspace
+) -> None:
+    campaign = uuid4()
+    line = await funded(budget, "2000", campaign_id=str(campaign))
+    contract = await signed(budget, line_id=line["id"])
+    await at("2026-09-01T10:00:00+00:00", clock, apps)
+    assert (await read(budget, contract))["reserved"]["amount"] == "1200.00"
+    event = Incoming(
+        id=uuid4(), source="/goals", type="goals.campaign.cancelled", subject=str(campaign), time=clock.now,
+        workspaceid=workspace.id, data={"campaign_id": str(campaign), "reason": "recalled"},
+    )  # fmt: skip
+    async with apps["budget"].state.database.tenant(workspace.id) as session:
+        await release_campaign(session, event)
+    assert await money(budget, line) == ("0.00", "2000.00")
+    assert (await read(budget, contract))["reserved"]["amount"] == "0.00"
+    assert (await decide(budget, contract, "renew")).status_code == 200
+    assert await money(budget, line) == ("0.00", "2000.00")
 
 
 async def test_a_settled_renewal_is_expected_until_its_term_begins(

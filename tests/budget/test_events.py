@@ -76,3 +76,30 @@ async def test_an_import_tells_once_that_it_is_over_and_a_dry_run_nothing_of_wha
     found = await told("budget.statement.finished")
     assert [(each["dry_run"], each["state"]) for each in found] == [(True, "done"), (False, "done")]
     assert {each["posted"] for each in found} == {1}
+
+
+async def test_whatever_moves_a_lines_money_is_told_of_the_line(
+    apps: dict[str, FastAPI], budget: httpx.AsyncClient, person: Person, told: Told
+) -> None:
+    line, other = [await open_line(budget, low_percent=0) for _ in range(2)]
+
+    async def moved() -> list[str]:
+        return [each["line_id"] for each in await told("budget.line.moved")]
+
+    await allot(budget, line, "100")
+    assert await moved() == [line["id"]]
+    request = await order(person, line, "20")
+    assert await moved() == [line["id"]] * 3
+    too_much = await bring(person("ada"), line, "90", number="1")
+    assert (await act(person("bob"), too_much, "post"))["state"] == "exception"
+    assert len(await moved()) == 3
+    invoice = await bring(person("ada"), line, "20", request_id=request["id"], number="2")
+    assert (await act(person("bob"), invoice, "post"))["state"] == "posted"
+    assert await moved() == [line["id"]] * 4
+    transfer = {"from_line_id": line["id"], "to_line_id": other["id"], "amount": money("5"), "reason": "x"}
+    proposed = (await person("ada").post("/v1/transfers", json=transfer)).json()
+    await person("bob").post(f"/v1/transfers/{proposed['id']}/approve")
+    assert sorted((await moved())[4:]) == sorted([line["id"], other["id"]])
+    sent = await upload(budget, await save_mapping(budget, line), f"{HEADER}\n01.06.2026;1,00;Ads;R1;;;\n")
+    await settled(apps, budget, sent.json())
+    assert (await moved())[6:] == [line["id"]]

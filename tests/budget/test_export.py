@@ -12,7 +12,7 @@ from services.budget.export import api
 from services.budget.export.rules import SHEETS, ExportKind
 from tests.budget.conftest import Person
 from tests.budget.test_invoice import act, bring, order
-from tests.budget.test_ledger import allot
+from tests.budget.test_ledger import allot, money
 from tests.budget.test_plan import open_line
 from tests.budget.test_revaluation import rates
 from tests.conftest import Connect, Workspace
@@ -73,3 +73,25 @@ async def test_each_table_has_its_headings_even_when_it_is_empty_and_is_one_work
         answer = await other.get(f"/v1/exports/{kind}")
         assert answer.text.strip() == ",".join(SHEETS[kind].columns)
     assert (await budget.get("/v1/exports/everything")).status_code == 422
+
+
+async def test_what_money_is_decided_by_is_taken_away_too(budget: httpx.AsyncClient, person: Person) -> None:
+    line = await open_line(budget, policy="warn")
+    await rates(budget, "2026-06-15", "0.8")
+    await budget.post("/v1/bands", json={"name": "head", "above": money("50"), "approvers": ["cat", "dan"]})
+    calendar = (await budget.post("/v1/calendars", json={"name": "-1", "scheme": "halves", "start_month": 2})).json()
+    await budget.post(f"/v1/calendars/{calendar['id']}/open-year", json={"year": 2026})
+    await budget.post("/v1/scenarios", json={"name": "less", "line_id": line["id"]})
+    (band,) = await table(budget, "bands")
+    assert told(band, "above", "currency", "approvers") == {
+        "above": "50.00",
+        "currency": "EUR",
+        "approvers": "cat, dan",
+    }
+    assert [told(each, "calendar", "start", "end", "state") for each in await table(budget, "periods")] == [
+        {"calendar": "'-1", "start": "2026-02-01", "end": "2026-08-01", "state": "open"},
+        {"calendar": "'-1", "start": "2026-08-01", "end": "2027-02-01", "state": "open"},
+    ]
+    (planned,) = await table(budget, "scenario-lines")
+    assert told(planned, "scenario", "line", "amount") == {"scenario": "less", "line": line["name"], "amount": "0.00"}
+    assert {each["currency"] for each in await table(budget, "rates")} == {"USD"}

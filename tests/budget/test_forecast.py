@@ -165,3 +165,11 @@ async def test_a_plan_is_the_sum_of_its_departments_in_the_reporting_currency(
     refused = await budget.get("/v1/plan-forecast")
     assert (refused.status_code, refused.json()["code"]) == (409, "no_rate")
     assert (await budget.get("/v1/plan-forecast", params={"as_of": "1990-01-01T00:00:00Z"})).json()["lines"] == 0
+
+
+async def test_a_forecast_is_told_of_any_instant(budget: httpx.AsyncClient) -> None:
+    line = await open_line(budget)
+    for instant in ("0001-01-01T00:00:00Z", "1989-12-31T23:59:59Z", "9999-12-31T23:59:59Z"):
+        for path in (f"/v1/lines/{line['id']}/forecast", "/v1/plan-forecast"):
+            answer = await budget.get(path, params={"as_of": instant})
+            assert answer.status_code == 200, answer.text

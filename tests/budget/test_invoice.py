@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.testing import Clock
-from services.budget.invoice.rules import Bill, InvoiceProblem, Order, problem_of
+from services.budget.invoice.rules import Bill, InvoiceProblem, Order, drawn, problem_of
 from tests.budget.conftest import Person
 from tests.budget.test_ledger import allot, money
 from tests.budget.test_plan import open_line
@@ -110,6 +110,20 @@ async def test_within_tolerance_it_posts_and_beyond_it_somebody_says_why(
     await sound(budget)
 
 
+async def test_what_is_let_pass_is_one_problem_and_not_what_hid_behind_it(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    request = await order(person, line, "10", vendor="Studio")
+    invoice = await bring(person("ada"), line, "90", request_id=request["id"], vendor="Another")
+    assert invoice["problem"] == "other_vendor"
+    still = await act(person("bob"), invoice, "accept", {"reason": "they were bought"})
+    assert (still["state"], still["problem"], still["accepted"]) == ("exception", "over_tolerance", ["other_vendor"])
+    assert (await act(person("bob"), invoice, "post"))["problem"] == "over_tolerance"
+    assert (await pots(budget, line))["actual"] == "0.00"
+    passed = await act(person("cat"), invoice, "accept", {"reason": "and cost more"})
+    assert (passed["state"], passed["accepted"]) == ("posted", ["other_vendor", "over_tolerance"])
+
+
 async def test_three_ways_no_more_is_paid_than_has_arrived(
     budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
 ) -> None:
@@ -194,7 +208,95 @@ async def test_a_reversal_leaves_what_was_there_before_and_the_order_open(
     await sound(budget)
 
 
+async def test_an_invoice_takes_what_is_held_for_all_items_of_its_line(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    items = [
+        {"line_id": line["id"], "amount": money("50"), "period": {"start": start, "end": end}}
+        for start, end in (("2026-06-01", "2026-07-01"), ("2026-07-01", "2026-08-01"))
+    ]
+    request = await order(person, line, "100", items=items)
+    invoice = await bring(person("ada"), line, "100", request_id=request["id"])
+    assert (await act(person("bob"), invoice, "post"))["state"] == "posted"
+    assert await pots(budget, line) == {
+        "reserved": "0.00", "committed": "0.00", "actual": "100.00", "available": "0.00"
+    }  # fmt: skip
+    await sound(budget)
+
+
+async def test_one_invoice_of_an_order_over_several_lines_takes_what_each_has_promised_and_gives_it_back(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    await budget.post("/v1/rates", json={"csv": "Date,USD\n2026-06-15,2"})
+    dollars = await open_line(budget, low_percent=0, currency="USD")
+    await allot(budget, dollars, "100", "USD")
+    items = [{"line_id": line["id"], "amount": money("100")}, {"line_id": dollars["id"], "amount": money("50")}]
+    request = await order(person, line, "150", items=items)
+    held = [await pots(budget, each) for each in (line, dollars)]
+    # A little more than its line's part is its line's own, and here it has nothing left.
+    little = await bring(person("ada"), line, "105", request_id=request["id"])
+    assert (await act(person("bob"), little, "post"))["problem"] == "does_not_fit"
+    await act(person("bob"), little, "reject", {"reason": "send it anew"})
+    invoice = await bring(person("ada"), line, "150", request_id=request["id"], number="2")
+    assert (await act(person("bob"), invoice, "post"))["state"] == "posted"
+    for each in (line, dollars):
+        assert await pots(budget, each) == {
+            "reserved": "0.00", "committed": "0.00", "actual": "100.00", "available": "0.00"
+        }  # fmt: skip
+    assert (await budget.get(f"/v1/requests/{request['id']}")).json()["state"] == "closed"
+    await act(person("bob"), invoice, "reverse", {"reason": "paid twice"})
+    assert [await pots(budget, each) for each in (line, dollars)] == held
+    assert (await budget.get(f"/v1/requests/{request['id']}")).json()["state"] == "committed"
+    await sound(budget)
+
+
+async def test_a_vendor_is_the_same_however_it_is_spelled(person: Person, line: dict[str, Any]) -> None:
+    request = await order(person, line, "60", vendor="Studio")
+    assert (await bring(person("ada"), line, "60", vendor="STUDIO"))["request_id"] == request["id"]
+
+
+async def test_of_what_was_not_bought_in_the_end_nothing_was_bought_for_less(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    request = await order(person, line, "60")
+    invoice = await bring(person("ada"), line, "40", request_id=request["id"])
+    await act(person("bob"), invoice, "post")
+    await done(person("bob"), request, "close")
+    path = f"/v1/lines/{line['id']}/position"
+    assert (await budget.get(path)).json()["price"] == money("-20.00")
+    await act(person("bob"), invoice, "reverse", {"reason": "sent back"})
+    assert (await budget.get(path)).json()["price"] == money("0.00")
+    found = (await budget.get(f"/v1/requests/{request['id']}")).json()
+    assert (found["state"], found["invoiced"]) == ("closed", money("0.00"))
+    await sound(budget)
+
+
+async def test_an_invoice_can_be_taken_off_an_order_that_is_over(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    request = await order(person, line, "60", vendor="Studio")
+    invoice = await bring(person("ada"), line, "60", request_id=request["id"])
+    await done(person("bob"), request, "void", {"reason": "too late"})
+    assert (await act(person("bob"), invoice, "post"))["problem"] == "not_ordered"
+    assert (await act(person("ada"), invoice, "rebook", {"date": TODAY}))["problem"] == "not_ordered"
+    assert (await act(person("ada"), invoice, "rebook", {"request_id": None}))["state"] == "received"
+    assert (await act(person("bob"), invoice, "post"))["state"] == "posted"
+    assert (await pots(budget, line))["actual"] == "60.00"
+
+
 minors = st.integers(1, 10**6)
+
+
+@given(minors, st.integers(0, 10**6), st.lists(st.integers(0, 10**6), max_size=4), st.integers(0, 10**5))
+def test_what_is_drawn_is_the_invoice_and_no_other_line_gives_more_than_it_has(
+    minor: int, own: int, others: list[int], slack: int
+) -> None:
+    first, *parts = drawn(minor, own, others, slack)
+    assert first + sum(parts) == minor
+    assert all(0 <= part <= left for part, left in zip(parts, others, strict=True))
+    # Its own line's promise goes first, and more than that only within its slack or when nothing else is left.
+    assert first >= min(minor, own)
+    assert first <= own + slack or parts == others
 
 
 @given(minors, minors, minors, minors, st.none() | minors)

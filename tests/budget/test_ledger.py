@@ -15,6 +15,7 @@ from chassis.testing import START, Clock, TestStack, statements
 from services.budget.ledger import store
 from services.budget.ledger.actions import move
 from services.budget.ledger.rules import Amounts, EntryKind, Leg
+from tests.budget.conftest import Person
 from tests.budget.test_plan import open_line, wrong_fields
 from tests.conftest import Connect, Workspace, open_workspace
 
@@ -56,7 +57,7 @@ async def test_an_allotment_answers_with_the_position_after_it(budget: httpx.Asy
     assert (await budget.get(f"/v1/lines/{line['id']}/position")).json() == after
 
 
-@pytest.mark.parametrize(("currency", "amount"), [("JPY", "5"), ("KWD", "5.001")])
+@pytest.mark.parametrize(("currency", "amount"), [("JPY", "5"), ("KWD", "5.001"), ("RSD", "5.01"), ("IQD", "5.001")])
 async def test_money_has_the_places_of_its_currency(budget: httpx.AsyncClient, currency: str, amount: str) -> None:
     line = await open_line(budget, currency=currency)
     assert (await allot(budget, line, amount, currency))["allotted"] == money(amount, currency)
@@ -70,7 +71,7 @@ async def test_money_has_the_places_of_its_currency(budget: httpx.AsyncClient, c
         (money("5", "USD"), "amount.currency"), (money("0"), "amount.amount"), (money("-5"), "amount.amount"),
         (money("a lot"), "amount.amount"), (money("NaN"), "amount.amount"),
         # 100,000,000,000,000,000.00 is 10 ** 19 cents, more than a bigint holds.
-        (money("100000000000000000"), "amount.amount"),
+        (money("100000000000000000"), "amount"),
         ({"amount": "5"}, "amount.currency"), (None, "amount"),
     ],
 )  # fmt: skip
@@ -93,6 +94,29 @@ async def test_a_line_never_holds_more_than_can_be_kept_and_a_campaign_may(budge
         assert wrong_fields(full) == ["amount.amount"]
     answer = await budget.get("/v1/positions", params={"campaign_id": campaign})
     assert answer.json()["items"][0]["position"]["allotted"] == money("184467440737095516.14")
+
+
+async def test_what_a_line_has_can_always_be_added_up(budget: httpx.AsyncClient, person: Person) -> None:
+    most = money("999999999999999999", "JPY")
+    lines = [await open_line(budget, currency="JPY", policy="warn") for _ in range(2)]
+    for line in lines:
+        for _ in range(9):
+            await allot(budget, line, most["amount"], "JPY")
+    moved = {"from_line_id": lines[0]["id"], "to_line_id": lines[1]["id"], "amount": most, "reason": "x"}
+    transfer = (await person("ada").post("/v1/transfers", json=moved)).json()
+    full = await person("bob").post(f"/v1/transfers/{transfer['id']}/approve")
+    assert wrong_fields(full) == ["amount.amount"]
+    for path in ("/v1/exports/lines", "/v1/ledger-check"):
+        assert (await budget.get(path)).status_code == 200
+    body = {"title": "x", "line_id": lines[0]["id"], "amount": most}
+    for place in range(19):
+        request = (await person("ada").post("/v1/requests", json=body)).json()
+        await person("ada").post(f"/v1/requests/{request['id']}/submit")
+        answer = await person("bob").post(f"/v1/requests/{request['id']}/approve")
+        assert answer.status_code == (200 if place < 9 else 422), answer.text
+        if place >= 9:
+            break
+    assert (await budget.get("/v1/ledger-check")).json()["sound"]
 
 
 async def test_concurrent_allotments_all_count_and_the_balance_is_the_sum_of_the_entries(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import zipfile
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -128,6 +129,7 @@ def test_what_is_no_amount_in_this_notation_is_refused(text: str, mark: DecimalM
         (("2026-06-01", Merged(Decimal(5))), {}, (Said.AMOUNT, "merged")),
         (("2026-06-01", date(2026, 6, 1)), {}, (Said.AMOUNT, "not_an_amount")),
         (("2026-06-01", "5", "", "6"), {}, (None, "too_many_cells")),
+        (("01.06.99", "5"), {"date_order": DateOrder.DMY}, (Said.DATE, "ambiguous_date")),
         (("", "5"), {}, (Said.DATE, "missing")),
         ((), {}, (Said.AMOUNT, "missing")),
         (("1989-06-01", "5"), {}, (Said.DATE, "implausible_date")),
@@ -276,3 +278,31 @@ def test_a_sheets_far_corner_costs_nothing() -> None:
 
 def test_amounts_of_spreadsheets_are_what_they_show() -> None:
     assert read_amount(Decimal("0.3"), POINT) == (Decimal("0.3"), frozenset())
+
+
+@pytest.mark.parametrize("cell", ["1" + "a" * 300_000 + "1", "a" * 300_000, "1" * 300_000, "(" * 300_000])
+def test_a_long_cell_takes_no_longer_than_it_is_long(cell: str) -> None:
+    for order in (*DateOrder, None):
+        with pytest.raises(Unreadable):
+            read_day(cell, order)
+    with pytest.raises(Unreadable):
+        read_amount(cell, COMMA)
+    with pytest.raises(Unreadable):
+        read(date(2026, 6, 1), cell, None)
+
+
+def test_what_only_looks_like_merged_cells_takes_no_longer_than_it_is_long() -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(["Date", "Amount", "Text"])
+    sheet.append([date(2026, 6, 1), 5, "fine"])
+    plain, patched = io.BytesIO(), io.BytesIO()
+    book.save(plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(patched, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            text = source.read(name)
+            if name.endswith("sheet1.xml"):
+                text = text.replace(b"</worksheet>", b"<!-- " + b"<mergeCell " * 300_000 + b" --></worksheet>")
+            target.writestr(name, text)
+    assert read_file(patched.getvalue(), None, WANTED).rows == 1

@@ -155,3 +155,17 @@ async def test_a_stakeholder_reads_lines_and_opens_none(
     assert (await stakeholder.get(f"/v1/lines/{line['id']}")).status_code == 200
     assert (await stakeholder.post("/v1/lines", json=LINE)).status_code == 403
     assert (await connect("budget").get("/v1/lines")).status_code == 401
+
+
+async def test_only_who_approves_lets_a_line_be_overspent(
+    budget: httpx.AsyncClient, connect: Connect, workspace: Workspace
+) -> None:
+    line = await open_line(budget, policy="stop")
+    path, any_version = f"/v1/lines/{line['id']}", {"If-Match": "*"}
+    for policy, role, status in (
+        ("warn", "specialist", 403), ("warn", "manager", 200), ("stop", "specialist", 200), ("stop", "specialist", 200),
+    ):  # fmt: skip
+        client = connect("budget", workspace, role)
+        answer = await client.patch(path, json={"policy": policy, "name": "Renamed"}, headers=any_version)
+        assert answer.status_code == status, answer.text
+    assert (await budget.get(path)).json()["policy"] == "stop"

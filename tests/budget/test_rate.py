@@ -77,6 +77,11 @@ def test_a_table_that_holds_something_else_is_refused(csv: str) -> None:
     assert refused.value.errors[0].field == "csv"
 
 
+def test_the_table_of_the_last_day_is_read_as_that_of_all_days() -> None:
+    last = "\ufeffDate, USD, JPY, \n12 June 2026, 1.1172, 175.68, \n"
+    assert read_table(last.splitlines()) == read_table("Date,USD,JPY\n2026-06-12,1.1172,175.68".splitlines())
+
+
 async def value(budget: httpx.AsyncClient, currency: str, into: str, day: str) -> tuple[str, str]:
     answer = await budget.get("/v1/conversions", params={"currency": currency, "into": into, "day": day})
     assert answer.status_code == 200, answer.text

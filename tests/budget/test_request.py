@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from chassis.errors import Forbidden
 from chassis.fields import new_id
-from chassis.inbox import Incoming
+from chassis.inbox import Incoming, learn_workspace
 from chassis.jobs import run_once
 from chassis.testing import START, Clock
 from services.budget.request.actions import EXPIRE, release_campaign
@@ -382,3 +382,108 @@ async def test_others_hear_what_was_asked_and_decided(
         120,
         UUID(request["id"]),
     )
+
+
+async def test_what_was_passed_is_not_asked_again_and_what_was_not_is_however_bands_change_meanwhile(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    async def band(name: str, above: str, approver: str) -> dict[str, Any]:
+        body = {"name": name, "above": money(above), "approvers": [approver]}
+        found: dict[str, Any] = (await budget.post("/v1/bands", json=body)).json()
+        return found
+
+    lead = await band("lead", "1", "bob")
+    await band("head", "5", "cat")
+    first, second = await ask(person("ada"), line, "10"), await ask(person("ada"), line, "10")
+    for each in (first, second):
+        await done(person("bob"), each, "approve")
+    await budget.post(f"/v1/bands/{lead['id']}/remove")
+    assert (await act(person("dan"), first, "approve")).json()["code"] == "not_an_approver"
+    assert (await done(person("cat"), first, "approve"))["state"] == "approved"
+    await band("buyer", "0", "dan")
+    assert (await act(person("cat"), second, "approve")).json()["code"] == "not_an_approver"
+    assert (await done(person("dan"), second, "approve"))["state"] == "submitted"
+    assert (await done(person("cat"), second, "approve"))["state"] == "approved"
+
+
+async def test_a_departments_band_is_passed_whichever_line_speaks_for_the_request(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    band = {"name": "brand", "above": money("0"), "department": "brand", "approvers": ["cat"]}
+    assert (await budget.post("/v1/bands", json=band)).status_code == 201
+    brand = await open_line(budget, department="brand", policy="warn")
+    own = await ask(person("ada"), line, "1")
+    hidden = await ask(person("ada"), line, "9", items=[{"line_id": brand["id"], "amount": money("9")}])
+    assert (await act(person("bob"), own, "approve")).status_code == 200
+    assert (await act(person("bob"), hidden, "approve")).json()["code"] == "not_an_approver"
+    assert (await done(person("cat"), hidden, "approve"))["state"] == "approved"
+
+
+async def test_a_band_in_another_currency_than_reports_are_in_is_passed_by_all(
+    budget: httpx.AsyncClient, person: Person, apps: dict[str, FastAPI], workspace: Workspace, line: dict[str, Any]
+) -> None:
+    band = {"name": "head", "above": money("50"), "approvers": ["cat"]}
+    assert (await budget.post("/v1/bands", json=band)).status_code == 201
+    small, later = [await ask(person("ada"), line, "1") for _ in range(2)]
+    assert (await act(person("bob"), small, "approve")).status_code == 200
+    changed = Incoming(
+        id=new_id(), source="/gateway", type="gateway.workspace.changed", subject=str(workspace.id), time=START,
+        workspaceid=workspace.id, data={"name": "Test", "zone": "Europe/Berlin", "currency": "KWD"},
+    )  # fmt: skip
+    async with apps["budget"].state.database.tenant(workspace.id) as session:
+        await learn_workspace(session, changed)
+    assert (await act(person("bob"), later, "approve")).json()["code"] == "not_an_approver"
+
+
+async def test_nobody_appoints_themselves_to_stand_in_for_an_approver(
+    budget: httpx.AsyncClient, person: Person
+) -> None:
+    delegated = {"absent": "cat", "stand_in": "dan", "days": {"start": "2026-06-15", "end": "2026-06-16"}}
+    refused = await person("dan").post("/v1/delegations", json=delegated)
+    assert (refused.status_code, refused.json()["code"]) == (403, "four_eyes")
+    assert (await person("cat").post("/v1/delegations", json=delegated)).status_code == 201
+
+
+async def test_our_order_numbers_leave_out_those_that_were_given(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    asked = [await ask(person("ada"), line, "1") for _ in range(3)]
+    for each in asked:
+        await done(person("bob"), each, "approve")
+    numbers = [{"po_number": "PO-000001"}, None, None]
+    found = [await done(person("ada"), each, "commit", number) for each, number in zip(asked, numbers, strict=True)]
+    assert [each["po_number"] for each in found] == ["PO-000001", "PO-000002", "PO-000003"]
+
+
+async def test_what_has_expired_is_not_committed_though_nobody_has_let_go_of_it_yet(
+    person: Person, line: dict[str, Any], clock: Clock, apps: dict[str, FastAPI]
+) -> None:
+    in_time, late = [await ask(person("ada"), line, "1") for _ in range(2)]
+    for each in (in_time, late):
+        await done(person("bob"), each, "approve")
+    clock.forward(days=29, hours=23, minutes=59, seconds=59)
+    assert (await act(person("ada"), in_time, "commit")).status_code == 200
+    clock.forward(seconds=1)
+    assert (await act(person("ada"), late, "commit")).json()["code"] == "expired"
+    await run_once(apps["budget"], EXPIRE, asked=True)
+    assert (await pots(person("ada"), line))["reserved"] == "0.00"
+    clock.forward(days=-30)
+
+
+async def test_items_of_one_line_are_held_together_and_rounded_once(
+    budget: httpx.AsyncClient, person: Person, line: dict[str, Any]
+) -> None:
+    await budget.post("/v1/rates", json={"csv": "Date,USD\n2026-06-15,2"})
+    body: Any = {"items": [{"line_id": line["id"], "amount": money("0.03", "USD")} for _ in range(2)]}
+    asked = {"title": "x", "line_id": line["id"], "amount": money("0.06", "USD"), **body}
+    assert (await budget.post("/v1/requests/check", json=asked)).json()["lines"][0]["asked"] == money("0.03")
+    await done(person("bob"), await ask(person("ada"), line, "0.06", "USD", **body), "approve")
+    assert (await pots(budget, line))["reserved"] == "0.03"
+
+
+async def test_an_amount_that_cannot_be_kept_is_refused_by_its_field(
+    budget: httpx.AsyncClient, line: dict[str, Any]
+) -> None:
+    body = {"title": "x", "line_id": line["id"], "amount": money("99999999999999999.9")}
+    for path in ("/v1/requests", "/v1/requests/check"):
+        assert wrong_fields(await budget.post(path, json=body)) == ["amount"]

@@ -131,7 +131,8 @@ def test_a_bad_row_costs_no_other_and_nothing_it_holds_is_quoted() -> None:
     assert "eve" not in repr(bad)
 
 
-@pytest.mark.parametrize("content", ["", "\n\n", "who,when\na@b.c,2026-06-01\n", '"address,day\n'])
+@pytest.mark.parametrize("content", ["", "\n\n", "who,when\na@b.c,2026-06-01\n", '"address,day\n',
+                                     "address,day,Day\na@b.c,2026-06-01,2026-06-02\n"])  # fmt: skip
 def test_a_header_without_the_columns_is_refused(content: str) -> None:
     with pytest.raises(Invalid) as refusal:
         read_uses(content, "address", "day", BERLIN, TODAY)

@@ -206,7 +206,7 @@ async def test_a_dry_run_says_what_would_happen_and_posts_nothing(
     await sound(budget)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2, 4])
 async def test_a_dry_run_says_of_each_row_what_posting_does_however_the_rows_before_it_leave_orders_and_lines(
     apps: dict[str, FastAPI], budget: httpx.AsyncClient, person: Person, line: Json, bring_in: Import,
     monkeypatch: pytest.MonkeyPatch, seed: int,
@@ -217,6 +217,10 @@ async def test_a_dry_run_says_of_each_row_what_posting_does_however_the_rows_bef
     await allot(budget, line, "10")
     numbers = [(await order(person, line, "30", "EUR", vendor="Studio"))["po_number"],
                (await order(person, line, "30", "USD", vendor="Printer"))["po_number"]]  # fmt: skip
+    other = await open_line(budget, low_percent=0)
+    await allot(budget, other, "30")
+    items = [{"line_id": each["id"], "amount": money(part)} for each, part in ((line, "10"), (other, "30"))]
+    numbers.append((await order(person, line, "40", vendor="Both", items=items))["po_number"])
     chosen = random.Random(seed)
     rows = []
     for place in range(16):
@@ -225,14 +229,15 @@ async def test_a_dry_run_says_of_each_row_what_posting_does_however_the_rows_bef
         currency = "USD" if number == numbers[1] else "EUR"
         rows.append(f"0{place % 2 + 1}.06.2026;{currency} {amount},00;{vendor};R{place};;{number};")
     mapping = await save_mapping(budget, line, currency=None)
-    before = await pots(budget, line)
+    before = [await pots(budget, each) for each in (line, other)]
     checked = await bring_in(mapping, "\n".join([HEADER, *rows]), dry_run="true")
     said = told(await rows_of(budget, checked))
-    assert await pots(budget, line) == before
+    assert [await pots(budget, each) for each in (line, other)] == before
     await sound(budget)
     await budget.post(f"/v1/statements/{checked['id']}/post")
     posted = await settled(apps, budget, checked)
     assert told(await rows_of(budget, posted)) == said
+    assert (await pots(budget, other))["actual"] != "0.00"
     assert {code for _, code in said.values()} >= {None, "over_tolerance"}
     await sound(budget)
 

@@ -31,8 +31,11 @@ class BandCreate(Input):
     """A layer of approval. A request needs each that it falls into, the lowest first, each by somebody else."""
 
     name: Name = Field(schema_extra={"examples": ["Head of marketing"]})
-    above: Money = Field(description="In the reporting currency; a request of this much or more falls into it.")
-    department: Name | None = Field(None, description="Only requests on lines of it.")
+    above: Money = Field(
+        description="In the reporting currency; a request of this much or more falls into it. When that currency"
+        " changes, every request does, until the band is edited."
+    )
+    department: Name | None = Field(None, description="Only requests of which something is for a line of it.")
     category: Name | None = Field(None, description="Only requests of it.")
     approvers: list[Name] = Field(
         [], max_length=50, description="Who may decide, or who stands in for them; none: whoever has budget:approve."

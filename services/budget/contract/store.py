@@ -54,6 +54,25 @@ _DUE = text("""
     ORDER BY due_on LIMIT :most
 """)
 
+_LOCK_HOLDING = text("""
+    SELECT id FROM contract WHERE workspace_id = :workspace AND held_line_id = ANY(:lines) ORDER BY id FOR UPDATE
+""")
+_NOTE_RELEASED = text("""
+    UPDATE contract SET held_line_id = NULL, held_minor = 0 WHERE workspace_id = :workspace AND id = ANY(:ids)
+""")
+
+
+async def lock_holding(session: AsyncSession, line_ids: Sequence[UUID]) -> list[UUID]:
+    """Contracts that hold money on one of these lines, which nobody else changes until this transaction ends."""
+    asked = {"workspace": workspace_of(session), "lines": list(line_ids)}
+    return list((await session.scalars(_LOCK_HOLDING, asked)).all())
+
+
+async def note_released(session: AsyncSession, contract_ids: Sequence[UUID]) -> None:
+    """What these contracts held was let go of, with all that was reserved on their line."""
+    await session.execute(_NOTE_RELEASED, {"workspace": workspace_of(session), "ids": list(contract_ids)})
+
+
 # Of each as many contracts as a batched read takes.
 _OVERLAPS = text("""
     SELECT category, array_agg(DISTINCT vendor_id) AS vendor_ids,

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from chassis.answers import page, read_row
 from chassis.db import Now, Reading, Session, add_row, get_row, workspace_of
-from chassis.errors import Invalid
+from chassis.errors import Forbidden, Invalid
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Fields, Listing, fields_of, listing
@@ -20,9 +20,12 @@ router = APIRouter(route_class=IdempotentRoute, tags=["delegations"])
 async def create_delegation(
     create: DelegationCreate, session: Session, who: CurrentPrincipal, now: Now
 ) -> DelegationRead:
-    """Lets somebody decide in an approver's place for some days. Nobody's own requests, and not those of the absent."""
+    """Lets somebody decide in an approver's place for some days. Nobody's own requests, and not those of the absent.
+    403 `four_eyes` to who would appoint themselves."""
     if create.absent == create.stand_in:
         raise Invalid.field("stand_in", "somebody else than who is absent", "the_same")
+    if create.stand_in == who.subject:
+        raise Forbidden("nobody appoints themselves: the absent or somebody else does", code="four_eyes")
     row = {"workspace_id": workspace_of(session), "created_by": who.subject, "created_at": now}
     delegation = Delegation.model_validate(create.columns() | row)
     await add_row(session, delegation)

@@ -21,7 +21,18 @@ class ExportKind(StrEnum):
     CONTRACTS = "contracts"
     CONTRACT_DECISIONS = "contract-decisions"
     OBLIGATIONS = "obligations"
+    FULFILMENTS = "fulfilments"
     SEATS = "seats"
+    COMPANY_FIGURES = "company-figures"
+    SCENARIOS = "scenarios"
+    SCENARIO_LINES = "scenario-lines"
+    CALENDARS = "calendars"
+    PERIODS = "periods"
+    BANDS = "bands"
+    DELEGATIONS = "delegations"
+    RATES = "rates"
+    STATEMENTS = "statements"
+    STATEMENT_ROWS = "statement-rows"
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ SHEETS: Mapping[ExportKind, Sheet] = {
             **_same("department", "category", "campaign_id", "vendor", "currency", "amount", "received", "invoiced",
                     "state", "reason", "requested_by", "created_at", "submitted_at", "decided_at", "decided_by",
                     "decision_seconds", "layers_done", "expires_at", "po_number", "committed_at", "ended_at"),
+            "asset_ids": "array_to_string(t.asset_ids, ' ')",
         },
         dict.fromkeys(("amount", "received", "invoiced"), "currency"), _LINE,
     ),
@@ -96,8 +108,8 @@ SHEETS: Mapping[ExportKind, Sheet] = {
         {
             **_same("id", "line_id"), **_OF_LINE,
             **_same("request_id", "vendor", "number"), "date": "t.dated",
-            **_same("currency", "amount", "state", "problem", "reason", "received_by", "received_at", "accepted_by",
-                    "posted_by", "posted_at", "ended_at"),
+            **_same("currency", "amount", "state", "problem", "reason", "received_by", "received_at", "accepted_by"),
+            "accepted": "array_to_string(t.accepted, ' ')", **_same("posted_by", "posted_at", "ended_at"),
             "line_currency": "line.currency", **_same("spent"),
         },
         {"amount": "currency", "spent": "line_currency"}, _LINE,
@@ -146,5 +158,73 @@ SHEETS: Mapping[ExportKind, Sheet] = {
                     "released_on"),
         },
         joins={"contract": "contract_id"},
+    ),
+    ExportKind.FULFILMENTS: Sheet(
+        "fulfilment", _same("id", "obligation_id", "due", "met_by", "met_at", "evidence", "words")
+    ),
+    ExportKind.COMPANY_FIGURES: Sheet(
+        "company_figure",
+        {
+            **_same("id", "name", "kind", "period_start", "period_end", "currency"), "amount": "t.minor",
+            **_same("created_by", "created_at"),
+        },
+        {"amount": "currency"},
+    ),
+    ExportKind.SCENARIOS: Sheet(
+        "scenario",
+        {
+            **_same("id", "name", "line_id"), "line": "line.name",
+            **_same("before_id", "state", "created_by", "created_at", "decided_by", "decided_at"),
+        },
+        joins=_LINE,
+    ),
+    ExportKind.SCENARIO_LINES: Sheet(
+        "scenario_line",
+        {
+            **_same("id", "scenario_id"), "scenario": "scenario.name", **_same("line_id"), **_OF_LINE,
+            **_same("period_start", "period_end", "currency"), "amount": "t.minor",
+        },
+        {"amount": "currency"}, {**_LINE, "scenario": "scenario_id"},
+    ),
+    ExportKind.CALENDARS: Sheet("calendar", _same("id", "name", "scheme", "start_month", "created_at")),
+    ExportKind.PERIODS: Sheet(
+        "period",
+        {
+            **_same("id", "calendar_id"), "calendar": "calendar.name",
+            **_same("name", "year", "start"), "end": "t.finish", **_same("state", "changed_by", "changed_at"),
+        },
+        joins={"calendar": "calendar_id"},
+    ),
+    ExportKind.BANDS: Sheet(
+        "band",
+        {
+            **_same("id", "name", "above", "currency", "department", "category"),
+            "approvers": "array_to_string(t.approvers, ', ')", **_same("created_at"),
+        },
+        {"above": "currency"},
+    ),
+    ExportKind.DELEGATIONS: Sheet(
+        "delegation",
+        {**_same("id", "absent", "stand_in", "start"), "end": "t.finish", **_same("created_by", "created_at")},
+    ),
+    ExportKind.RATES: Sheet("rate", _same("id", "currency", "day", "per_euro", "imported_by", "imported_at")),
+    ExportKind.STATEMENTS: Sheet(
+        "statement",
+        {
+            **_same("id", "mapping_id"), "mapping": "statement_mapping.name",
+            **_same("filename", "size", "sha256", "dry_run", "state", "problem", "message", "rows", "seen", "posted",
+                    "exceptions", "duplicates", "bad", "undone", "uploaded_by", "uploaded_at", "posted_by",
+                    "finished_at", "undone_by", "reason"),
+        },
+        joins={"statement_mapping": "mapping_id"},
+    ),
+    ExportKind.STATEMENT_ROWS: Sheet(
+        "statement_row",
+        {
+            **_same("id", "statement_id", "number", "outcome", "field", "code", "message"), "date": "t.dated",
+            **_same("currency"), "amount": "t.minor",
+            **_same("vendor", "reference", "description", "po_number", "line", "line_id", "invoice_id", "duplicate_of"),
+        },
+        {"amount": "currency"},
     ),
 }  # fmt: skip

@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from chassis.db import zone_of
 from chassis.errors import Conflict
+from chassis.fields import FIRST_DAY, LAST_DAY
 from chassis.reading import Reader
 from services.budget.forecast import store
 from services.budget.forecast.rules import Outlook, converted, outlook
@@ -17,10 +18,15 @@ from services.budget.ledger.store import POTS
 from services.budget.rate import store as rates
 from services.budget.rate.rules import Rate
 
+FIRST, LAST = (
+    datetime.combine(day, time(), UTC) for day in (FIRST_DAY - timedelta(days=2), LAST_DAY + timedelta(days=2))
+)
+
 
 async def day_of(reader: Reader, instant: datetime) -> date:
-    """The workspace's own day at an instant."""
-    return instant.astimezone(ZoneInfo(await zone_of(reader))).date()
+    """The workspace's own day at an instant; of one before or after all days that lines may have, the last such day."""
+    within = min(max(instant, FIRST), LAST)
+    return within.astimezone(ZoneInfo(await zone_of(reader))).date()
 
 
 async def foresee_lines(

@@ -1,25 +1,26 @@
 """Decides what posting an invoice does, and that it is done once: an order becomes actual spending, at the rate of the
 invoice's day; what doesn't go through becomes an exception, and moves nothing."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import get_row, workspace_of
-from chassis.errors import Conflict, NotFound
+from chassis.db import get_row
+from chassis.errors import Conflict
 from chassis.fields import Money
 from chassis.outbox import record
 from services.budget.invoice.models import Invoice, InvoiceExcepted, InvoicePosted
-from services.budget.invoice.rules import ACCEPTABLE, Bill, InvoiceProblem, InvoiceState, Order, problem_of
+from services.budget.invoice.rules import Bill, InvoiceProblem, InvoiceState, Order, drawn, problem_of
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
 from services.budget.ledger.models import Hold
-from services.budget.ledger.rules import OPEN, Amounts, DoesNotFit, EntryKind, HoldState, Leg, Original
+from services.budget.ledger.rules import OPEN, Amounts, DoesNotFit, EntryKind, HoldState, Leg, Original, share
 from services.budget.plan import store as plan
+from services.budget.plan.models import Line
 from services.budget.policy.models import Matching
 from services.budget.policy.store import policy_of
 from services.budget.rate import store as rates
@@ -37,7 +38,7 @@ async def match(session: AsyncSession, invoice: Invoice, now: datetime) -> None:
         found = await requests.orders_of(session, invoice.line_id, invoice.vendor)
         if len(found) == 1:
             invoice.request_id = found[0]
-        elif found:
+        elif found and InvoiceProblem.SEVERAL_ORDERS not in invoice.accepted:
             problem = InvoiceProblem.SEVERAL_ORDERS
     if invoice.request_id is not None:
         problem = await _problem(session, invoice)
@@ -74,24 +75,26 @@ async def _problem(session: AsyncSession, invoice: Invoice) -> InvoiceProblem | 
         received=request.received if policy.matching is Matching.THREE_WAY else None,
         tolerance=most - request.amount,
     )  # fmt: skip
-    return problem_of(Bill(invoice.vendor, invoice.currency, invoice.amount, invoice.dated), order)
+    return problem_of(Bill(invoice.vendor, invoice.currency, invoice.amount, invoice.dated), order, invoice.accepted)
 
 
 async def _hold_of(session: AsyncSession, invoice: Invoice) -> Hold | None:
     """What is committed on the invoice's line for its order: the largest, where there are several."""
     if invoice.request_id is None:
         return None
-    held = await ledger_store.holds_of(session, invoice.request_id)
-    of_line = [hold for hold in held if hold.line_id == invoice.line_id]
+    return _largest(await ledger_store.holds_of(session, invoice.request_id), invoice.line_id)
+
+
+def _largest(held: Sequence[Hold], line_id: UUID) -> Hold | None:
+    of_line = [hold for hold in held if hold.line_id == line_id]
     return max(of_line, key=lambda hold: (hold.state in OPEN, hold.original), default=None)
 
 
 async def post(session: AsyncSession, invoice: Invoice, who: str, now: datetime) -> None:
-    """Posts what matches, or was accepted; otherwise it is an exception afterwards, with its reason."""
+    """Posts what matches, but for what was let pass; otherwise it is an exception afterwards, with its reason."""
     known = invoice.problem
     await match(session, invoice, now)
-    problem = invoice.problem
-    if problem and not (problem in ACCEPTABLE and invoice.accepted_by):
+    if invoice.problem:
         return
     try:
         # What is refused half way leaves nothing behind.
@@ -120,29 +123,70 @@ async def post(session: AsyncSession, invoice: Invoice, who: str, now: datetime)
 
 
 async def _spend(session: AsyncSession, invoice: Invoice, who: str, now: datetime) -> tuple[int, int, int]:
-    line = await plan.get_line(session, invoice.line_id)
-    rate = await rates.rate_of(session, invoice.currency, line.currency, invoice.dated)
-    common: dict[str, Any] = {"who": who, "now": now, "booked_on": invoice.dated, "subject_id": invoice.id}
+    """What its own line took of it, what of that out of what was committed there, and for how much of the invoice."""
     hold = await _hold_of(session, invoice)
+    others = await _elsewhere(session, invoice)
+    line = await plan.get_line(session, invoice.line_id)
+    await _lock(session, line, others, foreign=hold is not None and invoice.currency != line.currency)
+    left = hold.original if hold is not None and hold.state is HoldState.COMMITTED else 0
+    slack = await _slack(session, invoice) if others else 0
+    own, *parts = drawn(invoice.amount, left, [each.original for each in others], slack)
+    common: dict[str, Any] = {"who": who, "now": now, "booked_on": invoice.dated, "subject_id": invoice.id}
+    for each, part in zip(others, parts, strict=True):
+        if part:
+            currency = (await plan.get_line(session, each.line_id)).currency
+            rate = await rates.rate_of(session, invoice.currency, currency, invoice.dated)
+            await ledger.spend(session, each, part, rate, reason=invoice.number, **common)
+    if not own:
+        return 0, 0, 0
+    rate = await rates.rate_of(session, invoice.currency, line.currency, invoice.dated)
     if hold is not None and hold.state is HoldState.COMMITTED:
-        await _cover(session, hold, invoice, rate.of(min(invoice.amount, hold.original)), common)
-        covered = min(invoice.amount, hold.original)
-        spent, worth = await ledger.spend(session, hold, invoice.amount, rate, reason=invoice.number, **common)
+        covered = min(own, hold.original)
+        await _cover(session, hold, covered, rate.of(covered), invoice.number, common)
+        spent, worth = await ledger.spend(session, hold, own, rate, reason=invoice.number, **common)
         return spent, worth, covered
-    spent = rate.of(invoice.amount)
+    spent = rate.of(own)
     # What comes after all of an order's money on the line was spent is more than the order was for.
     change = Amounts(actual=spent, price=spent if hold is not None else 0)
-    leg = Leg(line.id, change, Original(invoice.amount, invoice.currency, rate.value, rate.day))
+    leg = Leg(line.id, change, Original(own, invoice.currency, rate.value, rate.day))
     await ledger.move(session, EntryKind.ACTUAL, [leg], reason=invoice.number, **common)
     return spent, 0, 0
 
 
-async def _cover(session: AsyncSession, hold: Hold, invoice: Invoice, worth: int, common: dict[str, Any]) -> None:
+async def _lock(session: AsyncSession, line: Line, others: Sequence[Hold], *, foreign: bool) -> None:
+    """Locks all lines that it may take money of, in the order in which everybody does: of an order in another currency
+    also the one that pays for what rates take."""
+    lines = {line.id, *(each.line_id for each in others)}
+    if foreign and (reserve := (await policy_of(session)).reserve_line_id):
+        lines.add(reserve)
+    if len(lines) > 1:
+        await ledger_store.lock_lines(session, lines)
+
+
+async def _elsewhere(session: AsyncSession, invoice: Invoice) -> list[Hold]:
+    """What is still committed for its order on other lines, in the order in which these are locked."""
+    if invoice.request_id is None:
+        return []
+    held = await ledger_store.holds_of(session, invoice.request_id)
+    return [each for each in held if each.line_id != invoice.line_id and each.state is HoldState.COMMITTED]
+
+
+async def _slack(session: AsyncSession, invoice: Invoice) -> int:
+    """How much more than what was ordered of its own line may be invoiced of it."""
+    assert invoice.request_id is not None  # noqa: S101  # it has an order, of which something is on another line
+    items = await requests.items_of(session, [invoice.request_id])
+    ordered: int = sum(item.amount for item in items if item.line_id == invoice.line_id)
+    return allowed(ordered, (await policy_of(session)).tolerance_percent) - ordered
+
+
+async def _cover(
+    session: AsyncSession, hold: Hold, covered: int, worth: int, number: str, common: dict[str, Any]
+) -> None:
     """What a rate takes more than a `stop` line has comes from the line that is set aside for it, if there is one."""
     reserve = (await policy_of(session)).reserve_line_id
     if reserve is None or reserve == hold.line_id:
         return
-    pinned = hold.amount if invoice.amount >= hold.original else hold.amount * invoice.amount // hold.original
+    pinned = share(hold.amount, hold.original, covered)
     found = await ledger_store.standing(session, hold.line_id)
     missing = (worth - pinned) - max(0, found.balance.available)
     if not found.stops or worth <= pinned or missing <= 0:
@@ -154,43 +198,37 @@ async def _cover(session: AsyncSession, hold: Hold, invoice: Invoice, worth: int
         Leg(
             each,
             Amounts(transferred=sign * missing),
-            Original(sign * missing, line.currency, Decimal(1), invoice.dated),
+            Original(sign * missing, line.currency, Decimal(1), common["booked_on"]),
         )
         for each, sign in ((reserve, -1), (hold.line_id, 1))
     ]
-    await ledger.move(session, EntryKind.TRANSFER, legs, reason=f"exchange rates, {invoice.number}", **common)
+    await ledger.move(session, EntryKind.TRANSFER, legs, reason=f"exchange rates, {number}", **common)
 
 
 async def reverse(session: AsyncSession, invoice: Invoice, who: str, now: datetime, reason: str) -> None:
-    """Takes a posted invoice back by an entry of today. What it took of an open order is committed again."""
-    entry = await _actual_entry(session, invoice.id)
-    change, original = -ledger_store.change_of(entry), ledger_store.original_of(entry, -1)
-    hold = await _hold_of(session, invoice)
-    request = None
+    """Takes a posted invoice back by entries of today. What it took of an open order is committed again."""
+    request, held = None, []
     if invoice.request_id is not None:
         request = await get_row(session, SpendRequest, invoice.request_id, lock=True)
+        held = await ledger_store.holds_of(session, request.id)
+    entries = await ledger_store.actuals_of(session, invoice.id)
+    await ledger_store.lock_lines(session, [entry.line_id for entry in entries])
     common: dict[str, Any] = {"who": who, "now": now, "subject_id": invoice.id, "reason": reason}
+    # One that was closed by hand stays so.
     reopens = request is not None and (
         request.state in ORDERED or (request.state is RequestState.CLOSED and request.invoiced >= request.amount)
     )
-    if hold is not None and invoice.covered and reopens:
-        leg = Leg(entry.line_id, change, original)
-        await ledger.take_back(session, hold, invoice.covered, invoice.worth, leg, **common)
-    else:
-        change = Amounts(actual=change.actual, price=change.price)
-        await ledger.move(session, EntryKind.REVERSE, [Leg(entry.line_id, change, original)], **common)
+    for entry in entries:
+        change, original = -ledger_store.change_of(entry), ledger_store.original_of(entry, -1)
+        covered = invoice.covered if entry.line_id == invoice.line_id else entry.original_minor or 0
+        hold = _largest(held, entry.line_id)
+        if hold is not None and covered and reopens:
+            leg = Leg(entry.line_id, change, original)
+            await ledger.take_back(session, hold, covered, change.committed, leg, **common)
+        else:
+            change = Amounts(actual=change.actual, price=change.price)
+            await ledger.move(session, EntryKind.REVERSE, [Leg(entry.line_id, change, original)], **common)
     invoice.state, invoice.reason, invoice.ended_at = InvoiceState.REVERSED, reason, now
     await session.flush()
-    if request is not None and reopens:
-        await note_invoiced(session, request, -invoice.amount, who, now)
-
-
-async def _actual_entry(session: AsyncSession, invoice_id: UUID) -> Any:
-    entry_id = await session.scalar(
-        text("""SELECT id FROM entry WHERE workspace_id = :workspace AND subject_id = :invoice AND kind = 'actual'
-                ORDER BY id DESC LIMIT 1"""),
-        {"workspace": workspace_of(session), "invoice": invoice_id},
-    )
-    if entry_id is None:
-        raise NotFound(f"nothing is posted of invoice {invoice_id}")
-    return (await ledger_store.entries_of(session, entry_id))[0]
+    if request is not None:
+        await note_invoiced(session, request, -invoice.amount, who, now, reopens=reopens)

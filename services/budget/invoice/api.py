@@ -96,8 +96,8 @@ async def post_invoice(id: UUID, if_match: IfMatch, session: Session, who: Curre
 async def accept_invoice(
     id: UUID, create: AcceptanceCreate, if_match: IfMatch, session: Session, who: CurrentPrincipal, now: Now
 ) -> InvoiceRead:
-    """Lets an exception pass, with a reason, and posts it. 409 `not_acceptable` for what can't be let pass; a `stop`
-    line has to have the money all the same."""
+    """Lets an exception pass, with a reason, and posts it, unless there is another: each is let pass by itself. 409
+    `not_acceptable` for what can't be; a `stop` line has to have the money all the same."""
     invoice = await held(session, Invoice, id, if_match)
     if invoice.state is not InvoiceState.EXCEPTION:
         raise Conflict(f"the invoice is {invoice.state}", code="not_an_exception")
@@ -106,6 +106,7 @@ async def accept_invoice(
     if invoice.problem not in ACCEPTABLE:
         raise Conflict(f"{invoice.problem} can't be let pass: rebook or reject it", code="not_acceptable")
     invoice.accepted_by, invoice.reason = who.subject, create.reason
+    invoice.accepted = [*invoice.accepted, invoice.problem]
     await post(session, invoice, who.subject, now)
     return _read(invoice)
 
@@ -114,13 +115,14 @@ async def accept_invoice(
 async def rebook_invoice(
     id: UUID, change: InvoiceRebooking, if_match: IfMatch, session: Session, now: Now
 ) -> InvoiceRead:
-    """Puts it on another line, to another order or on another day, and matches it anew."""
+    """Puts it on another line, to another order (null: to none) or on another day, and matches it anew."""
     invoice = await held(session, Invoice, id, if_match)
     assert_can_become(invoice.state, InvoiceState.RECEIVED)
     await _check(session, change.line_id, change.request_id)
     invoice.line_id = change.line_id or invoice.line_id
-    invoice.request_id = change.request_id or invoice.request_id
-    invoice.dated, invoice.accepted_by = change.date or invoice.dated, None
+    if "request_id" in change.model_fields_set:
+        invoice.request_id = change.request_id
+    invoice.dated, invoice.accepted_by, invoice.accepted = change.date or invoice.dated, None, []
     await match(session, invoice, now)
     return _read(invoice)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field as Described
-from sqlalchemy import BigInteger, Column, Enum, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import ARRAY, BigInteger, Column, Enum, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlmodel import Field
 
 from chassis.db import enum_column, instant_column
@@ -27,8 +27,9 @@ def _problem_column() -> Column[Any]:
 
 
 class Invoice(Table, Editable, table=True):
-    """`vendor` is '' where none is known. Posted, it says what it took, in minor units of its line's currency: `spent`
-    in all, `worth` of it out of what was committed for `covered` of its own."""
+    """`vendor` is '' where none is known. Posted, it says what it took of its line, in minor units of that one's
+    currency: `spent` in all, `worth` of it out of what was committed for `covered` of its own. What it took of its
+    order's other lines is in the ledger."""
 
     __table_args__ = (
         ForeignKeyConstraint(["workspace_id", "line_id"], ["line.workspace_id", "line.id"]),
@@ -48,6 +49,10 @@ class Invoice(Table, Editable, table=True):
     problem: InvoiceProblem | None = Field(None, sa_column=_problem_column())
     reason: str | None = None
     accepted_by: str | None = None
+    # Which problems were let pass.
+    accepted: list[str] = Field(
+        default_factory=list, sa_column=Column("accepted", ARRAY(Text), nullable=False, server_default="{}")
+    )
     received_by: str
     received_at: datetime = Field(sa_column=instant_column("received_at"))
     posted_by: str | None = None
@@ -73,7 +78,7 @@ class InvoiceRebooking(Input):
     """Where an invoice belongs; what isn't sent stays."""
 
     line_id: UUID | None = None
-    request_id: UUID | None = None
+    request_id: UUID | None = Field(None, description="Null, if it is sent: it belongs to no order.")
     date: Day | None = None
 
 
@@ -108,7 +113,8 @@ class InvoiceRead(Readable):
     state: InvoiceState
     problem: InvoiceProblem | None = Described(description="Why it is an exception.")
     reason: str | None = Described(description="Why an exception was let pass, or it was rejected or reversed.")
-    accepted_by: str | None
+    accepted_by: str | None = Described(description="Who let something pass last.")
+    accepted: list[str] = Described(description="Which problems were let pass.", examples=[["over_tolerance"]])
     received_by: str
     received_at: UtcDatetime
     posted_by: str | None

@@ -1,6 +1,6 @@
 """Decides whether an invoice is what was ordered, and what can become of one that isn't."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -88,18 +88,32 @@ class Order:
     tolerance: int
 
 
-def problem_of(bill: Bill, order: Order) -> InvoiceProblem | None:
-    """What is wrong with an invoice of an order; None: it matches."""
+def problem_of(bill: Bill, order: Order, accepted: Collection[str] = ()) -> InvoiceProblem | None:
+    """What is wrong with an invoice of an order and wasn't let pass; None: it matches."""
+    return next((each for each in _problems(bill, order) if each not in accepted), None)
+
+
+def _problems(bill: Bill, order: Order) -> Iterator[InvoiceProblem]:
     if not order.open:
-        return InvoiceProblem.NOT_ORDERED
-    if not order.on_line:
-        return InvoiceProblem.OTHER_LINE
-    if bill.currency != order.currency:
-        return InvoiceProblem.OTHER_CURRENCY
+        yield InvoiceProblem.NOT_ORDERED
+    elif not order.on_line:
+        yield InvoiceProblem.OTHER_LINE
+    elif bill.currency != order.currency:
+        yield InvoiceProblem.OTHER_CURRENCY
     if bill.vendor and order.vendor and bill.vendor.casefold() != order.vendor.casefold():
-        return InvoiceProblem.OTHER_VENDOR
+        yield InvoiceProblem.OTHER_VENDOR
     if order.invoiced + bill.minor > order.most:
-        return InvoiceProblem.OVER_TOLERANCE
+        yield InvoiceProblem.OVER_TOLERANCE
     if order.received is not None and order.invoiced + bill.minor > order.received + order.tolerance:
-        return InvoiceProblem.NOT_RECEIVED
-    return None
+        yield InvoiceProblem.NOT_RECEIVED
+
+
+def drawn(minor: int, own: int, others: Sequence[int], slack: int) -> list[int]:
+    """What of an invoice comes out of what is left of its order on its own line, and on each of the order's other
+    lines. What is more than its own line has left, and isn't just `slack` that may be invoiced beyond it, is what the
+    others were ordered for; and what these don't have either is its own line's."""
+    over = minor - own
+    taken: list[int] = []
+    for left in others:
+        taken.append(min(over - sum(taken), left) if over > slack else 0)
+    return [minor - sum(taken), *taken]

@@ -1,7 +1,7 @@
 """Decides how money moves: over one line or several, all of it or nothing; and how something's money is held, from its
 reservation to its end. What needs money of a line (requests, contracts) calls these; nothing else writes entries."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import workspace_of, zone_of
 from chassis.errors import Conflict, MopsError
 from chassis.fields import Money, new_id
-from chassis.outbox import record
+from chassis.outbox import Happened, record, record_all
+from chassis.telemetry import leaving
 from services.budget.ledger import store
-from services.budget.ledger.models import Hold, LineLow, LineOverspent
+from services.budget.ledger.models import Hold, LineLow, LineMoved, LineOverspent
 from services.budget.ledger.rules import (
     OPEN,
     Amounts,
@@ -28,7 +29,6 @@ from services.budget.ledger.rules import (
     Standing,
     assert_balanced,
     assert_kept,
-    refusal,
     runs_low,
     share,
     taken,
@@ -67,13 +67,15 @@ async def move(
             raise await why_not(session, leg.line_id, leg.change, day)
         after[leg.line_id] = found.balance
         await watch(session, found, leg.change, now)
+    await tell_moved(session, after, now)
     return after
 
 
 async def why_not(session: AsyncSession, line_id: UUID, change: Amounts, day: date) -> MopsError:
     """What a line has against an entry."""
     found = await store.standing(session, line_id)
-    return await _why(session, found, change, refusal(found, change, day), day)
+    refused = taken(found, change, day)
+    return await _why(session, found, change, refused.code if isinstance(refused, Refused) else None, day)
 
 
 async def _why(session: AsyncSession, found: Standing, change: Amounts, code: str | None, day: date) -> MopsError:
@@ -95,6 +97,17 @@ async def does_not_fit(session: AsyncSession, line_id: UUID, available: int, ask
     missing = f"{told['missing']['amount']} {currency}"
     facts = {**told, "currency": currency, "line_id": str(line_id), "missing_text": missing}
     return DoesNotFit(line_id, available, asked, currency, facts)
+
+
+async def tell_moved(session: AsyncSession, line_ids: Iterable[UUID], now: datetime) -> None:
+    """Tells that what is on the accounts of lines has changed; of each once in a transaction, unless what this is part
+    of may still be taken back by itself."""
+    told: set[UUID] = session.info.setdefault("moved", set())
+    new = set(line_ids) - told
+    if not session.in_nested_transaction():
+        told |= new
+    trace = leaving().get("traceparent")
+    await record_all(session, [Happened(LineMoved(line_id=each), each, now, trace) for each in new])
 
 
 async def watch(session: AsyncSession, found: Standing, change: Amounts, now: datetime) -> None:
@@ -163,9 +176,12 @@ class Reservation:
     reason: str
 
 
-async def reserve_all(session: AsyncSession, asked: Sequence[Reservation], now: datetime) -> dict[UUID, MopsError]:
+async def reserve_all(
+    session: AsyncSession, asked: Sequence[Reservation], now: datetime
+) -> tuple[dict[UUID, MopsError], set[UUID]]:
     """Sets money aside for many at once, each judged by what those before it left, as if it had come after them; by
-    subject, what was against it. Lines are locked once, judged by the rules, and written once."""
+    subject, what was against it, and the lines that were moved, of which the caller tells. Lines are locked once,
+    judged by the rules, and written once."""
     day = await today_of(session, now)
     lines = await store.lock_lines(session, (each.line_id for one in asked for each in one.wanted))
     refused: dict[UUID, MopsError] = {}
@@ -178,14 +194,14 @@ async def reserve_all(session: AsyncSession, asked: Sequence[Reservation], now: 
             lines |= {after.line_id: after for _, after in found}
             made.append((one, found))
     if not made:
-        return refused
+        return refused, set()
     steps = [step for _, found in made for step in found]
     entries = [row for one, found in made for row in _entries(session, one, found, day, now)]
     holds = [_hold_row(session, one, each, now) for one, _ in made for each in one.wanted]
     await store.keep(session, now, {after.line_id: after for _, after in steps}.values(), entries, holds)
     for leg, after in steps:
         await watch(session, after, leg.change, now)
-    return refused
+    return refused, {leg.line_id for leg, _ in steps}
 
 
 def _taken(lines: Mapping[UUID, Standing], legs: Sequence[Leg], day: date) -> list[tuple[Leg, Standing]] | Refused:
@@ -311,6 +327,15 @@ async def take_back(
     hold.state, hold.resolved_at = HoldState.COMMITTED, None
     await session.flush()
     await move(session, EntryKind.REVERSE, [leg], who=who, now=now, reason=reason, subject_id=subject_id)
+
+
+async def save_nothing(session: AsyncSession, subject_id: UUID, *, who: str, now: datetime, reason: str = "") -> None:
+    """Takes back what an order seemed to cost less than it was placed for, as nothing was bought of it in the end."""
+    legs = [
+        Leg(line_id, Amounts(price=-minor)) for line_id, minor in (await store.saved_of(session, subject_id)).items()
+    ]
+    if legs:
+        await move(session, EntryKind.REVERSE, legs, who=who, now=now, reason=reason, subject_id=subject_id)
 
 
 def original_of(hold: Hold, minor: int) -> Original:

@@ -15,7 +15,7 @@ from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
 from chassis.paging import MOST, Groups, Page
 from services.budget.ledger import store
-from services.budget.ledger.actions import move
+from services.budget.ledger.actions import move, today_of
 from services.budget.ledger.conversion import campaign_positions
 from services.budget.ledger.models import (
     AllotmentCreate,
@@ -48,7 +48,7 @@ async def allot_line(
     change = allotment(create.amount.minor, create.amount.currency, line.currency)
     legs = [Leg(id, change)]
     if line.parent_id is not None:
-        minor, today = create.amount.minor, now.date()
+        minor, today = create.amount.minor, await today_of(session, now)
         legs = [
             Leg(each, Amounts(transferred=sign * minor), Original(sign * minor, line.currency, Decimal(1), today))
             for each, sign in ((line.parent_id, -1), (id, 1))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
 from services.budget.ledger import store
-from services.budget.ledger.actions import watch
+from services.budget.ledger.actions import tell_moved, watch
 from services.budget.ledger.rules import EntryKind, Leg, Refused, Standing, taken
 
 
@@ -49,6 +49,7 @@ async def book(
         await store.keep(session, now, touched.values(), list(_entries(session, kind, made, who, subject_id)))
         for each, after in made:
             await watch(session, after, each.leg.change, now)
+        await tell_moved(session, touched, now)
     return refused
 
 

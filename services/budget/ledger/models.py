@@ -269,6 +269,13 @@ class LedgerCheck(Readable):
     sound: bool
 
 
+class LineMoved(Event):
+    """What is on a line's accounts has changed: read its position."""
+
+    type: ClassVar[str] = "budget.line.moved"
+    line_id: UUID
+
+
 class LineOverspent(Event):
     """More is taken of a line that only warns than it was given, by `missing`; told once when zero is crossed."""
 

@@ -13,7 +13,7 @@ from chassis.db import workspace_of
 from chassis.errors import Conflict
 from chassis.fields import new_id
 from services.budget.ledger import store
-from services.budget.ledger.actions import watch
+from services.budget.ledger.actions import tell_moved, watch
 from services.budget.ledger.rules import Amounts, EntryKind, Refused, Standing, taken
 from services.budget.rate import store as rates
 from services.budget.rate.rules import Rate
@@ -55,6 +55,7 @@ async def revalue_all(
         for each, after in done:
             if after:
                 await watch(session, after, _change(each), now)
+        await tell_moved(session, touched, now)
     return [*(each for each, _ in judged), *without]
 
 

@@ -176,7 +176,8 @@ def taken(found: Standing, change: Amounts, booked_on: date) -> Standing | Refus
     if code := refusal(found, change, booked_on):
         return Refused(found, change, code)
     after = found.balance + change
-    if any(abs(pot) > LARGEST for pot in (*vars(after).values(), *vars(change).values())):
+    sums = (after.allotted + after.transferred, after.available)
+    if any(abs(pot) > LARGEST for pot in (*vars(after).values(), *vars(change).values(), *sums)):
         return Refused(found, change, "too_much")
     return replace(found, balance=after, entries=found.entries + 1)
 

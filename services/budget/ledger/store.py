@@ -9,13 +9,14 @@ from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
 from chassis.db import get_row, workspace_of
 from chassis.errors import NotFound
 from chassis.fields import new_id
 from chassis.reading import Reader, Source
 from services.budget.ledger.models import Balance, Entry, Hold
-from services.budget.ledger.rules import OPEN, Amounts, EntryKind, Leg, Original, Standing, too_much
+from services.budget.ledger.rules import LARGEST, OPEN, Amounts, EntryKind, Leg, Original, Standing, too_much
 
 POTS = tuple(vars(Amounts()))
 OUT_OF_RANGE = "22003"
@@ -156,6 +157,23 @@ async def entries_by_id(source: Source, ids: Sequence[UUID]) -> Sequence[Any]:
     return found
 
 
+async def actuals_of(session: AsyncSession, subject_id: UUID) -> list[Entry]:
+    """What was spent for something: an entry on each line that it took money of."""
+    found = await session.scalars(
+        select(Entry)
+        .where(col(Entry.workspace_id) == workspace_of(session), col(Entry.subject_id) == subject_id)
+        .where(col(Entry.kind) == EntryKind.ACTUAL)
+        .order_by(col(Entry.line_id), col(Entry.seq))
+    )
+    return list(found.all())
+
+
+async def saved_of(session: AsyncSession, subject_id: UUID) -> dict[UUID, int]:
+    """By line what letting go of money for something has given back as `price`, where that is anything."""
+    rows = await session.execute(_SAVED, {"workspace": workspace_of(session), "subject": subject_id})
+    return {row.line_id: int(row.price) for row in rows.all()}
+
+
 async def is_reversed(session: AsyncSession, entry_id: UUID) -> bool:
     found = await session.scalar(
         text("SELECT true FROM entry WHERE workspace_id = :workspace AND reverses = :entry"),
@@ -266,6 +284,10 @@ def _standing(row: Any) -> Standing:
     return Standing(row.id, _amounts(row), row.stops, row.closed_until, row.low_percent, row.entries)
 
 
+_SAVED = text("""
+    SELECT line_id, sum(price) AS price FROM entry WHERE workspace_id = :workspace AND subject_id = :subject
+    GROUP BY line_id HAVING sum(price) <> 0 ORDER BY line_id
+""")
 _BY_ID = text("SELECT * FROM entry WHERE workspace_id = :workspace AND id = ANY(:ids) ORDER BY line_id, seq")
 _AVAILABLE = "allotted + transferred - reserved - committed - actual"
 _STAND = "id, stops, closed_until, low_percent, entries, " + ", ".join(POTS)
@@ -282,6 +304,8 @@ _ADD = text(f"""
             {", ".join(f"{pot} = {pot} + :{pot}" for pot in POTS)}
         WHERE workspace_id = :workspace AND id = :line
             AND (NOT stops OR cast(:available AS bigint) >= 0 OR {_AVAILABLE} + :available >= 0)
+            AND allotted + :allotted + transferred + :transferred <= {LARGEST}
+            AND {_AVAILABLE} + :available BETWEEN -{LARGEST} AND {LARGEST}
             AND (closed_until IS NULL OR closed_until <= :booked_on)
             AND reserved + :reserved >= 0 AND committed + :committed >= 0
         RETURNING *

@@ -113,9 +113,12 @@ class Unreadable(Exception):
 
 LONGEST = {Said.VENDOR: 200, Said.REFERENCE: 200, Said.PO_NUMBER: 100, Said.LINE: 200}
 LONGEST_DESCRIPTION = 1000
+LONGEST_AMOUNT = 100
 # Ten million millions: more is no amount of anybody's, and less can be added up nine thousand times.
 LARGEST = 10**15
 FIRST_DAY, LAST_DAY = date(1990, 1, 1), date(2200, 1, 1)
+# From here on a year of two digits is a day of the last century as well as of this one.
+FIRST_OF_TWO_CENTURIES = 90
 
 _SPACES = re.compile(r"\s+")
 _GROUPED = {
@@ -274,7 +277,8 @@ def read_amount(cell: Cell, mark: DecimalMark, said: Said = Said.AMOUNT) -> tupl
 
 def _without_sign(text: str) -> tuple[str, frozenset[str]]:
     """A number without the currency before and behind it, and what that may be."""
-    parts = _AROUND.fullmatch(text)
+    # To look for both ends of a text takes as long as its length squared.
+    parts = _AROUND.fullmatch(text) if len(text) <= LONGEST_AMOUNT else None
     words = [word for word in (parts["before"].strip(), parts["after"].strip()) if word] if parts else []
     if parts is None or not words:
         return text, frozenset()
@@ -346,8 +350,8 @@ def _in_order(text: str, first: str, second: str, third: str, order: DateOrder |
     if order is DateOrder.YMD:
         if len(first) != 2 or len(third) != 2:
             raise Unreadable(Said.DATE, "not_a_date", f"{_told(text)} doesn't begin with a year")
-        return _day(text, f"20{first}", second, third)
-    year = third if len(third) == 4 else f"20{third}"
+        return _day(text, _century(text, first), second, third)
+    year = third if len(third) == 4 else _century(text, third)
     if order is DateOrder.DMY:
         return _day(text, year, second, first)
     if order is DateOrder.MDY:
@@ -359,6 +363,12 @@ def _in_order(text: str, first: str, second: str, third: str, order: DateOrder |
     if len(third) == 4 and int(second) > 12:
         return _day(text, year, first, second)
     raise Unreadable(Said.DATE, "ambiguous_date", f"{_told(text)} is a day in more than one order: tell which is meant")
+
+
+def _century(text: str, year: str) -> str:
+    if int(year) >= FIRST_OF_TWO_CENTURIES:
+        raise Unreadable(Said.DATE, "ambiguous_date", f"{_told(text)} may be in this century or the last")
+    return f"20{year}"
 
 
 def _day(text: str, year: str, month: str, day: str) -> date:

@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from chassis.answers import listed, read_row
 from chassis.db import Now, Reading, Session, workspace_of
 from chassis.editing import IfMatch, edited, held
+from chassis.errors import Forbidden
 from chassis.idempotency import IdempotentRoute
-from chassis.identity import scope
+from chassis.identity import CurrentPrincipal, scope
 from chassis.listing import Fields, Listing, Parent, fields_of, listing
 from chassis.paging import Groups, Page
 from services.budget.ledger import store as ledger
@@ -17,6 +18,8 @@ from services.budget.plan.models import Line, LineCreate, LinePatch, LineRead
 from services.budget.plan.rules import LinePolicy, assert_fits, assert_holds, assert_may_stop
 
 router = APIRouter(route_class=IdempotentRoute, tags=["lines"])
+
+APPROVE = "budget:approve"
 
 
 @router.post("/v1/lines", status_code=201, dependencies=[scope("budget:write")])
@@ -33,11 +36,15 @@ async def create_line(create: LineCreate, session: Session, now: Now) -> LineRea
 
 
 @router.patch("/v1/lines/{id}", dependencies=[scope("budget:write")])
-async def update_line(id: UUID, patch: LinePatch, if_match: IfMatch, session: Session) -> LineRead:
+async def update_line(
+    id: UUID, patch: LinePatch, if_match: IfMatch, session: Session, who: CurrentPrincipal
+) -> LineRead:
     """Changes what is sent and leaves the rest. The period stays within the parent's and around the children's; 409
-    `overspent` when a line that is below zero should stop."""
+    `overspent` when a line that is below zero should stop. That one stops no more takes the scope budget:approve."""
     line = await held(session, Line, id, if_match)
     wanted = edited(LineCreate, LineRead.of(line), patch)
+    if wanted.policy is LinePolicy.WARN and line.policy is LinePolicy.STOP and APPROVE not in who.scopes:
+        raise Forbidden(f"to let a line be overspent takes the scope {APPROVE}", code="scope_missing")
     if (wanted.policy, wanted.low_percent) != (line.policy, line.low_percent):
         balance = await ledger.lock_balance(session, id)
         assert_may_stop(wanted.policy, (await ledger.standing(session, id)).balance.available)

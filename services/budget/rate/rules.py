@@ -3,7 +3,7 @@ never a minor unit more or less than there was."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from chassis.errors import Conflict, Invalid
@@ -80,7 +80,7 @@ def split(total: int, weights: Sequence[int]) -> list[int]:
 def read_table(lines: Sequence[str]) -> list[tuple[str, date, Decimal]]:
     """Currency, day and rate per euro from a table as the ECB publishes it: a row of names, `Date` first, and a row of
     numbers for each day. Invalid, naming the row, where a cell is neither a rate nor empty or N/A."""
-    rows = [[cell.strip() for cell in line.split(",")] for line in lines if line.strip(" ,\r\n")]
+    rows = [[cell.strip("\ufeff \t\r") for cell in line.split(",")] for line in lines if line.strip(" ,\r\n\ufeff")]
     if not rows or rows[0][0].lower() != "date":
         raise Invalid.field("csv", "the first row begins with Date and goes on with currencies", "no_header")
     names = rows[0][1:]
@@ -89,7 +89,7 @@ def read_table(lines: Sequence[str]) -> list[tuple[str, date, Decimal]]:
     found = []
     for number, (day_text, *cells) in enumerate(rows[1:], 2):
         try:
-            day = date.fromisoformat(day_text)
+            day = _day(day_text)
         except ValueError:
             raise Invalid.field("csv", f"row {number}: begin it with a day like 2026-03-02", "no_day") from None
         for name, cell in zip(names, cells, strict=False):
@@ -98,6 +98,11 @@ def read_table(lines: Sequence[str]) -> list[tuple[str, date, Decimal]]:
     if not found:
         raise Invalid.field("csv", "no rate is in it", "empty")
     return found
+
+
+def _day(cell: str) -> date:
+    # As the table of all days has it, or that of the last one: 2 March 2026.
+    return date.fromisoformat(cell) if "-" in cell else datetime.strptime(cell, "%d %B %Y").date()
 
 
 def _rate(cell: str, number: int) -> Decimal:

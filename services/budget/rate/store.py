@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
-from babel.numbers import get_currency_precision
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
-from chassis.fields import new_id
+from chassis.fields import new_id, places_of
 from chassis.reading import Source
 from services.budget.rate.reference import table
 from services.budget.rate.rules import HUB, OLDEST, Quote, Rate, cross, same
@@ -25,13 +24,9 @@ async def rates_of(source: Source, currencies: Sequence[str], into: str, day: da
     foreign = sorted({*currencies, into} - {HUB}) if set(currencies) != {into} else []
     quotes = await _quotes(source, foreign, day) if foreign else {}
     return {
-        each: cross(each, into, day, quotes, places(into) - places(each)) if each != into else same(each, day)
+        each: cross(each, into, day, quotes, places_of(into) - places_of(each)) if each != into else same(each, day)
         for each in dict.fromkeys(currencies)
     }
-
-
-def places(currency: str) -> int:
-    return int(get_currency_precision(currency))
 
 
 async def _quotes(source: Source, currencies: list[str], day: date) -> dict[str, Quote]:

@@ -13,13 +13,14 @@ from chassis.fields import Money
 from chassis.inbox import Incoming
 from chassis.jobs import Job
 from chassis.outbox import Event, record
+from services.budget.contract import store as contracts
 from services.budget.ledger import actions as ledger
 from services.budget.ledger import store as ledger_store
 from services.budget.ledger.rules import HoldState
 from services.budget.rate import store as rates
 from services.budget.request import store
 from services.budget.request.models import RequestEnded, RequestOrdered, RequestSubmitted, SpendRequest
-from services.budget.request.rules import ORDERED, RequestState, assert_can_become
+from services.budget.request.rules import ORDERED, RequestState, assert_can_become, assert_reserved
 
 BATCH = 100
 
@@ -45,7 +46,8 @@ async def place_order(
 ) -> None:
     """Commits what was reserved, under this purchase order number or the next of our own."""
     assert_can_become(request.state, RequestState.COMMITTED)
-    request.po_number = number or f"PO-{await store.next_number(session, 'purchase order'):06}"
+    assert_reserved(request.expires_at, now)
+    request.po_number = number or await store.next_po_number(session)
     request.state, request.committed_at, request.expires_at = RequestState.COMMITTED, now, None
     await session.flush()
     for hold in await ledger_store.holds_of(session, request.id):
@@ -60,6 +62,7 @@ async def end(
 ) -> int:  # fmt: skip
     """Brings a request to one of its ends and lets go of what is still held for it; how much that was of."""
     assert_can_become(request.state, state)
+    was = request.state
     request.state, request.ended_at, request.expires_at = state, now, None
     request.reason = reason or request.reason
     await session.flush()
@@ -71,12 +74,22 @@ async def end(
         released += await ledger.release(
             session, hold, who=who, now=now, reason=reason or state, state=left, cheaper=cheaper
         )
+    if was in ORDERED and not request.invoiced:
+        await ledger.save_nothing(session, request.id, who=who, now=now, reason="nothing was bought")
     return released
 
 
-async def note_invoiced(session: AsyncSession, request: SpendRequest, minor: int, who: str, now: datetime) -> None:
-    """An invoice of an order was posted, or with a negative amount taken back: it is closed when nothing is left."""
+async def note_invoiced(
+    session: AsyncSession, request: SpendRequest, minor: int, who: str, now: datetime, *, reopens: bool = True
+) -> None:
+    """An invoice of an order was posted, or with a negative amount taken back: it is closed when nothing is left. One
+    that was closed by hand doesn't reopen."""
     request.invoiced += minor
+    if not reopens:
+        await session.flush()
+        if not request.invoiced:
+            await ledger.save_nothing(session, request.id, who=who, now=now, reason="nothing was bought")
+        return
     if minor < 0 and request.state is RequestState.CLOSED:
         # What the invoice took is held again, and let go of if the others still are as much as was ordered.
         request.state, request.ended_at = RequestState.PART_INVOICED, None
@@ -131,7 +144,9 @@ async def release_campaign(session: AsyncSession, event: Incoming) -> None:
     effects = 0
     lines = await ledger_store.lines_of(session, cancelled.campaign_id)
     ids = await store.unordered_of(session, cancelled.campaign_id)
-    # Requests first, then holds, then lines, each in one order: whoever decides meanwhile waits, and never in a circle.
+    # Contracts and requests first, then holds, then lines, each in one order: whoever decides meanwhile waits, and
+    # never in a circle.
+    holding = await contracts.lock_holding(session, lines)
     requests = [await get_row(session, SpendRequest, request_id, lock=True) for request_id in ids]
     await ledger_store.lock_held(session, ids, lines)
     for request in requests:
@@ -142,5 +157,6 @@ async def release_campaign(session: AsyncSession, event: Incoming) -> None:
         for hold in await ledger_store.open_holds(session, line_id=line_id):
             if hold.state is HoldState.RESERVED:
                 effects += await ledger.release(session, hold, who=actor, now=event.time, reason=cancelled.reason)
+    await contracts.note_released(session, holding)
     done = CampaignReleased(campaign_id=cancelled.campaign_id, effects=effects)
     await record(session, done, cancelled.campaign_id, event.time)

@@ -2,7 +2,7 @@
 transaction that reads all that it needs, locks the lines last and writes once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from chassis.outbox import Happened, record_all
 from services.budget.band import store as bands
 from services.budget.delegation import store as delegations
 from services.budget.ledger import actions as ledger
+from services.budget.ledger.models import LineMoved
 from services.budget.policy.store import policy_of
 from services.budget.rate import store as rates
 from services.budget.rate.rules import Rate
@@ -76,13 +77,14 @@ async def decide_all(session: AsyncSession, asks: Sequence[Ask]) -> list[Any]:
     open_asks = [ask for ask in asks if ask.request_id not in answers]
     decided = await _judged(session, open_asks, rows, answers) if open_asks else []
     approved = [each for each in decided if each.last and each.ask.verdict is RequestVerdict.APPROVED]
-    refused = await _reserve(session, approved) if approved else {}
+    refused, moved = await _reserve(session, approved) if approved else ({}, set())
     answers |= refused
     done = [each for each in decided if each.row.id not in refused]
     if done:
         await store.keep_decided(session, [each.row for each in done], [each.decision for each in done])
         # After the lines are taken, as nobody else tells of a request that this transaction holds.
-        await record_all(session, [_told(each) for each in done if each.last])
+        lines = [Happened(LineMoved(line_id=each), each, done[0].ask.now, done[0].ask.trace) for each in moved]
+        await record_all(session, [*(_told(each) for each in done if each.last), *lines])
         changes = [(each.before, {name: getattr(each.row, name) for name in store.DECIDED}, each.ask.acting)
                    for each in done]  # fmt: skip
         await write_down(session, SpendRequest, changes)
@@ -93,33 +95,35 @@ async def _judged(
     session: AsyncSession, asks: Sequence[Ask], rows: Mapping[UUID, Any], answers: dict[UUID, Any]
 ) -> list[_Decided]:
     """Who may decide, and what then becomes of each request."""
-    asked = [(row.worth or 0, row.department, row.category) for row in (rows[ask.request_id] for ask in asks)]
-    layers = await bands.layers_of(session, asked)
-    earlier = await store.deciders_of(session, [ask.request_id for ask in asks if rows[ask.request_id].layers_done])
+    layers = await bands.layers_of(session, [rows[ask.request_id] for ask in asks])
+    earlier = await store.passed_of(session, [ask.request_id for ask in asks if rows[ask.request_id].layers_done])
     days = (await policy_of(session)).reservation_days
     today = await ledger.today_of(session, asks[0].now)
     others: list[tuple[Ask, list[Any], list[str]]] = []
     for ask, found in zip(asks, layers, strict=True):
-        done = rows[ask.request_id].layers_done
-        others.append((ask, found, list(found[done].approvers) if done < len(found) else []))
+        passed = earlier.get(ask.request_id, store.Passed())
+        # What is left of them as they are now, however they have changed since the first one.
+        left = [layer for layer in found if layer.id not in passed.bands]
+        others.append((ask, left, list(left[0].approvers) if left else []))
     unnamed = {ask.acting.actor for ask, _, approvers in others if approvers and ask.acting.actor not in approvers}
     absent = await delegations.absent_for(session, unnamed, today) if unnamed else {}
     decided = []
-    for ask, found, approvers in others:
+    for ask, left, approvers in others:
         row, who = rows[ask.request_id], ask.acting.actor
         requesters = {row.requested_by, row.submitted_by or ""}
+        deciders = earlier.get(row.id, store.Passed()).deciders
         try:
-            place = deciding_for(who, requesters, approvers, earlier.get(row.id, set()), absent.get(who, set()))
+            place = deciding_for(who, requesters, approvers, deciders, absent.get(who, set()))
         except MopsError as problem:
             answers[row.id] = problem
             continue
-        decided.append(_becomes(ask, row, found, place, days))
+        decided.append(_becomes(ask, row, left, place, days))
     return decided
 
 
-def _becomes(ask: Ask, row: Any, layers: Sequence[Any], in_place_of: str | None, days: int) -> _Decided:
+def _becomes(ask: Ask, row: Any, left: Sequence[Any], in_place_of: str | None, days: int) -> _Decided:
     before, done, now = dict(vars(row)), row.layers_done, ask.now
-    layer = layers[done] if done < len(layers) else None
+    layer = left[0] if left else None
     since, submitted = row.waiting_since or now, row.submitted_at or now
     decision = {
         "workspace_id": row.workspace_id, "id": new_id(), "request_id": row.id, "layer": done + 1,
@@ -128,7 +132,7 @@ def _becomes(ask: Ask, row: Any, layers: Sequence[Any], in_place_of: str | None,
         "seconds": seconds_between(since, now), "reason": ask.reason,
     }  # fmt: skip
     approves = ask.verdict is RequestVerdict.APPROVED
-    last = not approves or done + 1 >= len(layers)
+    last = not approves or len(left) <= 1
     row.layers_done, row.waiting_since, row.version = done + 1, now, row.version + 1
     if last:
         row.state, row.reason = ask.wanted, ask.reason
@@ -146,8 +150,8 @@ def _told(each: _Decided) -> Happened:
     return Happened(event, row.id, each.ask.now, each.ask.trace)
 
 
-async def _reserve(session: AsyncSession, approved: Sequence[_Decided]) -> dict[UUID, MopsError]:
-    """Sets aside what the last yes is for; by request, why not."""
+async def _reserve(session: AsyncSession, approved: Sequence[_Decided]) -> tuple[dict[UUID, MopsError], set[UUID]]:
+    """Sets aside what the last yes is for; by request, why not, and the lines that it was taken of."""
     now = approved[0].ask.now
     day = await ledger.today_of(session, now)
     items: dict[UUID, list[Any]] = {each.row.id: [] for each in approved}
@@ -158,16 +162,19 @@ async def _reserve(session: AsyncSession, approved: Sequence[_Decided]) -> dict[
     refused: dict[UUID, MopsError] = {}
     asked = []
     for each in approved:
-        wanted = []
+        wanted: dict[UUID, ledger.Wanted] = {}
         for item in items[each.row.id]:
             rate = found[each.row.currency, item.line_currency]
             if isinstance(rate, MopsError):
                 refused[each.row.id] = rate
                 break
-            wanted.append(ledger.Wanted(item.id, item.line_id, item.amount, rate))
+            # One of each line, so that an invoice finds all that is held for it there.
+            so_far = wanted.get(item.line_id, ledger.Wanted(item.id, item.line_id, 0, rate))
+            wanted[item.line_id] = replace(so_far, minor=so_far.minor + item.amount)
         else:
-            asked.append(ledger.Reservation(each.row.id, wanted, each.ask.acting.actor, each.row.title))
-    return refused | await ledger.reserve_all(session, asked, now)
+            asked.append(ledger.Reservation(each.row.id, list(wanted.values()), each.ask.acting.actor, each.row.title))
+    unfit, moved = await ledger.reserve_all(session, asked, now)
+    return refused | unfit, moved
 
 
 async def _rate(session: AsyncSession, currency: str, into: str, day: date) -> Rate | MopsError:

@@ -30,13 +30,12 @@ async def fit_of(reader: Reader, create: SpendRequestCreate, now: datetime) -> F
         if line_id not in found:
             raise Invalid.field(name, f"no line {line_id}", "unknown")
     asked: dict[UUID, int] = defaultdict(int)
-    rate: dict[UUID, Rate] = {}
     for part in parts:
-        rate[part.line_id] = await rates.rate_of(reader, create.amount.currency, found[part.line_id][0], day)
-        asked[part.line_id] += rate[part.line_id].of(part.amount.minor)
+        asked[part.line_id] += part.amount.minor
     lines = []
-    for line_id, wanted in asked.items():
+    for line_id, minor in asked.items():
         currency, amounts = found[line_id]
+        wanted = (await rates.rate_of(reader, create.amount.currency, currency, day)).of(minor)
         missing = max(0, wanted - amounts.available)
         numbers = {"available": amounts.available, "asked": wanted, "missing": missing}
         money = {name: Money.of_minor(minor, currency) for name, minor in numbers.items()}

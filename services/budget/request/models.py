@@ -78,7 +78,8 @@ class SpendRequest(Table, Editable, table=True):
 
 
 class RequestItem(Table, table=True):
-    """What of a request is for which line, perhaps for some days of it. What is held for it has the item's id."""
+    """What of a request is for which line, perhaps for some days of it. What is held on a line has the id of the first
+    item that is for it."""
 
     __tablename__ = "request_item"
     __table_args__ = (

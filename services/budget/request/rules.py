@@ -56,6 +56,12 @@ def assert_can_become(state: RequestState, wanted: RequestState) -> None:
         raise Conflict(words, code="not_" + "_or_".join(needed))
 
 
+def assert_reserved(expires_at: datetime | None, now: datetime) -> None:
+    """Raises Conflict `expired` from the instant on at which a reservation is let go of, whether or not it was yet."""
+    if expires_at is not None and expires_at <= now:
+        raise Conflict(f"what was reserved is let go of since {expires_at}: ask for it anew", code="expired")
+
+
 def deciding_for(
     who: str, requesters: Collection[str], approvers: Collection[str], decided: Collection[str], absent: Collection[str]
 ) -> str | None:

@@ -1,6 +1,7 @@
 """Decides how requests, their items and decisions are read and written."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -81,29 +82,38 @@ async def keep_decided(session: AsyncSession, requests: Sequence[Any], decisions
     await session.execute(_DECIDED, {"workspace": workspace_of(session), **values})
 
 
-async def deciders_of(session: AsyncSession, request_ids: Sequence[UUID]) -> dict[UUID, set[str]]:
-    """Who has decided on a layer of each, themselves or through who stood in for them."""
-    found: dict[UUID, set[str]] = {each: set() for each in request_ids}
+@dataclass
+class Passed:
+    """Who has decided on a layer of a request, themselves or through who stood in for them; and which layers."""
+
+    deciders: set[str] = field(default_factory=set)
+    bands: set[UUID] = field(default_factory=set)
+
+
+async def passed_of(session: AsyncSession, request_ids: Sequence[UUID]) -> dict[UUID, Passed]:
+    """What each of these requests has passed."""
+    found: dict[UUID, Passed] = {each: Passed() for each in request_ids}
     if not found:
         return found
     rows = await session.execute(
-        text("""SELECT request_id, decided_by, in_place_of FROM decision
+        text("""SELECT request_id, band_id, decided_by, in_place_of FROM decision
                 WHERE workspace_id = :workspace AND request_id = ANY(:requests)"""),
         {"workspace": workspace_of(session), "requests": list(request_ids)},
     )
     for row in rows.all():
-        found[row.request_id] |= {name for name in (row.decided_by, row.in_place_of) if name}
+        found[row.request_id].deciders |= {name for name in (row.decided_by, row.in_place_of) if name}
+        found[row.request_id].bands |= {row.band_id} - {None}
     return found
 
 
-async def next_number(session: AsyncSession, name: str) -> int:
-    """The next of a workspace's numbers; whoever asks meanwhile waits, so that none is left out."""
-    number: int = await session.scalar(
-        text("""INSERT INTO counter (workspace_id, id, name, value) VALUES (:workspace, :id, :name, 1)
-                ON CONFLICT (workspace_id, name) DO UPDATE SET value = counter.value + 1 RETURNING value"""),
-        {"workspace": workspace_of(session), "id": new_id(), "name": name},
-    )
-    return number
+async def next_po_number(session: AsyncSession) -> str:
+    """The next of our own purchase order numbers that nobody has given an order; whoever asks meanwhile waits, so that
+    none is left out."""
+    asked = {"workspace": workspace_of(session), "id": new_id(), "name": "purchase order"}
+    while True:
+        number = f"PO-{await session.scalar(_COUNT, asked):06}"
+        if await session.scalar(_IS_TAKEN, {**asked, "number": number}) is None:
+            return number
 
 
 async def rooms(
@@ -166,7 +176,7 @@ async def orders_of(session: AsyncSession, line_id: UUID, vendor: str) -> list[U
         text("""
             SELECT DISTINCT r.id FROM request_item i JOIN request r ON r.workspace_id = i.workspace_id
                 AND r.id = i.request_id
-            WHERE i.workspace_id = :workspace AND i.line_id = :line AND r.vendor = :vendor
+            WHERE i.workspace_id = :workspace AND i.line_id = :line AND lower(r.vendor) = lower(:vendor)
                 AND r.state IN ('committed', 'part_invoiced')
             LIMIT 2
         """),
@@ -175,6 +185,11 @@ async def orders_of(session: AsyncSession, line_id: UUID, vendor: str) -> list[U
     return list(rows.all())
 
 
+_COUNT = text("""
+    INSERT INTO counter (workspace_id, id, name, value) VALUES (:workspace, :id, :name, 1)
+    ON CONFLICT (workspace_id, name) DO UPDATE SET value = counter.value + 1 RETURNING value
+""")
+_IS_TAKEN = text("SELECT true FROM request WHERE workspace_id = :workspace AND po_number = :number")
 # What a decision changes of a request.
 DECIDED = ("state", "reason", "layers_done", "waiting_since", "decided_at", "decided_by", "decision_seconds",
            "expires_at", "ended_at", "version")  # fmt: skip

@@ -36,6 +36,7 @@ async def adopt(session: AsyncSession, scenario: Scenario, who: str, now: dateti
     given = {each: found[each].balance.allotted + found[each].balance.transferred for each in lines}
     was = [Planned(each.line_id, given[each.line_id], root.currency, *periods[each.line_id]) for each in planned]
     was_id = await _keep_what_was(session, scenario, was, who, now)
+    today = await ledger.today_of(session, now)
     change = shift(root.id, given, {each.line_id: each.minor for each in planned})
 
     async def move(kind: EntryKind, legs: list[Leg]) -> None:
@@ -43,7 +44,7 @@ async def adopt(session: AsyncSession, scenario: Scenario, who: str, now: dateti
             await ledger.move(session, kind, legs, who=who, now=now, reason=scenario.name, subject_id=scenario.id)
 
     def leg(line_id: UUID, minor: int) -> Leg:
-        return Leg(line_id, Amounts(transferred=minor), Original(minor, root.currency, Decimal(1), now.date()))
+        return Leg(line_id, Amounts(transferred=minor), Original(minor, root.currency, Decimal(1), today))
 
     outside = []
     if change.outside and root.parent_id:

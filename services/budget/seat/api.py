@@ -21,6 +21,7 @@ from chassis.identity import CurrentPrincipal, Principal, scope
 from chassis.listing import Cursor, Fields, Filter, Limit, Listing, Parent, fields_of, listing
 from chassis.paging import MOST, Groups, Page, decode_cursor, encode_cursor
 from chassis.reading import Source
+from services.budget.contract.rules import assert_editable
 from services.budget.contract.store import named_contract, today_of
 from services.budget.person import store as people
 from services.budget.person.rules import PEOPLE
@@ -75,9 +76,10 @@ async def create_seat(
     create: SeatCreate, request: Request, session: Session, who: CurrentPrincipal, now: Now
 ) -> SeatRead:
     """Gives somebody a seat. More than were bought may be given: `over` of the waste says how many. 409 `taken` when
-    they have one."""
+    they have one, `over` once the contract has ended."""
     contract = await named_contract(session, create.contract_id, lock=True)
     today = await today_of(session, now)
+    assert_editable(contract.state, contract.terms, today)
     person_id = await people.person_of(session, _key(request, session), create.address)
     if await store.has_seat(session, contract.id, person_id):
         raise Conflict("this person has a seat of this contract", code="taken")

@@ -177,8 +177,8 @@ def read_uses(
         raise Invalid.field("content", "not CSV", "malformed") from None
     names = [cell.strip().lower() for cell in rows[0]] if rows else []
     for column in (address_column, day_column):
-        if column.strip().lower() not in names:
-            raise Invalid.field("content", "its header lacks a column that is named", "no_column")
+        if names.count(column.strip().lower()) != 1:
+            raise Invalid.field("content", "its header has a column that is named not at all or twice", "no_column")
     places = {"address": names.index(address_column.strip().lower()), "day": names.index(day_column.strip().lower())}
     uses: list[Use] = []
     bad: list[BadRow] = []

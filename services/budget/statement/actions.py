@@ -12,10 +12,10 @@ from babel.numbers import list_currencies
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import get_row
+from chassis.fields import places_of
 from chassis.jobs import Deferred, defer
 from chassis.outbox import record
 from services.budget.mapping.rules import DateOrder, DecimalMark, How, Said, SpendingSign, Spent, Unreadable, read_row
-from services.budget.rate.store import places
 from services.budget.statement import store
 from services.budget.statement.models import Statement, StatementFinished
 from services.budget.statement.posting import post_rows
@@ -125,7 +125,7 @@ def _rows(chunk: bytes, reading: Mapping[str, Any]) -> list[tuple[int, Spent | U
         SpendingSign(reading["spending"]), reading["currency"],
     )  # fmt: skip
     at = {Said(said): place for said, place in reading["at"].items()}
-    known = {code: places(code) for code in list_currencies()}
+    known = {code: places_of(code) for code in list_currencies()}
     read = partial(read_row, at=at, width=reading["width"], how=how, places=known.get)
     found: list[tuple[int, Spent | Unreadable]] = []
     for number, cells in unpack(chunk):

@@ -221,10 +221,11 @@ _LINES = text("""
     UNION SELECT id, name, currency FROM line WHERE workspace_id = :workspace AND id = ANY(:ids)
 """)
 _OPEN = text("""
-    SELECT DISTINCT r.id, i.line_id, r.vendor
+    SELECT DISTINCT r.id, i.line_id, wanted.vendor
     FROM unnest(cast(:lines AS uuid[]), cast(:vendors AS text[])) AS wanted (line_id, vendor)
     JOIN request_item i ON i.workspace_id = :workspace AND i.line_id = wanted.line_id
-    JOIN request r ON r.workspace_id = :workspace AND r.id = i.request_id AND r.vendor = wanted.vendor
+    JOIN request r ON r.workspace_id = :workspace AND r.id = i.request_id
+        AND lower(r.vendor) = lower(wanted.vendor)
     WHERE r.state IN ('committed', 'part_invoiced')
     ORDER BY r.id
 """)

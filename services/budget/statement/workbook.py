@@ -19,7 +19,8 @@ OLD_MAGIC = b"\xd0\xcf\x11\xe0"
 # Unpacked; a hundred thousand rows of ten cells are 60 MB.
 MOST_BYTES = 200_000_000
 MOST_MERGES = 100_000
-_MERGE = re.compile(rb'<(?:\w+:)?mergeCell\s[^>]*?ref="([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})"')
+# Within one element and near its beginning: however it is written, a megabyte is looked through once.
+_MERGE = re.compile(rb'<(?:\w{1,20}:)?mergeCell\s[^<>]{0,100}?ref="([A-Z]{1,3})(\d{1,7}):[A-Z]{1,3}(\d{1,7})"')
 _OVERLAP = 300
 
 

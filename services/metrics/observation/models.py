@@ -6,14 +6,13 @@ from enum import StrEnum
 from typing import Annotated, Self
 from uuid import UUID
 
-from babel.numbers import get_currency_precision
 from pydantic import BaseModel, StringConstraints, model_validator
 from pydantic import Field as Described
 from sqlalchemy import Column, ForeignKeyConstraint, Index, Numeric, UniqueConstraint
 from sqlmodel import Field
 
 from chassis.db import instant_column
-from chassis.fields import Day, DecimalText, Input, Money, Name, Readable, UtcDatetime
+from chassis.fields import Day, DecimalText, Input, Money, Name, Readable, UtcDatetime, places_of
 from services.metrics.db import Table
 from services.metrics.observation.rules import MOST_ROWS
 
@@ -193,4 +192,4 @@ class ImportAnswer(BaseModel):
 
 def minor_places(currency: str | None) -> int:
     """How many decimal places an amount has that is kept as a whole number."""
-    return get_currency_precision(currency) if currency else 0
+    return places_of(currency) if currency else 0

@@ -4,9 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
 
-from babel.numbers import get_currency_precision
-
-from chassis.fields import Money
+from chassis.fields import Money, places_of
 from services.metrics.metric.expression import Exact
 from services.metrics.metric.rules import Counted, Observations, Observed, Verdicts
 from services.metrics.series.rules import Group
@@ -60,4 +58,4 @@ def number(value: Exact | None, *, whole: bool = True) -> float | int | None:
 
 def money(value: Exact | None, currency: str) -> Money | None:
     """A value as an amount, rounded to whole minor units, halves to even ones."""
-    return None if value is None else Money.of_minor(round(value * 10 ** get_currency_precision(currency)), currency)
+    return None if value is None else Money.of_minor(round(value * 10 ** places_of(currency)), currency)
