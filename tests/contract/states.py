@@ -3,6 +3,7 @@ there: an invoice that somebody may let pass needs an order of another vendor.""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -147,6 +148,18 @@ async def nothing_under_way(workspace: Filled) -> str:
             await asyncio.sleep(0.05)
 
 
+async def delivery_that_waits(workspace: Filled) -> str:
+    """One that nobody answered and that is told again in a while: what is being told just now can't be told anew."""
+    gateway, newest = workspace.clients["gateway"], {"sort": "-created_at", "limit": 200}
+    async with asyncio.timeout(30):
+        while True:
+            soon = datetime.now(UTC) + timedelta(seconds=2)
+            for each in (await _ask(gateway, "GET", "/v1/deliveries", params=newest))["items"]:
+                if each["attempts"] and (each["due_at"] is None or datetime.fromisoformat(each["due_at"]) > soon):
+                    return str(each["id"])
+            await asyncio.sleep(0.05)
+
+
 # Operation -> how a row that it is granted on comes to be.
 STARTS: Mapping[str, Callable[[Filled], Coroutine[Any, Any, str]]] = {
     "accept_invoice": other_vendors_invoice,
@@ -156,6 +169,7 @@ STARTS: Mapping[str, Callable[[Filled], Coroutine[Any, Any, str]]] = {
     "post_statement": tried_statement,
     "rebuild_numbers": nothing_under_way,
     "receive_goods": committed_request,
+    "replay_delivery": delivery_that_waits,
     "remove_vendor": vendor_without_contracts,
     "reopen_period": closed_period,
     "reverse_entry": allotment,
