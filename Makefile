@@ -21,9 +21,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # macOS stops a forked child that looks up the system's proxies, unless told that this is fine.
 export OBJC_DISABLE_INITIALIZE_FORK_SAFETY := YES
 
-# The first Python that is new enough; empty if there is none.
-FIND_PYTHON = for p in "$$PYTHON" python3 python3.14 python3.13 python3.12 python3.11; do \
-	[ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' </dev/null >/dev/null 2>&1 && break; p=; done; \
+# PYTHON, if it is given. Else the system's, where it is new enough: a distribution compiles it so that all of the stack takes
+# a seventh less than on one that pyenv compiled. Else the first on PATH; empty if there is none. One that can make an
+# environment by itself goes before one that needs pip for that.
+FIND_PYTHON = for needs in ensurepip sys; do \
+	for p in "$$PYTHON" /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11; do \
+	[ -n "$$p" ] && "$$p" -c "import $$needs, sys; sys.exit(sys.version_info < (3, 11))" </dev/null >/dev/null 2>&1 && break 2; p=; done; done; \
 	[ -n "$$p" ] || { echo "mops needs Python 3.11 or newer, and none is on PATH: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 
 help:
