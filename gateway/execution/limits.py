@@ -33,8 +33,8 @@ MAX_FIELDS = 2_000
 MAX_ALIASES = 100
 MAX_DIRECTIVES = 50
 MAX_SPREADS = 200
-# The same name twice in one selection: validation compares each with each.
-MAX_REPEATED = 150
+# Validation compares fields of one name with each other, and all that is in them.
+MAX_COMPARED = 3_000
 # Objects that may be answered if lists are as long as they may be.
 MAX_OBJECTS = 20_000
 MAX_INTROSPECTIONS = 2
@@ -55,11 +55,12 @@ class Cost:
     aliases: int = 0
     directives: int = 0
     spreads: int = 0
-    repeated: int = 0
+    compared: int = 0
     objects: int = 0
     introspections: int = 0
     # What only concerns the selection itself, not the field that it belongs to.
     names: Counter[str] = field(default_factory=Counter)
+    weights: Counter[str] = field(default_factory=Counter)
     is_list: bool = False
 
 
@@ -69,7 +70,7 @@ LIMITS = (
     ("aliases", MAX_ALIASES, "QUERY_TOO_LARGE", "has more than {} aliases"),
     ("directives", MAX_DIRECTIVES, "QUERY_TOO_LARGE", "has more than {} directives"),
     ("spreads", MAX_SPREADS, "QUERY_TOO_LARGE", "spreads more than {} fragments"),
-    ("repeated", MAX_REPEATED, "QUERY_TOO_LARGE", "repeats more than {} fields"),
+    ("compared", MAX_COMPARED, "QUERY_TOO_LARGE", "repeats fields so often that there is more than {} times to compare"),
     ("objects", MAX_OBJECTS, "QUERY_TOO_LARGE", "could answer more than {} objects: ask for fewer with `first`"),
     ("introspections", MAX_INTROSPECTIONS, "QUERY_TOO_LARGE", "asks for the schema more than {} times"),
 )
@@ -120,21 +121,23 @@ class Limiter:
 
     def _field(self, cost: Cost, node: FieldNode, depth: int) -> None:
         name = node.alias.value if node.alias else node.name.value
-        cost.repeated += name in cost.names
-        cost.names[name] += 1
         cost.fields += 1
         cost.aliases += node.alias is not None
         cost.introspections += node.name.value in INTROSPECTION
         cost.is_list = cost.is_list or node.name.value in LISTS
         cost.depth = max(cost.depth, 1)
         if node.selection_set is None:
+            _meet(cost, name, 1, 1)
             return
         inner = self._selection(node.selection_set, depth + 1)
         if inner.is_list:
             inner.objects = self._length(node) * (inner.objects + 1)
         elif node.name.value not in PARTS and node.name.value not in INTROSPECTION:
             inner.objects += 1
+        # Compared with one like it, each field in it meets all of its name there: as often as these are.
+        _meet(cost, name, 1, 1 + inner.fields + 2 * inner.compared)
         inner.names.clear()
+        inner.weights.clear()
         inner.is_list = False
         inner.depth += 1
         self._add(cost, inner)
@@ -171,10 +174,10 @@ class Limiter:
 
     def _add(self, cost: Cost, other: Cost) -> None:
         cost.depth = max(cost.depth, other.depth)
-        for name in ("fields", "aliases", "directives", "spreads", "repeated", "objects", "introspections"):
+        for name in ("fields", "aliases", "directives", "spreads", "compared", "objects", "introspections"):
             setattr(cost, name, getattr(cost, name) + getattr(other, name))
-        cost.repeated += sum(count for name, count in other.names.items() if name in cost.names)
-        cost.names.update(other.names)
+        for name, count in other.names.items():
+            _meet(cost, name, count, other.weights[name])
         cost.is_list = cost.is_list or other.is_list
         self._within(cost)
 
@@ -182,3 +185,11 @@ class Limiter:
         for name, most, code, words in LIMITS:
             if getattr(cost, name) > most:
                 raise GraphFailure(code, f"the query {words.format(most)}")
+
+
+def _meet(cost: Cost, name: str, count: int, weight: int) -> None:
+    """Adds fields of a name to a selection, which are compared with all that it has of that name. Of two that differ,
+    the comparison takes what is between theirs with themselves."""
+    cost.compared += (cost.weights[name] * count + cost.names[name] * weight) // 2
+    cost.names[name] += count
+    cost.weights[name] += weight
