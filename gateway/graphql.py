@@ -76,7 +76,7 @@ async def asset(name: str) -> Response:
 
 
 async def _answer(request: Request) -> Response:
-    media = media_type(request.headers.get("accept", ""))
+    media = media_type(", ".join(request.headers.getlist("accept")))
     state, headers = request.app.state, dict[str, str]()
     try:
         if media is None:

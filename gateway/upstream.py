@@ -174,9 +174,7 @@ class Upstream:
                 self._tell(operation, away)
                 raise GraphFailure(away.code, str(away), service=operation.service) from None
             except (aiohttp.ClientError, OSError) as problem:
-                # Where a kept connection broke during a GET, aiohttp has asked again already.
-                again = operation.method != "GET" or isinstance(problem, aiohttp.ClientConnectorError)
-                raise _away(operation, "UPSTREAM_UNAVAILABLE", "can't be reached", again=again) from problem
+                raise _away(operation, "UPSTREAM_UNAVAILABLE", "can't be reached", again=True) from problem
             span.set_attribute("http.response.status_code", status)
             return self._read(operation, status, content)
 
@@ -234,4 +232,6 @@ async def connected(settings: Settings, tracing: Tracing, measures: Measures) ->
         connector=pool, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None),
         headers={"Content-Type": "application/json"},
     ) as http:  # fmt: skip
+        # By itself aiohttp asks again where a connection broke, after a DELETE too; it is for us to say what is a read.
+        http._retry_connection = False
         yield Upstream(settings, http, tracing, measures)

@@ -81,11 +81,11 @@ class Executor:
         coerced = get_variable_values(self._schema, defined, dict(variables), max_errors=MAX_ERRORS)
         if isinstance(coerced, list):
             return None
-        plan = self._plan(document, operation, coerced)
-        if plan is None:
-            return None
-        running = Running(context, coerced)
         try:
+            plan = self._plan(document, operation, coerced)
+            if plan is None:
+                return None
+            running = Running(context, coerced)
             return Answer(await plan.run(running, row), running.errors)
         except Unreadable:
             return None

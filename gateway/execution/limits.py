@@ -70,7 +70,7 @@ LIMITS = (
     ("aliases", MAX_ALIASES, "QUERY_TOO_LARGE", "has more than {} aliases"),
     ("directives", MAX_DIRECTIVES, "QUERY_TOO_LARGE", "has more than {} directives"),
     ("spreads", MAX_SPREADS, "QUERY_TOO_LARGE", "spreads more than {} fragments"),
-    ("compared", MAX_COMPARED, "QUERY_TOO_LARGE", "repeats fields so often that there is more than {} times to compare"),
+    ("compared", MAX_COMPARED, "QUERY_TOO_LARGE", "repeats fields that take more than {} comparisons"),
     ("objects", MAX_OBJECTS, "QUERY_TOO_LARGE", "could answer more than {} objects: ask for fewer with `first`"),
     ("introspections", MAX_INTROSPECTIONS, "QUERY_TOO_LARGE", "asks for the schema more than {} times"),
 )

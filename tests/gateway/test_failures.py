@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,11 +184,13 @@ async def test_a_read_is_tried_twice_where_the_connection_broke_and_a_verb_is_no
             (upstream.read, listed, 2),
             (upstream.read, queried, 2),
             (upstream.call, queried, 1),
+            (upstream.call, replace(queried, method="DELETE"), 1),
         ):
             broken = 0
             with pytest.raises(Away):
                 await ask(operation, {}, (), None, {}, deadline)
             assert broken == tries
+            upstream._breakers.clear()
         upstream._settings.urls["shelf"] = url
         assert b"items" in await upstream.read(listed, {}, (), None, {}, deadline)
 

@@ -160,6 +160,13 @@ def test_plans_are_made_once_and_only_so_many_are_kept(monkeypatch: pytest.Monke
     assert plan("{ __schema { types { name } } }", False) is None
 
 
+async def test_a_plan_that_cannot_be_made_costs_no_answer(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execute.Compiler, "plan", lambda _: 1 // 0)
+    library.faults = {}
+    answer = await library.answer(Executor(SCHEMA).answer, "{ never: library { city } }", {})
+    assert set(json.loads(answer)["data"]) == {"never"}
+
+
 async def test_a_request_that_is_cancelled_leaves_nothing_under_way() -> None:
     async with shelf() as library:
         library.hold = asyncio.Event()
