@@ -190,8 +190,9 @@ async def test_a_test_event_goes_the_same_way_and_to_that_endpoint_alone(
 
 
 async def test_a_failure_is_tried_eight_times_over_a_day_and_then_given_up_and_can_be_told_again(
-    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock
-) -> None:
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock,
+    workspace: Workspace,
+) -> None:  # fmt: skip
     failing = await endpoint("/fails")
     receiver.answers["/fails"] = 503
     (event,) = await happen()
@@ -217,6 +218,9 @@ async def test_a_failure_is_tried_eight_times_over_a_day_and_then_given_up_and_c
     (delivery,) = await deliveries(admin)
     assert (delivery["state"], delivery["last_error"], delivery["attempts"]) == ("delivered", None, 1)
     assert receiver.posts[-1].id == str(event)
+    few = {"Authorization": f"Bearer {workspace.token('admin', scopes=['identity:write', 'goals:read'])}"}
+    refused = await admin.post(f"/v1/deliveries/{delivery['id']}/replay", headers=few)
+    assert (refused.status_code, refused.json()["code"]) == (403, "beyond_own")
     assert (await admin.get(f"/v1/endpoints/{failing['id']}")).json()["failing_since"] is None
 
 
@@ -469,6 +473,23 @@ async def test_an_endpoint_that_wants_no_more_or_fails_for_days_is_paused_and_to
     await happen()
     await telling.deliver_due()
     assert len(receiver.to("/lost")) > sent
+
+
+async def test_an_endpoint_is_paused_while_an_event_is_kept_for_it(
+    apps: dict[str, FastAPI], workspace: Workspace, endpoint: Endpoint, happen: Happen, receiver: Receiver,
+    start: Start, admin: httpx.AsyncClient, clock: Clock,
+) -> None:  # fmt: skip
+    lost = await endpoint("/lost")
+    receiver.answers["/lost"] = 410
+    await happen()
+    another = Incoming(
+        id=new_id(), source="/goals", type=TYPE, subject="x", time=clock.now, workspaceid=workspace.id, data={}
+    )
+    async with apps["gateway"].state.database.tenant(workspace.id) as session:
+        await actions.hear(session, [another], clock.now)
+        async with asyncio.timeout(5):
+            await start().deliver_due()
+            assert (await admin.get(f"/v1/endpoints/{lost['id']}")).json()["state"] == "paused"
 
 
 async def test_a_workspace_that_is_suspended_tells_nobody(
