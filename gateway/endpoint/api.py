@@ -30,7 +30,15 @@ from gateway.endpoint.models import (
     EndpointRotate,
     EndpointSecret,
 )
-from gateway.endpoint.rules import EndpointState, assert_active, meaningless, new_secret, patterns_of, refuse_beyond, shown
+from gateway.endpoint.rules import (
+    EndpointState,
+    assert_active,
+    meaningless,
+    new_secret,
+    patterns_of,
+    refuse_beyond,
+    shown,
+)
 from gateway.events import EndpointTested
 from gateway.happening import store as happenings
 from gateway.happening.catalog import happening_types

@@ -399,6 +399,36 @@ async def test_any_number_of_dispatchers_share_the_work_and_none_tells_what_anot
     assert {each["attempts"] for each in await deliveries(admin, state="delivered")} == {1}
 
 
+async def test_endpoints_that_are_owed_nothing_are_not_looked_at(
+    apps: dict[str, FastAPI], workspace: Workspace, endpoint: Endpoint, happen: Happen, stack: TestStack, clock: Clock
+) -> None:
+    await endpoint("/its")
+    await happen()
+    db = await asyncpg.connect(stack.admin_dsn)
+    await db.execute(
+        """INSERT INTO gateway.endpoint (workspace_id, id, url, description, types, parts, state, secret, created_at,
+               created_by)
+           SELECT $1, gen_random_uuid(), 'https://idle.example.com', '', '{none}', '{}', 'active', '', now(), ''
+           FROM generate_series(1, 2000)""",
+        workspace.id,
+    )
+    await db.close()
+    explained = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {store._LEASE.text}")
+    async with apps["gateway"].state.database.worker() as session:
+        await session.execute(store._ALONE)
+        ((found,),) = await session.execute(explained, store._room(Places(), clock.now))
+        await session.rollback()
+    (plan,) = found if isinstance(found, list) else json.loads(found)
+    nodes = [plan["Plan"]]
+    for node in nodes:
+        nodes += node.get("Plans", [])
+    leased = next(node for node in nodes if node["Node Type"] == "ModifyTable")
+    assert leased["Actual Rows"] >= 1
+    read = [node["Actual Rows"] * node["Actual Loops"] for node in nodes if node.get("Relation Name") == "endpoint"]
+    assert 0 < max(read) < 1000
+    assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+
+
 async def test_what_a_process_that_died_had_under_way_is_told_again_under_the_same_id(
     endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
