@@ -115,6 +115,8 @@ class Outside:
             raise RefusedError("this is no URL") from None
         if place.userinfo or not HOST.fullmatch(place.raw_host):
             raise RefusedError("a URL without a name or an address of a host, or with a user's name")
+        if place.port is not None and not 0 < place.port < 2**16:
+            raise RefusedError("a URL with a port that there is none of")
         if _host(place) in self._hosts:
             if place.scheme not in ("https", "http"):
                 raise RefusedError("only https and http are spoken there")

@@ -145,7 +145,7 @@ class Upstream:
     ) -> bytes:  # fmt: skip
         filled = operation.path
         for name, value in path.items():
-            if value in ("", ".", "..") or "/" in value:
+            if value in ("", ".", "..") or "/" in value or "\0" in value:
                 raise _no_segment(operation, name)
             filled = filled.replace("{" + name + "}", quote(value, safe=""))
         url = URL(self._settings.url(operation.service) + filled, encoded=True).update_query(query)
@@ -216,7 +216,7 @@ def _away(operation: Operation, code: str, words: str, *, again: bool = False) -
 
 def _no_segment(operation: Operation, name: str) -> Refused:
     """Such a value would make another path, with another meaning."""
-    wrong = {"field": name, "code": "invalid", "message": "can't be empty, dots or hold a slash"}
+    wrong = {"field": name, "code": "invalid", "message": "can't be empty, dots, or hold a slash or a NUL character"}
     return Refused(
         operation.service, 422, {"code": "invalid", "detail": f"{name} {wrong['message']}", "errors": [wrong]}
     )

@@ -79,6 +79,8 @@ async def _post(outside: Outside, url: str, seconds: float = 20) -> int:
         "x",
         "",
         "https://[x/",
+        "https://a.example:0/",
+        "https://a.example:65536/",
     ],
 )
 async def test_only_https_is_fetched(url: str) -> None:

@@ -53,7 +53,7 @@ async def test_a_verb_that_gets_no_answer_is_an_error_not_a_refusal(graph: Graph
     assert answer["errors"][0]["extensions"] == {"code": "UPSTREAM_UNAVAILABLE", "service": "goals"}
 
 
-@pytest.mark.parametrize("id", ["", ".", "..", "a/b"])
+@pytest.mark.parametrize("id", ["", ".", "..", "a/b", "a\0"])
 async def test_an_id_that_would_make_another_path_is_refused_by_its_name(graph: Graph, id: str) -> None:
     answer = await graph.ask(
         'mutation ($id: ID!) { updateLine(id: $id, input: {name: "x"}, ifMatch: "1") { errors { field code } } }', id=id
