@@ -40,9 +40,10 @@ MAX_OBJECTS = 20_000
 MAX_INTROSPECTIONS = 2
 DEFAULT_FIRST = 20
 
-LISTS = frozenset({"edges", "nodes"})
+# Where one of them is asked for, there is a list, which is read whether or not its rows are looked at.
+LISTS = frozenset({"edges", "nodes", "pageInfo"})
 # Parts of a list, which are no objects of their own.
-PARTS = LISTS | {"node", "pageInfo"}
+PARTS = LISTS | {"node"}
 INTROSPECTION = frozenset({"__schema", "__type"})
 
 
@@ -130,7 +131,7 @@ class Limiter:
             _meet(cost, name, 1, 1)
             return
         inner = self._selection(node.selection_set, depth + 1)
-        if inner.is_list:
+        if inner.is_list or any(each.name.value == "first" for each in node.arguments or ()):
             inner.objects = self._length(node) * (inner.objects + 1)
         elif node.name.value not in PARTS and node.name.value not in INTROSPECTION:
             inner.objects += 1

@@ -10,7 +10,7 @@ from gateway.derive.graph import build
 from gateway.edges import EDGES, KEYS
 from gateway.execution.documents import Documents, Refusal
 from gateway.execution.execute import Executor
-from gateway.execution.limits import Limiter
+from gateway.execution.limits import DEFAULT_FIRST, Limiter
 from gateway.failures import shown
 from gateway.graphql import OPENAPI
 from tests.gateway.hostile import HOSTILE, doubling
@@ -75,6 +75,13 @@ def test_a_list_as_long_as_a_variable_says_counts() -> None:
     DOCUMENTS.read(query, {"n": 20})
     with pytest.raises(Refusal, match="QUERY_TOO_LARGE"):
         DOCUMENTS.read(query, {"n": 200})
+
+
+def test_a_list_counts_though_nobody_looks_at_its_rows() -> None:
+    for looked_at in ("nodes { id }", "pageInfo { hasNextPage }", "__typename"):
+        query = f"{{ campaigns(first: 200) {{ nodes {{ goals(first: 50) {{ {looked_at} }} }} }} }}"
+        assert DOCUMENTS.read(query, {})[1] == 200 * (1 + 50), looked_at
+    assert DOCUMENTS.read("{ campaigns { pageInfo { endCursor } } }", {})[1] == DEFAULT_FIRST
 
 
 def test_the_limiter_looks_at_each_fragment_once() -> None:
