@@ -26,7 +26,7 @@ from chassis.outside import Outside
 from chassis.testing import Clock, TestStack
 from gateway.delivery import actions, dispatcher, store
 from gateway.delivery.dispatcher import Dispatcher
-from gateway.delivery.places import QUICK_SECONDS, Places
+from gateway.delivery.places import MOST_QUICK, QUICK_SECONDS, Places
 from gateway.delivery.rules import BUSY, HTTP_DATE, JITTER, LONGEST_ASKED, MOST_ATTEMPTS, WAITS, asked_wait, next_wait
 from gateway.endpoint.rules import FAILING_FOR
 from gateway.happening.actions import KEPT, forget_happenings
@@ -619,6 +619,17 @@ def test_whoever_is_slow_never_has_more_than_one_place_nor_all_of_them_more_than
         assert len(taken) <= 6
         assert all(taken.count(each) <= 3 for each in ENDPOINTS)
         assert len(places.quick & set(ENDPOINTS)) > 0 or len(taken) <= 3
+
+
+def test_no_more_receivers_are_remembered_to_be_quick_than_a_look_can_ask_about() -> None:
+    places, ids = Places(), [UUID(int=number) for number in range(5 * MOST_QUICK)]
+    places.take(ids[0], ids[0])
+    for each in ids[1:]:
+        places.quick.add(ids[0])
+        places.take(each, each)
+        places.leave(each, 0)
+        assert {ids[0], each} <= places.quick
+        assert len(places.quick) <= MOST_QUICK
 
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks-out.md").read_text()
