@@ -10,7 +10,9 @@ from fastapi import Request
 from gateway.execution.limits import MAX_BYTES
 
 MODERN, LEGACY, STREAM = "application/graphql-response+json", "application/json", "text/event-stream"
-# What a range that a caller may accept is answered with: the first that they don't refuse by its name.
+# Of those that a caller may accept, so many are looked at.
+MOST_RANGES = 50
+# What each is answered with: the first that they don't refuse by its name.
 RANGES = {
     MODERN: (MODERN,), LEGACY: (LEGACY,), STREAM: (STREAM,), "application/*": (LEGACY, MODERN), "*/*": (LEGACY, MODERN),
 }  # fmt: skip
@@ -46,7 +48,7 @@ class Wrong(Exception):
 
 def media_type(accept: str) -> str | None:
     """What to answer in: what is accepted most, the modern one among equals; None when nothing is."""
-    accepted = [each for each in map(_ranged, (accept or "*/*").split(",")) if each is not None]
+    accepted = [each for each in map(_ranged, (accept or "*/*").split(",")[:MOST_RANGES]) if each is not None]
     refused = {kind for kind, weight in accepted if not weight}
     best, found = 0.0, None
     for kind, weight in accepted:

@@ -128,6 +128,9 @@ async def test_get_asks_and_never_changes(graph: Graph) -> None:
         answer = await graph.http.get("/graphql", params=asked, headers={"Accept": accept})
         assert (answer.status_code, answer.json()["data"]) == (200, {"__type": None})
     change = 'mutation { createObjective(input: {name: "x", stakeholder: CEO}) { objective { id } } }'
+    for method in ("PUT", "DELETE", "HEAD"):
+        other = await graph.http.request(method, "/graphql", params={"query": change})
+        assert (other.status_code, set(other.headers["allow"].split(", "))) == (405, {"GET", "POST"}), method
     refused = await graph.http.get("/graphql", params={"query": change})
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
     assert (await graph("{ objectives { nodes { id } } }")) == {"objectives": {"nodes": []}}
