@@ -18,7 +18,10 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     IntValueNode,
+    ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
     VariableNode,
 )
@@ -35,6 +38,8 @@ MAX_DIRECTIVES = 50
 MAX_SPREADS = 200
 # Validation compares fields of one name with each other, and all that is in them.
 MAX_COMPARED = 3_000
+# Validation looks at each in each operation.
+MAX_VARIABLES = 5_000
 # Objects that may be answered if lists are as long as they may be.
 MAX_OBJECTS = 20_000
 MAX_INTROSPECTIONS = 2
@@ -57,6 +62,7 @@ class Cost:
     directives: int = 0
     spreads: int = 0
     compared: int = 0
+    variables: int = 0
     objects: int = 0
     introspections: int = 0
     # What only concerns the selection itself, not the field that it belongs to.
@@ -72,9 +78,12 @@ LIMITS = (
     ("directives", MAX_DIRECTIVES, "QUERY_TOO_LARGE", "has more than {} directives"),
     ("spreads", MAX_SPREADS, "QUERY_TOO_LARGE", "spreads more than {} fragments"),
     ("compared", MAX_COMPARED, "QUERY_TOO_LARGE", "repeats fields that take more than {} comparisons"),
+    ("variables", MAX_VARIABLES, "QUERY_TOO_LARGE", "uses variables more than {} times"),
     ("objects", MAX_OBJECTS, "QUERY_TOO_LARGE", "could answer more than {} objects: ask for fewer with `first`"),
     ("introspections", MAX_INTROSPECTIONS, "QUERY_TOO_LARGE", "asks for the schema more than {} times"),
 )
+
+SUMS = tuple(name for name, *_ in LIMITS if name != "depth")
 
 
 class Limiter:
@@ -99,6 +108,9 @@ class Limiter:
             if isinstance(node, OperationDefinitionNode):
                 cost = self._selection(node.selection_set, 1)
                 cost.directives += len(node.directives or ())
+                # Only fields of one operation are compared.
+                cost.names.clear()
+                cost.weights.clear()
                 self._add(whole, cost)
         for name in self._fragments:
             self._within(self._fragment(name, 1))
@@ -110,6 +122,7 @@ class Limiter:
         cost = Cost()
         for node in selected.selections:
             cost.directives += len(node.directives or ())
+            cost.variables += _variables(node)
             if isinstance(node, FieldNode):
                 self._field(cost, node, depth)
             elif isinstance(node, FragmentSpreadNode):
@@ -175,7 +188,7 @@ class Limiter:
 
     def _add(self, cost: Cost, other: Cost) -> None:
         cost.depth = max(cost.depth, other.depth)
-        for name in ("fields", "aliases", "directives", "spreads", "compared", "objects", "introspections"):
+        for name in SUMS:
             setattr(cost, name, getattr(cost, name) + getattr(other, name))
         for name, count in other.names.items():
             _meet(cost, name, count, other.weights[name])
@@ -194,3 +207,19 @@ def _meet(cost: Cost, name: str, count: int, weight: int) -> None:
     cost.compared += (cost.weights[name] * count + cost.names[name] * weight) // 2
     cost.names[name] += count
     cost.weights[name] += weight
+
+
+def _variables(node: SelectionNode) -> int:
+    """How often variables stand in its arguments and its directives'."""
+    given = [*(getattr(node, "arguments", None) or ())]
+    for directive in node.directives or ():
+        given += directive.arguments or ()
+    found, values = 0, [each.value for each in given]
+    for value in values:
+        if isinstance(value, VariableNode):
+            found += 1
+        elif isinstance(value, ListValueNode):
+            values += value.values
+        elif isinstance(value, ObjectValueNode):
+            values += [each.value for each in value.fields]
+    return found

@@ -60,6 +60,10 @@ def test_what_tools_and_people_ask_passes() -> None:
            fragment G on Goal { id title smart { passed letters { letter verdict } } progress { value } }""",
         {},
     )
+    # A file of an app's operations.
+    fields = " ".join(f"f{each}: name" for each in range(3))
+    operations = [f"query Q{each} {{ campaigns {{ nodes {{ id state {fields} }} }} }}" for each in range(30)]
+    DOCUMENTS.read(" ".join(operations), {})
     # Each part of a page says what it needs of the one campaign.
     parts = [
         f"fragment P{each} on Campaign {{ __typename id name goals(first: 10) {{ nodes {{ id title }} }} }}"
