@@ -49,8 +49,7 @@ async def graph(app: FastAPI) -> AsyncIterator[None]:
 
 @router.api_route("/graphql", methods=["GET", "POST"])
 async def ask(request: Request) -> Response:
-    """Queries and mutations; by GET queries only, so that a link can't change anything, and the editor for browsers that
-    ask for a page."""
+    """Queries and mutations; by GET queries alone, as a link may change nothing, and the editor for browsers."""
     if request.method == "GET" and not request.query_params and "text/html" in request.headers.get("accept", ""):
         return HTMLResponse((GRAPHIQL / "index.html").read_text())
     return await _answer(request)
