@@ -54,8 +54,9 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
-# So that names which nobody answers for keep no thread from anything else.
-_NAMES = ThreadPoolExecutor(64, "names")
+# So that names which nobody answers for keep no thread from anything else, nor from other names: twice as many as a
+# process posts to at a time, as a look at a name goes on where the post was given up.
+_NAMES = ThreadPoolExecutor(512, "names")
 
 
 async def _resolve(host: str, port: int) -> list[str]:
