@@ -38,8 +38,8 @@ MAX_DIRECTIVES = 50
 MAX_SPREADS = 200
 # Validation compares fields of one name with each other, and all that is in them.
 MAX_COMPARED = 3_000
-# Validation looks at each in each operation.
-MAX_VARIABLES = 5_000
+# Written into the document, or a variable's: validation looks at each in each operation, and errors quote them.
+MAX_VALUES = 500
 # Objects that may be answered if lists are as long as they may be.
 MAX_OBJECTS = 20_000
 MAX_INTROSPECTIONS = 2
@@ -62,7 +62,7 @@ class Cost:
     directives: int = 0
     spreads: int = 0
     compared: int = 0
-    variables: int = 0
+    values: int = 0
     objects: int = 0
     introspections: int = 0
     # What only concerns the selection itself, not the field that it belongs to.
@@ -78,7 +78,7 @@ LIMITS = (
     ("directives", MAX_DIRECTIVES, "QUERY_TOO_LARGE", "has more than {} directives"),
     ("spreads", MAX_SPREADS, "QUERY_TOO_LARGE", "spreads more than {} fragments"),
     ("compared", MAX_COMPARED, "QUERY_TOO_LARGE", "repeats fields that take more than {} comparisons"),
-    ("variables", MAX_VARIABLES, "QUERY_TOO_LARGE", "uses variables more than {} times"),
+    ("values", MAX_VALUES, "QUERY_TOO_LARGE", "gives more than {} values: send lists as variables"),
     ("objects", MAX_OBJECTS, "QUERY_TOO_LARGE", "could answer more than {} objects: ask for fewer with `first`"),
     ("introspections", MAX_INTROSPECTIONS, "QUERY_TOO_LARGE", "asks for the schema more than {} times"),
 )
@@ -122,7 +122,7 @@ class Limiter:
         cost = Cost()
         for node in selected.selections:
             cost.directives += len(node.directives or ())
-            cost.variables += _variables(node)
+            cost.values += _values(node)
             if isinstance(node, FieldNode):
                 self._field(cost, node, depth)
             elif isinstance(node, FragmentSpreadNode):
@@ -209,17 +209,15 @@ def _meet(cost: Cost, name: str, count: int, weight: int) -> None:
     cost.weights[name] += weight
 
 
-def _variables(node: SelectionNode) -> int:
-    """How often variables stand in its arguments and its directives'."""
+def _values(node: SelectionNode) -> int:
+    """How many there are in its arguments and its directives'."""
     given = [*(getattr(node, "arguments", None) or ())]
     for directive in node.directives or ():
         given += directive.arguments or ()
-    found, values = 0, [each.value for each in given]
+    values = [each.value for each in given]
     for value in values:
-        if isinstance(value, VariableNode):
-            found += 1
-        elif isinstance(value, ListValueNode):
+        if isinstance(value, ListValueNode):
             values += value.values
         elif isinstance(value, ObjectValueNode):
             values += [each.value for each in value.fields]
-    return found
+    return len(values)
