@@ -8,11 +8,12 @@ around it.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    ArgumentNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
@@ -23,6 +24,7 @@ from graphql import (
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
 )
 
@@ -108,6 +110,8 @@ class Limiter:
             if isinstance(node, OperationDefinitionNode):
                 cost = self._selection(node.selection_set, 1)
                 cost.directives += len(node.directives or ())
+                defaults = [each.default_value for each in node.variable_definitions or ()]
+                cost.values += _values(each for each in defaults if each is not None)
                 # Only fields of one operation are compared.
                 cost.names.clear()
                 cost.weights.clear()
@@ -122,7 +126,7 @@ class Limiter:
         cost = Cost()
         for node in selected.selections:
             cost.directives += len(node.directives or ())
-            cost.values += _values(node)
+            cost.values += _values(each.value for each in _given(node))
             if isinstance(node, FieldNode):
                 self._field(cost, node, depth)
             elif isinstance(node, FragmentSpreadNode):
@@ -209,12 +213,16 @@ def _meet(cost: Cost, name: str, count: int, weight: int) -> None:
     cost.weights[name] += weight
 
 
-def _values(node: SelectionNode) -> int:
-    """How many there are in its arguments and its directives'."""
-    given = [*(getattr(node, "arguments", None) or ())]
+def _given(node: SelectionNode) -> Iterator[ArgumentNode]:
+    """Its arguments, and its directives'."""
+    yield from getattr(node, "arguments", None) or ()
     for directive in node.directives or ():
-        given += directive.arguments or ()
-    values = [each.value for each in given]
+        yield from directive.arguments or ()
+
+
+def _values(given: Iterable[ValueNode]) -> int:
+    """How many these are, with all that is in them."""
+    values = list(given)
     for value in values:
         if isinstance(value, ListValueNode):
             values += value.values

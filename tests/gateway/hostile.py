@@ -56,6 +56,7 @@ HOSTILE = {
     "unknown variables": "query(" + each(300, "$a#: B#") + ") { __typename }",
     "many operations": each(200, "query Q# { id }"),
     "many operations of one fragment": each(120, "query Q# { ...F }") + "fragment F on Query {" + "...{id}" * 90 + "}",
+    "a long list as a default": "query($a:[ID!]=[" + "1 " * 1900 + "]){campaigns(id:$a){nodes{id}}}",
     "many operations of many variables": each(70, "query Q#($a:ID!){...F}")
     + "fragment F on Query{campaigns(id:[" + "$a " * 600 + "]){nodes{id}}}",
     "comments": "#\n" * 2000 + "{ id }",
