@@ -96,7 +96,7 @@ def _arguments(graph: GraphQLSchema, ready: Ready) -> dict[str, Any]:
     """What the subscription's one field is given."""
     operation, root = ready.operation, graph.subscription_type
     defined = operation.variable_definitions or ()
-    variables = get_variable_values(graph, defined, dict(ready.variables), max_errors=MAX_ERRORS)
+    variables = get_variable_values(graph, defined, dict(ready.variables), max_errors=MAX_ERRORS, hide_suggestions=True)
     if isinstance(variables, list):
         raise Wrong(None, [shown(error) for error in variables])
     assert root is not None  # noqa: S101  # or the document wouldn't hold

@@ -264,6 +264,12 @@ async def test_what_cannot_be_heard_is_refused_with_a_code_and_the_socket_goes_o
         assert await talk.refused() == "GRAPHQL_VALIDATION_FAILED"
         await talk.subscribe("subscription($no: Boolean = false) { happenings @include(if: $no) { id } }")
         assert await talk.refused() in ("GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT")
+        # Nor is told what a value may have meant, or each one that is wrong.
+        narrowed = "subscription($s: [GoalState!]) { happenings { campaign { goals(state: $s) { nodes { id } } } } }"
+        await talk.subscribe(narrowed, s=["ACTIV"] * 100)
+        said = await talk.next()
+        assert (said["type"], "Did you mean" in str(said)) == ("error", False)
+        assert len(said["payload"]) < 10
         await talk.subscribe(EVENTS, types=["goals.goal.*"], subject=str(campaign), after=talk.cursor)
         for subject in (other, campaign):
             for kind in ("goals.campaign.created", "goals.goal.created"):
