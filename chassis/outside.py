@@ -54,8 +54,9 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
-# So that names which nobody answers for keep no thread from anything else.
-_NAMES = ThreadPoolExecutor(64, "names")
+# So that names which nobody answers for keep no thread from anything else, nor from other names: twice as many as a
+# process posts to at a time, as a look at a name goes on where the post was given up.
+_NAMES = ThreadPoolExecutor(512, "names")
 
 
 async def _resolve(host: str, port: int) -> list[str]:
@@ -115,6 +116,8 @@ class Outside:
             raise RefusedError("this is no URL") from None
         if place.userinfo or not HOST.fullmatch(place.raw_host):
             raise RefusedError("a URL without a name or an address of a host, or with a user's name")
+        if place.port is not None and not 0 < place.port < 2**16:
+            raise RefusedError("a URL with a port that there is none of")
         if _host(place) in self._hosts:
             if place.scheme not in ("https", "http"):
                 raise RefusedError("only https and http are spoken there")

@@ -46,12 +46,12 @@ class Ready:
 
 async def caller_of(state: State, authorization: str) -> Caller:
     """Who an Authorization header's value speaks for. Raises Wrong."""
-    scheme, _, token = authorization.partition(" ")
+    scheme, _, token = map(str.strip, authorization.partition(" "))
     verifier: Verifier = state.verifier
     try:
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("send a bearer token from /oauth/token")
-        principal = await verifier.verify(token.strip())
+        principal = await verifier.verify(token)
         _ = principal.workspace_id
     except Unauthenticated as problem:
         raise Wrong.because(401, "UNAUTHENTICATED", problem.detail, WWW_Authenticate="Bearer") from None
@@ -59,7 +59,8 @@ async def caller_of(state: State, authorization: str) -> Caller:
         raise Wrong.because(503, "UNAVAILABLE", problem.detail, Retry_After=str(problem.retry_after)) from None
     except MopsError as problem:
         raise Wrong.because(403, problem.code.upper(), problem.detail) from None
-    return Caller(principal, authorization)
+    # As services are told of it: on a socket it may have come with what no header can hold.
+    return Caller(principal, f"Bearer {token}")
 
 
 def ready(state: State, asked: Asked) -> Ready:

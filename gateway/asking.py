@@ -10,8 +10,12 @@ from fastapi import Request
 from gateway.execution.limits import MAX_BYTES
 
 MODERN, LEGACY, STREAM = "application/graphql-response+json", "application/json", "text/event-stream"
-# What each range that a caller may accept is answered with; the more exact one first.
-RANGES = {MODERN: MODERN, LEGACY: LEGACY, STREAM: STREAM, "application/*": LEGACY, "*/*": LEGACY}
+# Of those that a caller may accept, so many are looked at.
+MOST_RANGES = 50
+# What each is answered with: the first that they don't refuse by its name.
+RANGES = {
+    MODERN: (MODERN,), LEGACY: (LEGACY,), STREAM: (STREAM,), "application/*": (LEGACY, MODERN), "*/*": (LEGACY, MODERN),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,25 +48,41 @@ class Wrong(Exception):
 
 def media_type(accept: str) -> str | None:
     """What to answer in: what is accepted most, the modern one among equals; None when nothing is."""
+    accepted = [each for each in map(_ranged, (accept or "*/*").split(",")[:MOST_RANGES]) if each is not None]
+    refused = {kind for kind, weight in accepted if not weight}
     best, found = 0.0, None
-    for each in (accept or "*/*").split(","):
-        kind, *parameters = (part.strip().lower() for part in each.split(";"))
-        offered = RANGES.get(kind)
-        if offered is None or any(part.startswith("charset=") and part != "charset=utf-8" for part in parameters):
-            continue
-        quality = next((part.removeprefix("q=") for part in parameters if part.startswith("q=")), "1")
-        try:
-            weight = float(quality)
-        except ValueError:
-            continue
-        if weight > best or (weight == best and weight and kind == MODERN):
+    for kind, weight in accepted:
+        offered = next((each for each in RANGES[kind] if each not in refused), None)
+        if offered and (weight > best or (weight == best and weight and kind == MODERN)):
             best, found = weight, offered
     return found
 
 
+def _ranged(accepted: str) -> tuple[str, float] | None:
+    """A range that is spoken here, and how much it is wanted."""
+    kind, *parameters = _parts(accepted)
+    if kind not in RANGES or _is_foreign(parameters):
+        return None
+    quality = next((part.removeprefix("q=") for part in parameters if part.startswith("q=")), "1")
+    try:
+        return kind, float(quality)
+    except ValueError:
+        return None
+
+
+def _parts(media: str) -> list[str]:
+    return [part.strip().lower() for part in media.split(";")]
+
+
+def _is_foreign(parameters: list[str]) -> bool:
+    """Whether they name another encoding than UTF-8, in quotes or not."""
+    named = (part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset="))
+    return any(each != "utf-8" for each in named)
+
+
 async def by_post(request: Request) -> Asked:
-    media, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
-    if media != LEGACY or any(part.startswith("charset=") and part != "charset=utf-8" for part in parameters):
+    media, *parameters = _parts(request.headers.get("content-type", ""))
+    if media != LEGACY or _is_foreign(parameters):
         # What a page elsewhere can send without asking (forms, plain text) is never read.
         raise Wrong.because(415, "UNSUPPORTED_MEDIA_TYPE", "send application/json in UTF-8")
     body = b""

@@ -47,17 +47,11 @@ async def graph(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
-@router.get("/graphql")
-async def ask_by_get(request: Request) -> Response:
-    """Queries only, so that a link can't change anything; the editor for browsers that ask for a page."""
-    if not request.query_params and "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse((GRAPHIQL / "index.html").read_text())
-    return await _answer(request)
-
-
-@router.post("/graphql")
+@router.api_route("/graphql", methods=["GET", "POST"])
 async def ask(request: Request) -> Response:
-    """Queries and mutations."""
+    """Queries and mutations; by GET queries alone, as a link may change nothing, and the editor for browsers."""
+    if request.method == "GET" and not request.query_params and "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse((GRAPHIQL / "index.html").read_text())
     return await _answer(request)
 
 
@@ -76,7 +70,7 @@ async def asset(name: str) -> Response:
 
 
 async def _answer(request: Request) -> Response:
-    media = media_type(request.headers.get("accept", ""))
+    media = media_type(", ".join(request.headers.getlist("accept")))
     state, headers = request.app.state, dict[str, str]()
     try:
         if media is None:

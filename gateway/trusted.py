@@ -45,7 +45,11 @@ class Trusted:
             return found
         if self._only and query not in self._texts:
             raise GraphFailure("UNTRUSTED_DOCUMENT", "only documents that are listed are answered here")
-        if known_as not in (None, sha256(query.encode()).hexdigest()) and known_as not in self._listed:
+        if known_as in self._listed:
+            is_meant = self._listed[known_as] == query
+        else:
+            is_meant = known_as in (None, sha256(query.encode()).hexdigest())
+        if not is_meant:
             raise GraphFailure("PERSISTED_QUERY_MISMATCH", "the document isn't the one that its hash says")
         return query
 

@@ -145,7 +145,7 @@ class Upstream:
     ) -> bytes:  # fmt: skip
         filled = operation.path
         for name, value in path.items():
-            if value in ("", ".", "..") or "/" in value:
+            if value in ("", ".", "..") or "/" in value or "\0" in value:
                 raise _no_segment(operation, name)
             filled = filled.replace("{" + name + "}", quote(value, safe=""))
         url = URL(self._settings.url(operation.service) + filled, encoded=True).update_query(query)
@@ -174,9 +174,7 @@ class Upstream:
                 self._tell(operation, away)
                 raise GraphFailure(away.code, str(away), service=operation.service) from None
             except (aiohttp.ClientError, OSError) as problem:
-                # Where a kept connection broke during a GET, aiohttp has asked again already.
-                again = operation.method != "GET" or isinstance(problem, aiohttp.ClientConnectorError)
-                raise _away(operation, "UPSTREAM_UNAVAILABLE", "can't be reached", again=again) from problem
+                raise _away(operation, "UPSTREAM_UNAVAILABLE", "can't be reached", again=True) from problem
             span.set_attribute("http.response.status_code", status)
             return self._read(operation, status, content)
 
@@ -218,7 +216,7 @@ def _away(operation: Operation, code: str, words: str, *, again: bool = False) -
 
 def _no_segment(operation: Operation, name: str) -> Refused:
     """Such a value would make another path, with another meaning."""
-    wrong = {"field": name, "code": "invalid", "message": "can't be empty, dots or hold a slash"}
+    wrong = {"field": name, "code": "invalid", "message": "can't be empty, dots, or hold a slash or a NUL character"}
     return Refused(
         operation.service, 422, {"code": "invalid", "detail": f"{name} {wrong['message']}", "errors": [wrong]}
     )
@@ -234,4 +232,6 @@ async def connected(settings: Settings, tracing: Tracing, measures: Measures) ->
         connector=pool, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None),
         headers={"Content-Type": "application/json"},
     ) as http:  # fmt: skip
+        # By itself aiohttp asks again where a connection broke, after a DELETE too; it is for us to say what is a read.
+        http._retry_connection = False
         yield Upstream(settings, http, tracing, measures)

@@ -51,7 +51,9 @@ async def settle(
 
 async def _pause(session: AsyncSession, endpoint_id: UUID, reason: PauseReason, now: datetime) -> None:
     """Leaves an endpoint alone, and tells of it."""
-    endpoint = await get_row(session, Endpoint, endpoint_id, lock=True)
+    # Noting the failure has locked it, but for those who keep an event for it: they and several that are paused
+    # together would each wait for the other.
+    endpoint = await get_row(session, Endpoint, endpoint_id)
     endpoint.state, endpoint.pause_reason = EndpointState.PAUSED, reason
     await session.flush()
     await record(session, EndpointPaused(endpoint_id=endpoint_id, reason=reason), endpoint_id, now)

@@ -20,8 +20,9 @@ from gateway.delivery.dispatcher import STOP_SECONDS, Dispatcher
 from gateway.delivery.models import Delivery, DeliveryRead
 from gateway.delivery.rules import assert_idle
 from gateway.endpoint.models import Endpoint
-from gateway.endpoint.rules import assert_active
+from gateway.endpoint.rules import assert_active, refuse_beyond
 from gateway.endpoint.store import PURPOSE
+from gateway.happening.rules import heard_by
 from gateway.identity.standing import Administrator
 
 router = APIRouter(route_class=IdempotentRoute, tags=["endpoints"])
@@ -76,12 +77,13 @@ async def list_deliveries(
 
 
 @router.post("/v1/deliveries/{id}/replay", dependencies=[scope("identity:write")])
-async def replay_delivery(id: UUID, session: Session, _: Administrator, now: Now) -> DeliveryRead:
+async def replay_delivery(id: UUID, session: Session, caller: Administrator, now: Now) -> DeliveryRead:
     """Tells it now, whatever became of it before, and up to eight times. 409 `endpoint_inactive` where nothing is told;
     409 `under_way` while it is being told."""
     found = await get_row(session, Delivery, id)
     # The endpoint before its deliveries, as whoever tells it does.
     endpoint = await get_row(session, Endpoint, found.endpoint_id, lock=True)
+    refuse_beyond(endpoint.parts, heard_by(caller.scopes))
     delivery = await get_row(session, Delivery, id, lock=True)
     assert_active(endpoint.state)
     assert_idle(delivery.leased_until, now)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 QUICK_SECONDS = 2.0
+# As each look for what is due asks about all of them. Beyond it, who has nothing under way has to show it again.
+MOST_QUICK = 1_000
 
 
 @dataclass
@@ -24,6 +26,8 @@ class Places:
         """It was answered, or wasn't, after so long."""
         endpoint_id = self.taken.pop(delivery_id)
         if seconds <= QUICK_SECONDS:
+            if len(self.quick) >= MOST_QUICK:
+                self.quick.intersection_update(self.taken.values())
             self.quick.add(endpoint_id)
         else:
             self.quick.discard(endpoint_id)

@@ -95,21 +95,40 @@ async def lease(session: AsyncSession, places: Places, now: datetime) -> Sequenc
     leased event holds back the later ones of its subject, which only a committed lease can: so leases are taken one
     process at a time.
     """
-    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('webhooks', 0))"))
-    known = places.free_by_endpoint()
-    row = {
-        "now": now, "until": now + LEASE, "most": places.free, "most_slow": places.free_for_slow,
-        "known": list(known), "free": list(known.values()), "quick": [each in places.quick for each in known],
-    }  # fmt: skip
-    leased = (await session.execute(_LEASE, row)).all()
+    await session.execute(_ALONE)
+    leased = (await session.execute(_LEASE, _room(places, now))).all()
     return sorted(leased, key=lambda each: (each.due_at, each.position))
 
 
-# Looks at the first few of each endpoint, so that it costs the same however many wait.
+def _room(places: Places, now: datetime) -> dict[str, Any]:
+    known = places.free_by_endpoint()
+    return {
+        "now": now, "until": now + LEASE, "most": places.free, "most_slow": places.free_for_slow,
+        "known": list(known), "free": list(known.values()), "quick": [each in places.quick for each in known],
+    }  # fmt: skip
+
+
+# A plan that was made while the table was small would read all of it at each step, so no plan may read a whole table.
+_ALONE = text("""
+    SELECT pg_advisory_xact_lock(hashtextextended('webhooks', 0)), set_config('enable_seqscan', 'off', true),
+           set_config('enable_bitmapscan', 'off', true)
+""")
+# Goes from one endpoint that something waits for to the next, and looks at the first few of each: so it costs the same
+# however many wait, and nothing for those that are owed nothing.
 _LEASE = text("""
-    WITH found AS (
+    WITH RECURSIVE owed AS (
+        (SELECT workspace_id, endpoint_id FROM webhook_delivery WHERE state = 'waiting'
+         ORDER BY workspace_id, endpoint_id LIMIT 1)
+        UNION ALL
+        SELECT next.workspace_id, next.endpoint_id FROM owed CROSS JOIN LATERAL (
+            SELECT workspace_id, endpoint_id FROM webhook_delivery
+            WHERE state = 'waiting' AND (workspace_id, endpoint_id) > (owed.workspace_id, owed.endpoint_id)
+            ORDER BY workspace_id, endpoint_id LIMIT 1
+        ) AS next
+    ), found AS (
         SELECT d.*, coalesce(k.quick, false) AS quick
-        FROM endpoint e
+        FROM owed
+        JOIN endpoint e ON e.workspace_id = owed.workspace_id AND e.id = owed.endpoint_id AND e.state = 'active'
         JOIN workspace w ON w.workspace_id = e.workspace_id AND w.state = 'active'
         LEFT JOIN unnest(cast(:known AS uuid[]), cast(:free AS int[]), cast(:quick AS boolean[])) AS k (id, free, quick)
             ON k.id = e.id
@@ -126,7 +145,6 @@ _LEASE = text("""
             )
             ORDER BY f.due_at, f.position LIMIT coalesce(k.free, 1)
         ) AS d
-        WHERE e.state = 'active'
     ), placed AS (
         SELECT *, row_number() OVER (PARTITION BY quick ORDER BY due_at, position) AS place FROM found
     ), chosen AS (

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from chassis.answers import page, read_row
 from chassis.db import Now, Reading, Session, add_row, get_row, workspace_of
 from chassis.editing import IfMatch, edited, held
-from chassis.errors import Conflict, Forbidden, Invalid
+from chassis.errors import Conflict, Invalid
 from chassis.fields import new_id
 from chassis.idempotency import IdempotentRoute
 from chassis.identity import scope
@@ -30,7 +30,15 @@ from gateway.endpoint.models import (
     EndpointRotate,
     EndpointSecret,
 )
-from gateway.endpoint.rules import EndpointState, assert_active, beyond, meaningless, new_secret, patterns_of, shown
+from gateway.endpoint.rules import (
+    EndpointState,
+    assert_active,
+    meaningless,
+    new_secret,
+    patterns_of,
+    refuse_beyond,
+    shown,
+)
 from gateway.events import EndpointTested
 from gateway.happening import store as happenings
 from gateway.happening.catalog import happening_types
@@ -51,12 +59,6 @@ def _assert_sensible(request: Request, wanted: EndpointCreate, parts: Collection
     for place in meaningless(wanted.types, known):
         words = "this names no event that you may hear of; /v1/happening-types lists them"
         raise Invalid.field(f"types.{place}", words, "unknown")
-
-
-def _refuse_beyond(endpoint: Endpoint, scopes: Collection[str]) -> None:
-    """Forbidden to have what they couldn't read themselves sent where they like."""
-    if lacking := beyond(endpoint.parts, heard_by(scopes)):
-        raise Forbidden(f"it is told of what you can't read: {' '.join(lacking)}", code="beyond_own")
 
 
 def _with_secret(endpoint: Endpoint, secret: bytes) -> EndpointSecret:
@@ -109,7 +111,7 @@ async def update_endpoint(
     """Changes what is sent and leaves the rest. What waits goes to the new place. 403 `beyond_own` for an endpoint that
     is told of parts which the caller may not read."""
     endpoint = await held(session, Endpoint, id, if_match)
-    _refuse_beyond(endpoint, caller.scopes)
+    refuse_beyond(endpoint.parts, heard_by(caller.scopes))
     wanted = edited(EndpointCreate, EndpointRead.of(endpoint), patch)
     _assert_sensible(request, wanted, endpoint.parts)
     endpoint.sqlmodel_update(wanted.model_dump())
@@ -125,7 +127,7 @@ async def rotate_endpoint(
     """A new secret, shown this once. The one so far signs beside it for `keep_old_minutes` more; an older one ends
     now."""
     endpoint = await held(session, Endpoint, id, if_match)
-    _refuse_beyond(endpoint, caller.scopes)
+    refuse_beyond(endpoint.parts, heard_by(caller.scopes))
     secret, kept = new_secret(), rotate.keep_old_minutes > 0
     endpoint.old_secret = endpoint.secret if kept else None
     endpoint.old_secret_ends_at = now + timedelta(minutes=rotate.keep_old_minutes) if kept else None
@@ -147,7 +149,7 @@ async def disable_endpoint(id: UUID, session: Session, _: Administrator, if_matc
 async def enable_endpoint(id: UUID, session: Session, caller: Administrator, if_match: IfMatch) -> EndpointRead:
     """Tells it again, beginning with what waits; `replay` brings what happened meanwhile."""
     endpoint = await held(session, Endpoint, id, if_match)
-    _refuse_beyond(endpoint, caller.scopes)
+    refuse_beyond(endpoint.parts, heard_by(caller.scopes))
     endpoint.state, endpoint.pause_reason, endpoint.failing_since = EndpointState.ACTIVE, None, None
     await session.flush()
     session.info["recorded"] = True
@@ -177,7 +179,7 @@ async def replay_endpoint(
     """Tells it whatever happened since and didn't reach it: what was given up, and what happened while it was told
     nothing. 409 `endpoint_inactive` where nothing is told."""
     endpoint = await get_row(session, Endpoint, id, lock=True)
-    _refuse_beyond(endpoint, caller.scopes)
+    refuse_beyond(endpoint.parts, heard_by(caller.scopes))
     assert_active(endpoint.state)
     if replay.since > now:
         raise Invalid.field("since", "this time is to come", "future")

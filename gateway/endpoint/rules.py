@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from chassis.errors import Conflict
+from chassis.errors import Conflict, Forbidden
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  # as Standard Webhooks has it
 SECRET_BYTES = 32
@@ -63,6 +63,7 @@ def assert_active(state: EndpointState) -> None:
         raise Conflict(f"the endpoint is {state}: enable it first", code="endpoint_inactive")
 
 
-def beyond(parts: Collection[str], heard: Collection[str]) -> list[str]:
-    """The parts that an endpoint is told of and somebody may not read."""
-    return sorted(set(parts) - set(heard))
+def refuse_beyond(parts: Collection[str], heard: Collection[str]) -> None:
+    """Raises Forbidden for somebody who would have sent where they like what they couldn't read themselves."""
+    if lacking := sorted(set(parts) - set(heard)):
+        raise Forbidden(f"it is told of what you can't read: {' '.join(lacking)}", code="beyond_own")

@@ -12,7 +12,7 @@ from gateway.execution.selection import conditions
 from gateway.failures import GraphFailure
 
 # More than a few errors help nobody, and naming what was meant instead costs more than all the rest.
-MAX_ERRORS = 10
+MAX_ERRORS = 5
 # Bounds what is remembered: syntax trees take some hundred times the text's size.
 REMEMBERED_CHARACTERS = 500_000
 # Of one document, by the values of its variables that say how long lists are.
@@ -98,7 +98,7 @@ class Documents:
             self._schema, document.ast, self._rules, max_errors=MAX_ERRORS, hide_suggestions=not self._explains
         )
         if errors:
-            return Refusal(errors, "GRAPHQL_VALIDATION_FAILED")
+            return Refusal([_of_the_document(each) for each in errors], "GRAPHQL_VALIDATION_FAILED")
         document.conditions = conditions(document.ast)
         return document
 
@@ -112,6 +112,13 @@ class Documents:
 
 def _lengths(names: tuple[str, ...], variables: Mapping[str, Any]) -> tuple[int | None, ...]:
     return tuple(value if isinstance(value, int) else None for value in map(variables.get, names))
+
+
+def _of_the_document(error: GraphQLError) -> GraphQLError:
+    """What breaks where a value is read, as Python's own limit on digits does, is wrong with the value."""
+    if error.original_error is None or isinstance(error.original_error, GraphQLError):
+        return error
+    return GraphQLError("this value can't be one of its type", error.nodes)
 
 
 def _refused(problem: GraphFailure) -> Refusal:

@@ -19,7 +19,7 @@ from graphql import (
 from graphql import execute as execute_fields
 
 from gateway.execution.compile import Compiler
-from gateway.execution.documents import Document
+from gateway.execution.documents import MAX_ERRORS, Document
 from gateway.execution.plan import Plan, Running
 from gateway.execution.selection import NotPlanned, Selections
 from gateway.failures import log_unforeseen, shown
@@ -77,14 +77,15 @@ class Executor:
         """None when it isn't the plan's to answer."""
         if operation.operation is OperationType.MUTATION:
             return None
-        coerced = get_variable_values(self._schema, operation.variable_definitions or (), dict(variables))
+        defined = operation.variable_definitions or ()
+        coerced = get_variable_values(self._schema, defined, dict(variables), max_errors=MAX_ERRORS)
         if isinstance(coerced, list):
             return None
-        plan = self._plan(document, operation, coerced)
-        if plan is None:
-            return None
-        running = Running(context, coerced)
         try:
+            plan = self._plan(document, operation, coerced)
+            if plan is None:
+                return None
+            running = Running(context, coerced)
             return Answer(await plan.run(running, row), running.errors)
         except Unreadable:
             return None

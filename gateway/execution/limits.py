@@ -8,18 +8,23 @@ around it.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    ArgumentNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
     IntValueNode,
+    ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
 )
 
@@ -33,16 +38,19 @@ MAX_FIELDS = 2_000
 MAX_ALIASES = 100
 MAX_DIRECTIVES = 50
 MAX_SPREADS = 200
-# The same name twice in one selection: validation compares each with each.
-MAX_REPEATED = 150
+# Validation compares fields of one name with each other, and all that is in them.
+MAX_COMPARED = 3_000
+# Written into the document, or a variable's: validation looks at each in each operation, and errors quote them.
+MAX_VALUES = 500
 # Objects that may be answered if lists are as long as they may be.
 MAX_OBJECTS = 20_000
 MAX_INTROSPECTIONS = 2
 DEFAULT_FIRST = 20
 
-LISTS = frozenset({"edges", "nodes"})
+# Where one of them is asked for, there is a list, which is read whether or not its rows are looked at.
+LISTS = frozenset({"edges", "nodes", "pageInfo"})
 # Parts of a list, which are no objects of their own.
-PARTS = LISTS | {"node", "pageInfo"}
+PARTS = LISTS | {"node"}
 INTROSPECTION = frozenset({"__schema", "__type"})
 
 
@@ -55,11 +63,13 @@ class Cost:
     aliases: int = 0
     directives: int = 0
     spreads: int = 0
-    repeated: int = 0
+    compared: int = 0
+    values: int = 0
     objects: int = 0
     introspections: int = 0
     # What only concerns the selection itself, not the field that it belongs to.
     names: Counter[str] = field(default_factory=Counter)
+    weights: Counter[str] = field(default_factory=Counter)
     is_list: bool = False
 
 
@@ -69,10 +79,13 @@ LIMITS = (
     ("aliases", MAX_ALIASES, "QUERY_TOO_LARGE", "has more than {} aliases"),
     ("directives", MAX_DIRECTIVES, "QUERY_TOO_LARGE", "has more than {} directives"),
     ("spreads", MAX_SPREADS, "QUERY_TOO_LARGE", "spreads more than {} fragments"),
-    ("repeated", MAX_REPEATED, "QUERY_TOO_LARGE", "repeats more than {} fields"),
+    ("compared", MAX_COMPARED, "QUERY_TOO_LARGE", "repeats fields that take more than {} comparisons"),
+    ("values", MAX_VALUES, "QUERY_TOO_LARGE", "gives more than {} values: send lists as variables"),
     ("objects", MAX_OBJECTS, "QUERY_TOO_LARGE", "could answer more than {} objects: ask for fewer with `first`"),
     ("introspections", MAX_INTROSPECTIONS, "QUERY_TOO_LARGE", "asks for the schema more than {} times"),
 )
+
+SUMS = tuple(name for name, *_ in LIMITS if name != "depth")
 
 
 class Limiter:
@@ -97,6 +110,11 @@ class Limiter:
             if isinstance(node, OperationDefinitionNode):
                 cost = self._selection(node.selection_set, 1)
                 cost.directives += len(node.directives or ())
+                defaults = [each.default_value for each in node.variable_definitions or ()]
+                cost.values += _values(each for each in defaults if each is not None)
+                # Only fields of one operation are compared.
+                cost.names.clear()
+                cost.weights.clear()
                 self._add(whole, cost)
         for name in self._fragments:
             self._within(self._fragment(name, 1))
@@ -108,6 +126,7 @@ class Limiter:
         cost = Cost()
         for node in selected.selections:
             cost.directives += len(node.directives or ())
+            cost.values += _values(each.value for each in _given(node))
             if isinstance(node, FieldNode):
                 self._field(cost, node, depth)
             elif isinstance(node, FragmentSpreadNode):
@@ -120,21 +139,23 @@ class Limiter:
 
     def _field(self, cost: Cost, node: FieldNode, depth: int) -> None:
         name = node.alias.value if node.alias else node.name.value
-        cost.repeated += name in cost.names
-        cost.names[name] += 1
         cost.fields += 1
         cost.aliases += node.alias is not None
         cost.introspections += node.name.value in INTROSPECTION
         cost.is_list = cost.is_list or node.name.value in LISTS
         cost.depth = max(cost.depth, 1)
         if node.selection_set is None:
+            _meet(cost, name, 1, 1)
             return
         inner = self._selection(node.selection_set, depth + 1)
-        if inner.is_list:
+        if inner.is_list or any(each.name.value == "first" for each in node.arguments or ()):
             inner.objects = self._length(node) * (inner.objects + 1)
         elif node.name.value not in PARTS and node.name.value not in INTROSPECTION:
             inner.objects += 1
+        # Compared with one like it, each field in it meets all of its name there: as often as these are.
+        _meet(cost, name, 1, 1 + inner.fields + 2 * inner.compared)
         inner.names.clear()
+        inner.weights.clear()
         inner.is_list = False
         inner.depth += 1
         self._add(cost, inner)
@@ -171,10 +192,10 @@ class Limiter:
 
     def _add(self, cost: Cost, other: Cost) -> None:
         cost.depth = max(cost.depth, other.depth)
-        for name in ("fields", "aliases", "directives", "spreads", "repeated", "objects", "introspections"):
+        for name in SUMS:
             setattr(cost, name, getattr(cost, name) + getattr(other, name))
-        cost.repeated += sum(count for name, count in other.names.items() if name in cost.names)
-        cost.names.update(other.names)
+        for name, count in other.names.items():
+            _meet(cost, name, count, other.weights[name])
         cost.is_list = cost.is_list or other.is_list
         self._within(cost)
 
@@ -182,3 +203,29 @@ class Limiter:
         for name, most, code, words in LIMITS:
             if getattr(cost, name) > most:
                 raise GraphFailure(code, f"the query {words.format(most)}")
+
+
+def _meet(cost: Cost, name: str, count: int, weight: int) -> None:
+    """Adds fields of a name to a selection, which are compared with all that it has of that name. Of two that differ,
+    the comparison takes what is between theirs with themselves."""
+    cost.compared += (cost.weights[name] * count + cost.names[name] * weight) // 2
+    cost.names[name] += count
+    cost.weights[name] += weight
+
+
+def _given(node: SelectionNode) -> Iterator[ArgumentNode]:
+    """Its arguments, and its directives'."""
+    yield from getattr(node, "arguments", None) or ()
+    for directive in node.directives or ():
+        yield from directive.arguments or ()
+
+
+def _values(given: Iterable[ValueNode]) -> int:
+    """How many these are, with all that is in them."""
+    values = list(given)
+    for value in values:
+        if isinstance(value, ListValueNode):
+            values += value.values
+        elif isinstance(value, ObjectValueNode):
+            values += [each.value for each in value.fields]
+    return len(values)

@@ -25,7 +25,8 @@ INIT_SECONDS = 10.0
 MOST_OPERATIONS = 100
 # Beside the document and its variables, what wraps them.
 MOST_BYTES = MAX_BYTES + 1_000
-LONGEST_REASON = 120
+# As a frame has room for it.
+LONGEST_REASON_BYTES = 120
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
@@ -37,7 +38,7 @@ class Close(Exception):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
         self.code = code
-        self.reason = reason
+        self.reason = reason.encode()[:LONGEST_REASON_BYTES].decode(errors="ignore")
 
 
 class Conversation:
@@ -64,7 +65,7 @@ class Conversation:
                 await self._converse(guest, caller)
         except Close as close:
             with suppress(WebSocketDisconnect, RuntimeError):
-                await self._socket.close(close.code, close.reason[:LONGEST_REASON])
+                await self._socket.close(close.code, close.reason)
         except GraphFailure as problem:  # too many of this client's
             with suppress(WebSocketDisconnect, RuntimeError):
                 await self._socket.close(1013, str(problem))
@@ -112,6 +113,9 @@ class Conversation:
             match message["type"]:
                 case "subscribe":
                     self._subscribe(guest, caller, message)
+                    # Who doesn't read how those end that are too many is asked for nothing more until they do.
+                    while len(self._tasks) > 2 * MOST_OPERATIONS:
+                        await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 case "complete":
                     if task := self._operations.pop(_id_of(message), None):
                         task.cancel()

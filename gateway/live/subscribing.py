@@ -14,6 +14,7 @@ from chassis.errors import Invalid
 from gateway.allowance import Exhausted
 from gateway.answering import Caller, Ready, answer
 from gateway.asking import Wrong
+from gateway.execution.documents import MAX_ERRORS
 from gateway.execution.selection import NotPlanned, Selections
 from gateway.failures import GraphFailure, shown
 from gateway.happening.catalog import happening_types
@@ -94,7 +95,8 @@ def _asked_for(
 def _arguments(graph: GraphQLSchema, ready: Ready) -> dict[str, Any]:
     """What the subscription's one field is given."""
     operation, root = ready.operation, graph.subscription_type
-    variables = get_variable_values(graph, operation.variable_definitions or (), dict(ready.variables))
+    defined = operation.variable_definitions or ()
+    variables = get_variable_values(graph, defined, dict(ready.variables), max_errors=MAX_ERRORS, hide_suggestions=True)
     if isinstance(variables, list):
         raise Wrong(None, [shown(error) for error in variables])
     assert root is not None  # noqa: S101  # or the document wouldn't hold

@@ -1,10 +1,13 @@
 """Where a part goes by itself: to public hosts, and nowhere else."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -79,6 +82,8 @@ async def _post(outside: Outside, url: str, seconds: float = 20) -> int:
         "x",
         "",
         "https://[x/",
+        "https://a.example:0/",
+        "https://a.example:65536/",
     ],
 )
 async def test_only_https_is_fetched(url: str) -> None:
@@ -104,6 +109,25 @@ async def test_a_name_that_leads_inside_is_refused_whatever_else_it_leads_to(fou
         await Outside(resolve, TRUST).get("https://a.example/")
     with pytest.raises(RefusedError):
         await _post(Outside(resolve, TRUST), "https://a.example/")
+
+
+async def test_names_that_nobody_answers_for_keep_no_other_name_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def found(host: bytes, *_: object, **__: object) -> list[Any]:
+        if host != b"well.example":
+            answered.wait(20)
+        return [(0, 0, 0, "", ("10.0.0.1", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    waiting = [asyncio.create_task(outside._resolve(f"h{each}.example", 443)) for each in range(300)]
+    await asyncio.sleep(0)  # all of them have asked
+    try:
+        async with asyncio.timeout(10):
+            assert await outside._resolve("well.example", 443) == ["10.0.0.1"]
+    finally:
+        answered.set()
+        await asyncio.gather(*waiting)
 
 
 def _certified(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:

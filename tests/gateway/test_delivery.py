@@ -26,7 +26,7 @@ from chassis.outside import Outside
 from chassis.testing import Clock, TestStack
 from gateway.delivery import actions, dispatcher, store
 from gateway.delivery.dispatcher import Dispatcher
-from gateway.delivery.places import QUICK_SECONDS, Places
+from gateway.delivery.places import MOST_QUICK, QUICK_SECONDS, Places
 from gateway.delivery.rules import BUSY, HTTP_DATE, JITTER, LONGEST_ASKED, MOST_ATTEMPTS, WAITS, asked_wait, next_wait
 from gateway.endpoint.rules import FAILING_FOR
 from gateway.happening.actions import KEPT, forget_happenings
@@ -190,8 +190,9 @@ async def test_a_test_event_goes_the_same_way_and_to_that_endpoint_alone(
 
 
 async def test_a_failure_is_tried_eight_times_over_a_day_and_then_given_up_and_can_be_told_again(
-    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock
-) -> None:
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock,
+    workspace: Workspace,
+) -> None:  # fmt: skip
     failing = await endpoint("/fails")
     receiver.answers["/fails"] = 503
     (event,) = await happen()
@@ -217,6 +218,9 @@ async def test_a_failure_is_tried_eight_times_over_a_day_and_then_given_up_and_c
     (delivery,) = await deliveries(admin)
     assert (delivery["state"], delivery["last_error"], delivery["attempts"]) == ("delivered", None, 1)
     assert receiver.posts[-1].id == str(event)
+    few = {"Authorization": f"Bearer {workspace.token('admin', scopes=['identity:write', 'goals:read'])}"}
+    refused = await admin.post(f"/v1/deliveries/{delivery['id']}/replay", headers=few)
+    assert (refused.status_code, refused.json()["code"]) == (403, "beyond_own")
     assert (await admin.get(f"/v1/endpoints/{failing['id']}")).json()["failing_since"] is None
 
 
@@ -395,6 +399,36 @@ async def test_any_number_of_dispatchers_share_the_work_and_none_tells_what_anot
     assert {each["attempts"] for each in await deliveries(admin, state="delivered")} == {1}
 
 
+async def test_endpoints_that_are_owed_nothing_are_not_looked_at(
+    apps: dict[str, FastAPI], workspace: Workspace, endpoint: Endpoint, happen: Happen, stack: TestStack, clock: Clock
+) -> None:
+    await endpoint("/its")
+    await happen()
+    db = await asyncpg.connect(stack.admin_dsn)
+    await db.execute(
+        """INSERT INTO gateway.endpoint (workspace_id, id, url, description, types, parts, state, secret, created_at,
+               created_by)
+           SELECT $1, gen_random_uuid(), 'https://idle.example.com', '', '{none}', '{}', 'active', '', now(), ''
+           FROM generate_series(1, 2000)""",
+        workspace.id,
+    )
+    await db.close()
+    explained = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {store._LEASE.text}")
+    async with apps["gateway"].state.database.worker() as session:
+        await session.execute(store._ALONE)
+        ((found,),) = await session.execute(explained, store._room(Places(), clock.now))
+        await session.rollback()
+    (plan,) = found if isinstance(found, list) else json.loads(found)
+    nodes = [plan["Plan"]]
+    for node in nodes:
+        nodes += node.get("Plans", [])
+    leased = next(node for node in nodes if node["Node Type"] == "ModifyTable")
+    assert leased["Actual Rows"] >= 1
+    read = [node["Actual Rows"] * node["Actual Loops"] for node in nodes if node.get("Relation Name") == "endpoint"]
+    assert 0 < max(read) < 1000
+    assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+
+
 async def test_what_a_process_that_died_had_under_way_is_told_again_under_the_same_id(
     endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient, clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
@@ -469,6 +503,23 @@ async def test_an_endpoint_that_wants_no_more_or_fails_for_days_is_paused_and_to
     await happen()
     await telling.deliver_due()
     assert len(receiver.to("/lost")) > sent
+
+
+async def test_an_endpoint_is_paused_while_an_event_is_kept_for_it(
+    apps: dict[str, FastAPI], workspace: Workspace, endpoint: Endpoint, happen: Happen, receiver: Receiver,
+    start: Start, admin: httpx.AsyncClient, clock: Clock,
+) -> None:  # fmt: skip
+    lost = await endpoint("/lost")
+    receiver.answers["/lost"] = 410
+    await happen()
+    another = Incoming(
+        id=new_id(), source="/goals", type=TYPE, subject="x", time=clock.now, workspaceid=workspace.id, data={}
+    )
+    async with apps["gateway"].state.database.tenant(workspace.id) as session:
+        await actions.hear(session, [another], clock.now)
+        async with asyncio.timeout(5):
+            await start().deliver_due()
+            assert (await admin.get(f"/v1/endpoints/{lost['id']}")).json()["state"] == "paused"
 
 
 async def test_a_workspace_that_is_suspended_tells_nobody(
@@ -568,6 +619,17 @@ def test_whoever_is_slow_never_has_more_than_one_place_nor_all_of_them_more_than
         assert len(taken) <= 6
         assert all(taken.count(each) <= 3 for each in ENDPOINTS)
         assert len(places.quick & set(ENDPOINTS)) > 0 or len(taken) <= 3
+
+
+def test_no_more_receivers_are_remembered_to_be_quick_than_a_look_can_ask_about() -> None:
+    places, ids = Places(), [UUID(int=number) for number in range(5 * MOST_QUICK)]
+    places.take(ids[0], ids[0])
+    for each in ids[1:]:
+        places.quick.add(ids[0])
+        places.take(each, each)
+        places.leave(each, 0)
+        assert {ids[0], each} <= places.quick
+        assert len(places.quick) <= MOST_QUICK
 
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "webhooks-out.md").read_text()

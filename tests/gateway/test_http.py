@@ -55,7 +55,8 @@ ACCEPTED = (
     (None, LEGACY), ("*/*", LEGACY), (LEGACY, LEGACY), (MODERN, MODERN), (f"{MODERN}, {LEGACY};q=0.9", MODERN),
      (f"{LEGACY}, {MODERN}", MODERN), (f"{MODERN};q=0.1, {LEGACY}", LEGACY), ("text/html, */*;q=0.8", LEGACY),
      (f"{LEGACY}; charset=UTF-8", LEGACY), ("text/csv", None), (f"{MODERN};q=0", None),
-     (f"{LEGACY}; charset=latin-1", None),
+     (f"{LEGACY}; charset=latin-1", None), (f'{MODERN}; charset="utf-8"', MODERN),
+     (f"{LEGACY};q=0, */*", MODERN), (f"*/*, {LEGACY}; q=0, {MODERN}; q=0", None),
 )  # fmt: skip
 
 
@@ -66,6 +67,10 @@ async def test_the_answers_media_type_is_the_one_asked_for(graph: Graph) -> None
         if found:
             assert response.headers["content-type"] == f"{found}; charset=utf-8", accept
             assert response.json()["data"] == {"__typename": "Query"}
+    # Lines of one name are one list.
+    lines = [("Accept", "text/html"), ("Accept", MODERN)]
+    answer = await graph.http.get("/graphql", params=ASKED, headers=lines)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, f"{MODERN}; charset=utf-8")
 
 
 @pytest.mark.usefixtures("explaining")
@@ -74,7 +79,7 @@ async def test_every_parameter_that_the_specification_has_is_taken(graph: Graph)
     asked += [ASKED | {name: None} for name in ("variables", "operationName", "extensions")]
     asked += [ASKED | {"extensions": {"some": "value"}}]
     for body, accept in product(asked, (None, "*/*", LEGACY, MODERN)):
-        response = await post(graph, body, accept, f"{LEGACY}; charset=utf-8")
+        response = await post(graph, body, accept, f'{LEGACY}; charset="UTF-8"')
         assert response.status_code == 200, body
         assert "errors" not in response.json()
 
@@ -123,6 +128,9 @@ async def test_get_asks_and_never_changes(graph: Graph) -> None:
         answer = await graph.http.get("/graphql", params=asked, headers={"Accept": accept})
         assert (answer.status_code, answer.json()["data"]) == (200, {"__type": None})
     change = 'mutation { createObjective(input: {name: "x", stakeholder: CEO}) { objective { id } } }'
+    for method in ("PUT", "DELETE", "HEAD"):
+        other = await graph.http.request(method, "/graphql", params={"query": change})
+        assert (other.status_code, set(other.headers["allow"].split(", "))) == (405, {"GET", "POST"}), method
     refused = await graph.http.get("/graphql", params={"query": change})
     assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
     assert (await graph("{ objectives { nodes { id } } }")) == {"objectives": {"nodes": []}}
@@ -200,6 +208,10 @@ async def test_where_only_listed_documents_are_trusted_no_others_are_answered(
     for unlisted in ({"query": other}, by_hash(other, other)):
         assert code(await post(graph, unlisted)) == "UNTRUSTED_DOCUMENT"
     assert code(await post(graph, {"documentId": "abd"})) == "PERSISTED_QUERY_NOT_FOUND"
+    # An id that is listed means what is listed under it, where others are answered too.
+    monkeypatch.setitem(apps["gateway"].state._state, "trusted", Trusted(read_manifest(path), only=False))
+    assert code(await post(graph, {"documentId": "abc", "query": other})) == "PERSISTED_QUERY_MISMATCH"
+    assert (await post(graph, {"documentId": "abc", **ASKED})).json()["data"] == {"__typename": "Query"}
     path.write_text('{"abc": 1}')
     with pytest.raises(ValueError, match=r"documents\.json isn't a map of documents"):
         read_manifest(path)

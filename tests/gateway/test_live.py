@@ -24,7 +24,7 @@ from chassis.inbox import Incoming
 from chassis.paging import encode_cursor
 from chassis.testing import Clock, TestStack
 from gateway.allowance import Allowance
-from gateway.answering import ready
+from gateway.answering import caller_of, ready
 from gateway.asking import Asked
 from gateway.edges import EDGES
 from gateway.happening.actions import KEPT
@@ -264,6 +264,12 @@ async def test_what_cannot_be_heard_is_refused_with_a_code_and_the_socket_goes_o
         assert await talk.refused() == "GRAPHQL_VALIDATION_FAILED"
         await talk.subscribe("subscription($no: Boolean = false) { happenings @include(if: $no) { id } }")
         assert await talk.refused() in ("GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT")
+        # Nor is told what a value may have meant, or each one that is wrong.
+        narrowed = "subscription($s: [GoalState!]) { happenings { campaign { goals(state: $s) { nodes { id } } } } }"
+        await talk.subscribe(narrowed, s=["ACTIV"] * 100)
+        said = await talk.next()
+        assert (said["type"], "Did you mean" in str(said)) == ("error", False)
+        assert len(said["payload"]) < 10
         await talk.subscribe(EVENTS, types=["goals.goal.*"], subject=str(campaign), after=talk.cursor)
         for subject in (other, campaign):
             for kind in ("goals.campaign.created", "goals.goal.created"):
@@ -326,6 +332,8 @@ VIOLATIONS: tuple[tuple[int, tuple[Any, ...]], ...] = (
     (4400, (..., {"type": "subscribe", "payload": {"query": "{ __typename }"}})),
     (4400, (..., {"id": "1", "type": "subscribe", "payload": "x"})),
     (4400, (..., {"id": "", "type": "complete"})), (4400, (..., {"type": "connection_ack"})),
+    (4400, ({"type": "é" * 200},)), (4400, (..., {"type": "é" * 200})),
+    (4409, (..., *({"id": "é" * 200, "type": "subscribe", "payload": {"query": EVENTS}},) * 2)),
     (4409, (..., *({"id": "1", "type": "subscribe", "payload": {"query": EVENTS}},) * 2)), (1009, (..., "x" * 200_000)),
 )  # fmt: skip
 
@@ -362,6 +370,50 @@ async def test_who_breaks_the_protocol_is_closed_with_its_code(
             await talk.send(id="1", type="subscribe", payload={"query": "{ __typename }"})
             assert await talk.told() == {"__typename": "Query"}
             assert await talk.next() == {"id": "1", "type": "complete"}
+
+
+async def test_who_asks_and_never_reads_is_heard_no_further(
+    apps: dict[str, FastAPI], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "MOST_OPERATIONS", 3)
+    said = [{"type": "connection_init", "payload": {"authorization": f"Bearer {workspace.token('admin')}"}}]
+    said += [{"type": "subscribe", "id": str(number), "payload": {"query": "{"}} for number in range(100)]
+    messages = [{"type": "websocket.receive", "text": json.dumps(each)} for each in said]
+    coming = iter([{"type": "websocket.connect"}, *messages])
+    heard, read = 0, asyncio.Event()
+
+    async def receive() -> Any:
+        nonlocal heard
+        await asyncio.sleep(0)
+        heard += 1
+        return next(coming, {"type": "websocket.disconnect", "code": 1000})
+
+    async def send(message: Any) -> None:
+        if "connection_ack" not in message.get("text", "connection_ack"):
+            await read.wait()
+
+    scope = {
+        "type": "websocket", "path": "/graphql", "raw_path": b"/graphql", "query_string": b"", "headers": [],
+        "subprotocols": ["graphql-transport-ws"], "scheme": "ws", "root_path": "", "state": {},
+    }  # fmt: skip
+    talking = asyncio.create_task(apps["gateway"](scope, receive, send))
+    before = -1
+    while heard != before or heard < 9:
+        before = heard
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert heard == 9  # the connection, the first message, and twice three and one that asks
+    read.set()
+    await talking
+    assert heard == 103
+
+
+async def test_a_token_is_passed_on_without_what_no_header_can_hold(
+    apps: dict[str, FastAPI], workspace: Workspace
+) -> None:
+    token = workspace.token("admin")
+    caller = await caller_of(apps["gateway"].state, f"bearer  {token}\r\n")
+    assert caller.authorization == f"Bearer {token}"
 
 
 async def test_hearing_ends_with_the_token_and_with_the_workspace(

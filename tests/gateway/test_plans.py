@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.execution import execute
+from gateway.execution.compile import Compiler
 from gateway.execution.documents import Document, Documents
 from gateway.execution.execute import Executor
 from gateway.reads import Context
@@ -158,6 +159,13 @@ def test_plans_are_made_once_and_only_so_many_are_kept(monkeypatch: pytest.Monke
     assert plan(conditional, True) is not without
     # What graphql-core executes isn't looked at again either.
     assert plan("{ __schema { types { name } } }", False) is None
+
+
+async def test_a_plan_that_cannot_be_made_costs_no_answer(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Compiler, "plan", lambda _: 1 // 0)
+    library.faults = {}
+    answer = await library.answer(Executor(SCHEMA).answer, "{ never: library { city } }", {})
+    assert set(json.loads(answer)["data"]) == {"never"}
 
 
 async def test_a_request_that_is_cancelled_leaves_nothing_under_way() -> None:
