@@ -161,6 +161,15 @@ async def test_many_are_recorded_at_once_and_what_is_wrong_costs_no_other(
     assert [point["value"] for point in await points("web.visits")] == [2207]
 
 
+async def test_to_ask_what_would_be_corrected_corrects_nothing(metrics: httpx.AsyncClient, points: Read) -> None:
+    first = await record(metrics)
+    late = {"rows": [{**VISITS, "value": "1000"}], "reason": "Counted again"}
+    answer = await metrics.post("/v1/observations/import", json=late, params={"dry_run": True})
+    assert answer.json()["rows"] == [{"row": 1, "outcome": "corrected", "observation_id": None, "errors": []}]
+    assert (await metrics.get(f"/v1/observations/{first['id']}")).json() == first
+    assert [point["value"] for point in await points("web.visits")] == [1200]
+
+
 async def test_a_csv_file_is_read_as_a_spreadsheet_writes_it(
     metrics: httpx.AsyncClient, campaign: Campaigns, points: Read
 ) -> None:

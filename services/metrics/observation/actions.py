@@ -1,7 +1,7 @@
 """Decides how figures are recorded: one by one or many at once, each on its own merits."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -58,7 +58,7 @@ class Recorder:
         sound = [row for row in rows if not row.errors]
         held = await store.holding(self.session, {row.cell for row in sound})
         seen: dict[store.Cell, int] = {}
-        added = []
+        added: list[Observation] = []
         for row in sound:
             if row.cell in seen:
                 self._refuse(
@@ -70,7 +70,7 @@ class Recorder:
             if made is not None:
                 added.append(made)
         if not dry_run:
-            await self._keep(added)
+            await self._keep(added, held.values())
         return _answer(rows, dry_run=dry_run)
 
     async def _check(self, rows: Sequence[Row]) -> None:
@@ -121,8 +121,7 @@ class Recorder:
         )  # fmt: skip
 
     def correct(self, held: Observation, amount: Decimal | None, reason: str, note: str) -> Observation:
-        """Another row in place of one that holds."""
-        held.superseded_at = self.now
+        """Another row in place of one that holds. That one stays as it is until this is kept."""
         return Observation(
             workspace_id=held.workspace_id, metric=held.metric, campaign_id=held.campaign_id, day=held.day,
             amount=amount, currency=held.currency, reference=held.reference, note=note, recorded_at=self.now,
@@ -135,10 +134,14 @@ class Recorder:
             newer = await store.correction_of(self.session, held.id)
             raise Conflict(f"{newer} holds in its place; correct that one", code="corrected")
         made = self.correct(held, amount, reason, held.note)
-        await self._keep([made])
+        await self._keep([made], [held])
         return made
 
-    async def _keep(self, added: list[Observation]) -> None:
+    async def _keep(self, added: Sequence[Observation], held: Iterable[Observation]) -> None:
+        corrected = {each.corrects_id for each in added}
+        for each in held:
+            if each.id in corrected:
+                each.superseded_at = self.now
         # What no longer holds makes room in the index before what does comes in.
         await self.session.flush()
         await store.add_observations(self.session, added)
