@@ -185,6 +185,11 @@ def test_completeness_is_the_share_of_a_local_day_that_has_passed() -> None:
     assert completeness(short, "Europe/Berlin", noon - timedelta(days=9)) == 0
     assert completeness(short, "Europe/Berlin", noon + timedelta(days=9)) == 1
     assert completeness(short, "Europe/Berlin", None) == 0
+    # Samoa moved over the date line: it had no such day.
+    none = Period(date(2011, 12, 30), date(2011, 12, 31))
+    moved = datetime(2011, 12, 30, 10, tzinfo=UTC)
+    found = [completeness(none, "Pacific/Apia", moved + timedelta(seconds=each)) for each in (-1, 0, 1)]
+    assert found == [0, 1, 1]
 
 
 async def test_a_series_has_every_period_and_says_what_it_rests_on(

@@ -177,6 +177,8 @@ def completeness(period: Period, zone: str, watermark: datetime | None) -> float
     if watermark is None:
         return 0.0
     begins, ends = _midnight(period.start, zone), _midnight(period.end, zone)
+    if begins >= ends:  # a day that a zone left out as it moved over the date line
+        return float(watermark >= ends)
     return min(1.0, max(0.0, (watermark - begins) / (ends - begins)))
 
 
