@@ -27,6 +27,7 @@ from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.judging.actions import judge_events
 from services.metrics.rollup.actions import COUNT_EVENTS
+from services.metrics.rollup.folding import MOST_BY_READERS
 from services.metrics.rollup.holding import REBUILD_TIMEOUT, seize_numbers
 from services.metrics.rollup.rules import Cell
 from services.metrics.rollup.store import rebuild
@@ -285,6 +286,31 @@ async def test_a_series_has_every_period_and_says_what_it_rests_on(
     assert point == {
         "start": "2026-01-01", "value": 0, "numerator": 0, "denominator": None, "completeness": pytest.approx(passed)
     }  # fmt: skip
+
+
+async def test_what_isn_t_counted_yet_holds_the_watermark_whichever_source_told_it(
+    open_standard: Open, metrics: httpx.AsyncClient, clock: Clock, metrics_app: FastAPI
+) -> None:
+    busy, other = await open_standard(), await open_standard()
+    began = clock.now
+    opened = {"type": "opened", "recipient": "a@x.example", "message_id": "m"}
+    days = [began - timedelta(days=each) for each in range(MOST_BY_READERS + 1)]
+    await busy.tell(*({**opened, "occurred_at": each.isoformat()} for each in days))
+    clock.now += timedelta(hours=1)
+    await other.tell({**opened, "occurred_at": clock.now.isoformat()})
+
+    async def watermarks() -> list[str]:
+        asked = [{}, {"source_id": str(busy.source_id)}, {"source_id": str(other.source_id)}]
+        found = [
+            await metrics.get("/v1/metrics/email.opens/series", params={**YEAR, "grain": "total", **each})
+            for each in asked
+        ]
+        return [each.json()["watermark"] for each in found]
+
+    early, late = (each.isoformat().replace("+00:00", "Z") for each in (began, clock.now))
+    assert await watermarks() == [early, early, late]
+    await COUNT_EVENTS.run(metrics_app)
+    assert await watermarks() == [late, early, late]
 
 
 async def test_before_any_post_there_is_no_watermark(metrics: httpx.AsyncClient, sendgrid: Sender) -> None:
