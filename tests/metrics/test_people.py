@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import asyncpg
 import httpx
+import pytest
 from fastapi import FastAPI
 
 from chassis.testing import Clock, TestStack
@@ -156,6 +157,29 @@ async def test_the_latest_receipt_of_a_purpose_holds_and_a_hand_keeps_one_from_w
     assert (await metrics.post("/v1/suppressions", json={"address": ANN.lower()})).json()["id"] == made["id"]
     assert not (await metrics.post("/v1/people/find", json={"address": ANN})).json()["may_be_written_to"]
     assert (await metrics.post("/v1/suppressions", json={"address": "nobody"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-06-15T12:10:00Z", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "2026-06-15T12:00:00"]
+)
+async def test_nobody_said_so_before_or_after_there_was_a_time(metrics: httpx.AsyncClient, at: str) -> None:
+    receipt = {"address": ANN, "purpose": "news", "given": True, "at": at}
+    answer = await metrics.post("/v1/consents", json=receipt)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"] == "at"
+    assert (await metrics.post("/v1/consents", json={**receipt, "at": "2026-06-15T12:01:00Z"})).status_code == 201
+
+
+async def test_withdrawn_consent_goes_where_nothing_was_ever_sent(
+    metrics: httpx.AsyncClient, metrics_app: FastAPI, clock: Clock, connect: Connect, workspace: Workspace
+) -> None:
+    receipt = {"address": ANN, "purpose": "news", "given": False, "at": "2026-06-01T00:00:00Z"}
+    assert (await metrics.post("/v1/consents", json=receipt)).status_code == 201
+    clock.now += timedelta(days=3 * 365)
+    await keep_no_longer(metrics_app)
+    admin = connect("metrics", workspace)
+    assert (await admin.get("/v1/consents")).json()["items"] == []
+    assert not (await admin.post("/v1/people/find", json={"address": ANN})).json()["known"]
 
 
 async def test_what_is_kept_too_long_goes(

@@ -87,5 +87,5 @@ async def remove_nameless(session: AsyncSession) -> None:
 
 
 async def every_workspace(session: AsyncSession) -> Sequence[UUID]:
-    """All that there are sources of (worker transaction)."""
-    return (await session.execute(text("SELECT DISTINCT workspace_id FROM source"))).scalars().all()
+    """All that are known here (worker transaction)."""
+    return (await session.execute(text("SELECT workspace_id FROM workspace"))).scalars().all()

@@ -26,7 +26,7 @@ Questions = Mapping[Scope, Needs]
 
 @dataclass(frozen=True)
 class Basis:
-    """The workspace's zone, when each of its sources was last heard of, since when what it sent waits to be counted, and
+    """The workspace's zone; when each of its sources was last heard of, and since when what it sent waits to be counted;
     when each observed metric was last heard of."""
 
     zone: str
