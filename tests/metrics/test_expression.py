@@ -43,6 +43,7 @@ from services.metrics.metric.rules import (
     Verdicts,
     adds_up,
     evaluate,
+    only_rises,
 )
 from services.metrics.series.numbers import money, number
 
@@ -283,6 +284,19 @@ def test_a_number_however_large_can_be_told(digits: int, sign: int, whole: bool)
 def test_values_add_up_where_they_are_sums(expression: str, adds: bool) -> None:
     uses = {leaf.key: 1 for leaf in leaves(parse(expression)) if isinstance(leaf, Named)}
     assert adds_up(own("shop.some", expression, uses=uses), BOOK) is adds
+
+
+@pytest.mark.parametrize(
+    ("expression", "rises"),
+    [
+        ("clicks + 2 * opens", True), ("unique_clicks", True), ("clicks - opens", False), ("-clicks", False),
+        ("clicks / opens", False), ("[shop.revenue] + [shop.revenue]", True), ("[shop.score] * clicks", False),
+        ("[email.ctr] + [email.ctr]", False), ("[email.opens]", True),
+    ],
+)  # fmt: skip
+def test_what_is_made_of_what_may_fall_may_fall(expression: str, rises: bool) -> None:
+    uses = {leaf.key: 1 for leaf in leaves(parse(expression)) if isinstance(leaf, Named)}
+    assert only_rises(own("shop.some", expression, uses=uses), BOOK) is rises
 
 
 def test_every_shipped_metric_is_one_that_could_be_saved() -> None:

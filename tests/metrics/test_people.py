@@ -50,6 +50,26 @@ def told(kind: str, who: str = ANN, **fields: Any) -> dict[str, Any]:
     return {"type": kind, "recipient": who, "message_id": "m1", "occurred_at": "2026-06-01T12:00:00Z", **fields}
 
 
+async def plant(stack: TestStack, workspace: Workspace, sender: Sender, metrics: httpx.AsyncClient) -> None:
+    """An address where people write words, and where the version before kept events."""
+    alert = {"name": f"Clicks of {ANN}", "metric": "email.total_clicks", "kind": "above", "value": 9}
+    alert_id = (await metrics.post("/v1/alerts", json=alert)).json()["id"]
+    own = {"key": "shop.hers", "name": "Hers", "words": f"As {ANN} asked", "unit": "count", "expression": "clicks"}
+    assert (await metrics.post("/v1/metrics", json=own)).status_code == 201
+    connection = await asyncpg.connect(stack.admin_dsn)
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute(
+        "INSERT INTO metrics.finding (workspace_id, id, alert_id, start, value, metric_version, found_at, note)"
+        " VALUES ($1, gen_random_uuid(), $2, '2026-06-01', 1, 1, now(), $3)", workspace.id, alert_id, f"told {ANN}",
+    )  # fmt: skip
+    await connection.execute(
+        "INSERT INTO metrics.event (workspace_id, id, source_id, key, type, message_id, url, occurred_at, received_at,"
+        " verdict, reasons) VALUES ($1, gen_random_uuid(), $2, '\\x00', 'opened', $3, $3, now(), now(), 'human', '{}')",
+        workspace.id, sender.source_id, f"<{ANN}>",
+    )  # fmt: skip
+    await connection.close()
+
+
 async def test_nothing_is_left_of_who_was_erased_and_numbers_stay(
     metrics: httpx.AsyncClient, standard: Sender, points: Read, metrics_app: FastAPI, stack: TestStack,
     workspace: Workspace, clock: Clock,
@@ -68,12 +88,14 @@ async def test_nothing_is_left_of_who_was_erased_and_numbers_stay(
     assert (await metrics.post("/v1/consents", json=consent)).status_code == 201
     observed = {"metric": "web.visits", "day": "2026-06-01", "value": "1", "reference": "r", "note": f"told by {ANN}"}
     assert (await metrics.post("/v1/observations", json=observed)).status_code == 201
+    await plant(stack, workspace, standard, metrics)
     await judge_events(metrics_app)
     keys = ("email.unique_opens", "email.total_clicks", "email.unsubscribes")
     before = [await points(key) for key in keys]
     needles = [each.lower() for each in (ANN, quote(ANN, safe=""), quote(ANN, safe="@"), ANN.replace("@", r"\u0040"))]
     there = await standing(stack, workspace, needles)
     assert {"recipient.address", "occurrence.url", "quarantine.payload", "consent.evidence"} <= set(there)
+    assert {"finding.note", "alert.name", "metric_version.words", "event.url", "event.message_id"} <= set(there)
 
     answer = await metrics.post("/v1/recipient-erasures", json={"address": ANN})
     assert (answer.status_code, answer.json()["state"]) == (201, "sweeping"), answer.text

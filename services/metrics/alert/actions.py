@@ -15,7 +15,7 @@ from chassis.outbox import record
 from services.metrics.alert import store
 from services.metrics.alert.models import Alert, AnomalyFound, ThresholdCrossed
 from services.metrics.alert.rules import AlertKind, Found, Point, Watch, judge, span_of
-from services.metrics.metric.rules import MetricUnit
+from services.metrics.metric.rules import MetricUnit, only_rises
 from services.metrics.metric.store import definitions
 from services.metrics.quality.rules import QualityGrade
 from services.metrics.series.actions import Question, answer_many, grades_for, points_of, quality_of
@@ -76,8 +76,7 @@ async def look(session: AsyncSession, now: datetime) -> int:
 
 def _watch(alert: Alert, question: Question) -> Watch:
     counts = question.metric.unit is MetricUnit.COUNT
-    # A difference or a quotient may fall while it lasts.
-    grows = counts and not set("-/") & set(question.metric.expression or "")
+    grows = counts and only_rises(question.metric, question.book)
     return Watch(alert.kind, alert.value, alert.sensitivity, alert.weeks, grows, counts)
 
 

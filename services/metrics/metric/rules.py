@@ -321,6 +321,21 @@ def adds_up(metric: Definition, book: Book) -> bool:
     return of(metric._parsed)
 
 
+def only_rises(metric: Definition, book: Book) -> bool:
+    """Whether the value of a period can't fall while it lasts: as neither differences, quotients nor means do."""
+    if metric.observed:
+        return metric.observed is Combining.SUM
+
+    def of(found: Expression) -> bool:
+        if isinstance(found, Named):
+            return only_rises(book[found.key, metric.uses[found.key]], book)
+        if isinstance(found, Binary):
+            return found.sign in "+*" and of(found.left) and of(found.right)
+        return not isinstance(found, Negative)
+
+    return of(metric._parsed)
+
+
 def flavours(raw: Definition) -> list[Definition]:
     """The same of people's acts, of machines', and of those of whom nobody can tell, where there are acts."""
     if not any(raw.counted(leaf.name).judged for leaf in leaves(raw._parsed) if isinstance(leaf, Measured)):

@@ -26,8 +26,8 @@ Questions = Mapping[Scope, Needs]
 
 @dataclass(frozen=True)
 class Basis:
-    """The workspace's zone; when each of its sources was last heard of, and since when what it sent waits to be counted;
-    when each observed metric was last heard of."""
+    """The workspace's zone; when each of its sources was last heard of, and since when what it sent waits to be
+    counted; when each observed metric was last heard of."""
 
     zone: str
     heard: dict[UUID, datetime]

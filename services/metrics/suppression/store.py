@@ -74,10 +74,8 @@ async def put_signs(session: AsyncSession, signs: Sequence[Sign]) -> None:
     for place, together in found.items():
         known = start = before.get(place, Known())
         for sign in together:
-            if sign in doubted:
-                known = revised(known, sign, people_s.get(sign.address_hash))
-            else:
-                known = after(known, sign)
+            last = people_s.get(sign.address_hash)
+            known = revised(known, sign, last) if sign in doubted else after(known, sign)
         if known != start:
             now[place] = known
     await put(session, now)
