@@ -251,6 +251,20 @@ async def test_an_unsubscribe_that_turns_out_to_be_a_machine_s_is_held(
     assert await suppressed() == [("ann", "held", "12:00:00"), ("bob", "held", "12:00:00")]
 
 
+async def test_no_rule_changes_what_somebody_has_confirmed(
+    metrics: httpx.AsyncClient, standard: Sender, metrics_app: FastAPI
+) -> None:
+    await standard.tell(told("clicked", 0, url="https://a.example"))
+    await judge_events(metrics_app)
+    (event,) = (await metrics.get("/v1/events")).json()["items"]
+    confirmed = await metrics.post(f"/v1/events/{event['id']}/judge", json={"verdict": "human"})
+    assert (confirmed.json()["verdict"], confirmed.json()["reasons"]) == ("human", ["judged_by_hand"])
+    await standard.tell(told("clicked", 0.5, url="https://b.example"))
+    await judge_events(metrics_app)
+    found = await verdicts(metrics)
+    assert [found["clicked", f"https://{each}.example"][0] for each in "ab"] == ["human", "bot"]
+
+
 async def test_a_hand_takes_back_and_puts_in_whatever_clocks_say(
     metrics: httpx.AsyncClient, standard: Sender, metrics_app: FastAPI, clock: Clock
 ) -> None:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import workspace_of, zone_of
+from chassis.db import get_row, workspace_of, zone_of
 from chassis.errors import Conflict, FieldError, Invalid, NotFound
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
@@ -55,6 +55,7 @@ class Recorder:
     async def record(self, rows: Sequence[Row], reason: str | None, *, dry_run: bool = False) -> ImportAnswer:
         """Keeps every row that can be kept, and says of each what became of it."""
         await self._check(rows)
+        await store.hold_observations(self.session)
         sound = [row for row in rows if not row.errors]
         held = await store.holding(self.session, {row.cell for row in sound})
         seen: dict[store.Cell, int] = {}
@@ -127,6 +128,11 @@ class Recorder:
             amount=amount, currency=held.currency, reference=held.reference, note=note, recorded_at=self.now,
             recorded_by=self.who, corrects_id=held.id, reason=reason,
         )  # fmt: skip
+
+    async def held(self, observation_id: UUID) -> Observation:
+        """A figure that is to be corrected, as it stands once whoever else records has done so."""
+        await store.hold_observations(self.session)
+        return await get_row(self.session, Observation, observation_id)
 
     async def replace(self, held: Observation, amount: Decimal | None, reason: str) -> Observation:
         """Corrects one figure, or takes it back. Conflict `corrected` when another holds in its place already."""
