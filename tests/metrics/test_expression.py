@@ -140,6 +140,17 @@ def test_what_can_not_be_read_is_told_with_its_place(text: str, at: int) -> None
     assert refused.value.at == at
 
 
+def test_a_scale_is_a_number_that_every_reader_has() -> None:
+    for text, scale, numerator in (
+        ("100 * clicks", 100, "clicks"), ("2147483647 * clicks", 2147483647, "clicks"),
+        ("2147483648 * clicks", 1, "2147483648 * clicks"), ("-99999 * 99999 * clicks", 1, "-9999800001 * clicks"),
+    ):  # fmt: skip
+        metric = own("shop.some", text)
+        assert (metric.scale, metric.numerator) == (scale, numerator)
+        value = evaluate(metric, {}, lambda _: Verdicts(3), lambda _: None)
+        assert value.value == compute(parse(text), lambda _: 3)
+
+
 def test_an_expression_has_a_length() -> None:
     with pytest.raises(ExpressionError, match="500 characters"):
         parse("1" + " " * MOST_CHARACTERS)

@@ -24,6 +24,8 @@ from services.metrics.metric.expression import (
 )
 from services.metrics.series.rules import Grain
 
+# More than this isn't a whole number everywhere that a definition is read: GraphQL's have 32 bits.
+MOST_SCALE = 2**31 - 1
 # Metrics may rest on metrics, so many levels down.
 MOST_LEVELS = 5
 
@@ -210,11 +212,13 @@ class Definition:
     @cached_property
     def _line(self) -> tuple[int, Expression, Expression | None]:
         found = quotient(self._parsed)
-        rest = found.scale.denominator
-        below = found.below
+        scale, rest = found.scale.numerator, found.scale.denominator
+        above, below = found.above, found.below
         if rest > 1:
             below = Number(Fraction(rest)) if below is None else Binary("*", Number(Fraction(rest)), below)
-        return found.scale.numerator, found.above, below
+        if abs(scale) > MOST_SCALE:
+            scale, above = 1, Binary("*", Number(Fraction(scale)), above)
+        return scale, above, below
 
     @property
     def scale(self) -> int:
