@@ -37,8 +37,7 @@ _RENOTE_CELLS = text(
                 AND id >= cell.begins AND id < cell.ends
         ) AS e
     ) {NOTE}
-    """.replace("{NO_CAMPAIGN}", str(NO_CAMPAIGN))
-    .replace("{NOTE}", NOTE.format(WORKSPACE=":workspace", ZONE=":zone"))
+    """.replace("{NO_CAMPAIGN}", str(NO_CAMPAIGN)).replace("{NOTE}", NOTE.format(WORKSPACE=":workspace", ZONE=":zone"))
 )
 _RENOTE_ALL = text(
     "WITH fresh AS (SELECT * FROM occurrence WHERE workspace_id = :workspace AND id >= first_id(:since))"
