@@ -15,6 +15,7 @@ from chassis.outbox import record
 from services.metrics.alert import store
 from services.metrics.alert.models import Alert, AnomalyFound, ThresholdCrossed
 from services.metrics.alert.rules import AlertKind, Found, Point, Watch, judge, span_of
+from services.metrics.event.rules import first_whole_day
 from services.metrics.metric.rules import MetricUnit, only_rises
 from services.metrics.metric.store import definitions
 from services.metrics.quality.rules import QualityGrade
@@ -54,7 +55,7 @@ async def look(session: AsyncSession, now: datetime) -> int:
     today = now.astimezone(ZoneInfo(basis.zone)).date()
     asked: list[tuple[Alert, Question]] = []
     for alert in alerts:
-        span = span_of(today, alert.grain, alert.kind, alert.weeks)
+        span = span_of(today, alert.grain, alert.kind, alert.weeks, first_whole_day(now))
         scope = Scope(span.start, span.end, alert.grain, tuple(alert.campaign_ids))
         try:
             asked.append((alert, Question.of(known.get(alert.metric), known.book, scope, basis.zone, now)))
