@@ -17,6 +17,7 @@ from services.metrics.erasure.actions import erase_people
 from services.metrics.erasure.rules import pattern
 from services.metrics.judging.actions import judge_events
 from services.metrics.retention.actions import keep_no_longer
+from services.metrics.rollup.holding import share_numbers
 from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Open, Play, Read, Sender
 
@@ -202,6 +203,17 @@ async def test_withdrawn_consent_goes_where_nothing_was_ever_sent(
     admin = connect("metrics", workspace)
     assert (await admin.get("/v1/consents")).json()["items"] == []
     assert not (await admin.post("/v1/people/find", json={"address": ANN})).json()["known"]
+
+
+async def test_nobody_waits_while_it_is_seen_that_nothing_is_to_go(
+    metrics_app: FastAPI, standard: Sender, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    await standard.tell(told("opened"))
+    async with metrics_app.state.database.tenant(workspace.id) as storing:
+        await share_numbers(storing)
+        caplog.clear()
+        await keep_no_longer(metrics_app)
+    assert "kept_too_long" not in caplog.messages
 
 
 async def test_what_is_kept_too_long_goes(
