@@ -1,6 +1,6 @@
 """What alerts promise: a number that crosses its line, or isn't what its weekday's have been, is told once."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -166,6 +166,19 @@ async def test_alerts_are_looked_at_when_numbers_change_or_an_hour_has_passed(
     await sendgrid.tell(bounce(clock, 1))
     await COUNT_EVENTS.run(metrics_app)
     assert await waiting()
+
+
+async def test_years_of_what_only_events_tell_are_looked_at_as_far_as_events_are_kept(
+    connect: Connect, standard: Sender, metrics_app: FastAPI, workspace: Workspace, clock: Clock
+) -> None:
+    clock.now = datetime(2027, 1, 1, 12, tzinfo=UTC)
+    metrics = connect("metrics", workspace)
+    alert = {**BOUNCES, "metric": "email.unique_deliveries", "grain": "year", "value": 0}
+    assert (await metrics.post("/v1/alerts", json=alert)).status_code == 201
+    await standard.tell({"type": "delivered", "recipient": "a@x.example", "occurred_at": clock.now.isoformat()})
+    await look_at_alerts(metrics_app)
+    ((_, data),) = await told(metrics_app, workspace)
+    assert (data["start"], data["value"]) == ("2027-01-01", 1)
 
 
 @pytest.mark.parametrize(

@@ -330,3 +330,15 @@ async def test_a_late_event_counts_in_its_own_month(sendgrid: Sender, points: Re
     await sendgrid.tell(sent("click", timestamp=int((clock.now - timedelta(days=100)).timestamp())))
     months = await points("email.total_clicks", grain="month")
     assert [point["start"] for point in months if point["value"]] == ["2026-03-01"]
+
+
+@pytest.mark.parametrize("since", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999Z", "1970-01-01T00:00:00Z"])
+async def test_events_since_before_all_time_are_all_events(
+    metrics: httpx.AsyncClient, sendgrid: Sender, since: str
+) -> None:
+    await sendgrid.tell({"event": "open", "email": "a@example.com", "timestamp": 1780315200})
+    for asked, many in (({"occurred_from": since}, 1), ({"occurred_to": since}, 0)):
+        answer = await metrics.get("/v1/events", params=asked)
+        assert (answer.status_code, len(answer.json()["items"])) == (200, many), answer.text
+    answer = await metrics.get("/v1/events", params={"occurred_to": "9999-12-31T23:59:59.999999Z"})
+    assert (answer.status_code, len(answer.json().get("items", ()))) == (200, 1), answer.text

@@ -1,6 +1,7 @@
 """What the language of metrics promises: it runs nothing, computes as arithmetic does, and reads what it writes."""
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -42,7 +43,9 @@ from services.metrics.metric.rules import (
     Verdicts,
     adds_up,
     evaluate,
+    only_rises,
 )
+from services.metrics.series.numbers import money, number
 
 numbers = st.builds(lambda whole, places: Number(Fraction(whole, 10**places)), st.integers(0, 10**6), st.integers(0, 6))
 names = st.sampled_from(["clicks", "opens", "a_1"]).map(Measured)
@@ -135,6 +138,17 @@ def test_what_can_not_be_read_is_told_with_its_place(text: str, at: int) -> None
     with pytest.raises(ExpressionError) as refused:
         parse(text)
     assert refused.value.at == at
+
+
+def test_a_scale_is_a_number_that_every_reader_has() -> None:
+    for text, scale, numerator in (
+        ("100 * clicks", 100, "clicks"), ("2147483647 * clicks", 2147483647, "clicks"),
+        ("2147483648 * clicks", 1, "2147483648 * clicks"), ("-99999 * 99999 * clicks", 1, "-9999800001 * clicks"),
+    ):  # fmt: skip
+        metric = own("shop.some", text)
+        assert (metric.scale, metric.numerator) == (scale, numerator)
+        value = evaluate(metric, {}, lambda _: Verdicts(3), lambda _: None)
+        assert value.value == compute(parse(text), lambda _: 3)
 
 
 def test_an_expression_has_a_length() -> None:
@@ -234,6 +248,41 @@ def test_a_metric_s_work_is_bounded_however_it_is_nested() -> None:
     with pytest.raises(Invalid) as refused:
         settled(own("shop.top", " + ".join(["[shop.l1]"] * 3)), newest, book)
     assert refused.value.errors[0].code == "too_large"
+    # Numbers alone are work too.
+    newest["shop.n0"] = book["shop.n0", 1] = settled(own("shop.n0", "9", MetricUnit.RATIO), newest, book)
+    many = own("shop.n1", " * ".join(["[shop.n0]"] * 40), MetricUnit.RATIO)
+    newest[many.key] = book[many.key, 1] = settled(many, newest, book)
+    with pytest.raises(Invalid) as refused:
+        settled(own("shop.n2", " * ".join(["[shop.n1]"] * 6), MetricUnit.RATIO), newest, book)
+    assert refused.value.errors[0].code == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("expression", "at"),
+    [
+        ("clicks / 0", 8), ("100 * clicks / (opens * 0)", None), ("clicks / (1 - 1)", 8), ("clicks / opens / 0.0", 16),
+        ("clicks / opens - (2 / (3 - 3))", 21), ("clicks / -0", 8), ("clicks / 0.5", None), ("0 / clicks", None),
+    ],
+)  # fmt: skip
+def test_what_is_always_divided_by_zero_is_not_saved(expression: str, at: int | None) -> None:
+    problem = None
+    try:
+        settled(own("shop.some", expression, MetricUnit.RATIO), KNOWN, BOOK)
+    except Invalid as refused:
+        problem = refused.errors[0]
+    assert (problem is not None and problem.code == "division_by_zero") is (at is not None)
+    if problem and at:
+        assert problem.message.endswith(f"at character {at}")
+
+
+@given(st.integers(0, 700), st.sampled_from([-1, 1]), st.booleans())
+def test_a_number_however_large_can_be_told(digits: int, sign: int, whole: bool) -> None:
+    value = Fraction(sign * 10**digits, 1 if whole else 3)
+    found, told = number(value), money(value, "EUR")
+    assert found is None or float(found) == pytest.approx(float(value))
+    assert found is not None or digits > 300
+    assert told is None or abs(told.amount - Decimal(value.numerator) / value.denominator) < 1
+    assert told is not None or digits > 18
 
 
 @pytest.mark.parametrize(
@@ -246,6 +295,19 @@ def test_a_metric_s_work_is_bounded_however_it_is_nested() -> None:
 def test_values_add_up_where_they_are_sums(expression: str, adds: bool) -> None:
     uses = {leaf.key: 1 for leaf in leaves(parse(expression)) if isinstance(leaf, Named)}
     assert adds_up(own("shop.some", expression, uses=uses), BOOK) is adds
+
+
+@pytest.mark.parametrize(
+    ("expression", "rises"),
+    [
+        ("clicks + 2 * opens", True), ("unique_clicks", True), ("clicks - opens", False), ("-clicks", False),
+        ("clicks / opens", False), ("[shop.revenue] + [shop.revenue]", True), ("[shop.score] * clicks", False),
+        ("[email.ctr] + [email.ctr]", False), ("[email.opens]", True),
+    ],
+)  # fmt: skip
+def test_what_is_made_of_what_may_fall_may_fall(expression: str, rises: bool) -> None:
+    uses = {leaf.key: 1 for leaf in leaves(parse(expression)) if isinstance(leaf, Named)}
+    assert only_rises(own("shop.some", expression, uses=uses), BOOK) is rises
 
 
 def test_every_shipped_metric_is_one_that_could_be_saved() -> None:

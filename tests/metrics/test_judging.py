@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.testing import Clock
 from services.metrics.event.rules import EventType, EventVerdict
 from services.metrics.judging.actions import judge_events
 from services.metrics.judging.rules import (
@@ -223,6 +224,62 @@ async def test_somebody_who_knows_better_frees_what_was_held(
     assert [each["state"] for each in again] == ["active"]
     (complaint,) = (await metrics.get("/v1/suppressions", params={"reason": "complaint"})).json()["items"]
     assert (await metrics.post(f"/v1/suppressions/{complaint['id']}/lift")).json()["code"] == "complained"
+
+
+async def test_an_unsubscribe_that_turns_out_to_be_a_machine_s_is_held(
+    metrics: httpx.AsyncClient, standard: Sender, metrics_app: FastAPI
+) -> None:
+    async def suppressed() -> list[tuple[str, str, str]]:
+        items = (await metrics.get("/v1/suppressions", params={"sort": "since"})).json()["items"]
+        return sorted((each["address"][:3], each["state"], each["since"][11:19]) for each in items)
+
+    # The scanner's clicks come after; bob had unsubscribed before by himself. Each post is looked at by itself, so that
+    # what it says of an act a minute away, and that of another, is said all the same.
+    await standard.tell(told("unsubscribed", -9000, "bob@firm.example"))
+    for second, url in ((0, None), (60, "https://a.example"), (60.9, "https://b.example")):
+        for who in ("ann@firm.example", "bob@firm.example"):
+            await standard.tell(told("clicked" if url else "unsubscribed", second, who, url=url))
+        await judge_events(metrics_app)
+        if not url:
+            assert await suppressed() == [("ann", "active", "12:00:00"), ("bob", "active", "12:00:00")]
+    assert await suppressed() == [("ann", "held", "12:00:00"), ("bob", "active", "09:30:00")]
+    # Somebody who knows better says so of bob's own.
+    items = (await metrics.get("/v1/events", params={"type": "unsubscribed"})).json()["items"]
+    (own,) = [each for each in items if each["verdict"] == "human"]
+    assert (await metrics.post(f"/v1/events/{own['id']}/judge", json={"verdict": "bot"})).status_code == 200
+    await judge_events(metrics_app)
+    assert await suppressed() == [("ann", "held", "12:00:00"), ("bob", "held", "12:00:00")]
+
+
+async def test_no_rule_changes_what_somebody_has_confirmed(
+    metrics: httpx.AsyncClient, standard: Sender, metrics_app: FastAPI
+) -> None:
+    await standard.tell(told("clicked", 0, url="https://a.example"))
+    await judge_events(metrics_app)
+    (event,) = (await metrics.get("/v1/events")).json()["items"]
+    confirmed = await metrics.post(f"/v1/events/{event['id']}/judge", json={"verdict": "human"})
+    assert (confirmed.json()["verdict"], confirmed.json()["reasons"]) == ("human", ["judged_by_hand"])
+    await standard.tell(told("clicked", 0.5, url="https://b.example"))
+    await judge_events(metrics_app)
+    found = await verdicts(metrics)
+    assert [found["clicked", f"https://{each}.example"][0] for each in "ab"] == ["human", "bot"]
+
+
+async def test_a_hand_takes_back_and_puts_in_whatever_clocks_say(
+    metrics: httpx.AsyncClient, standard: Sender, metrics_app: FastAPI, clock: Clock
+) -> None:
+    ahead = (clock.now + timedelta(hours=20)).isoformat()
+    await standard.tell({**told("unsubscribed", 0), "occurred_at": ahead})
+    await judge_events(metrics_app)
+    (row,) = (await metrics.get("/v1/suppressions")).json()["items"]
+    lifted = await metrics.post(f"/v1/suppressions/{row['id']}/lift")
+    assert (lifted.status_code, lifted.json()["state"]) == (200, "lifted")
+    states = []
+    for _ in range(2):  # within a tick of the clock
+        made = await metrics.post("/v1/suppressions", json={"address": "cy@firm.example"})
+        states += [made.json()["state"]]
+        states += [(await metrics.post(f"/v1/suppressions/{made.json()['id']}/lift")).json()["state"]]
+    assert states == ["active", "lifted"] * 2
 
 
 async def test_links_and_networks_of_a_source_s_own_give_machines_away(

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis.reading import Prepared, Reader
 from chassis.testing import Clock, TestStack
+from services.metrics.event.flush import MOST_QUEUED_BYTES
 from services.metrics.event.rules import MOST_ITEMS
 from services.metrics.source.platforms.decoding import MOST_SINGLE
 from services.metrics.source.platforms.platform import Delivery
@@ -97,12 +98,17 @@ async def test_others_are_answered_while_a_large_post_is_read(
     assert turns > 3  # in the loop itself there is but one
 
 
+async def pieces(body: bytes) -> AsyncIterator[bytes]:
+    for place in range(0, len(body), 50):
+        yield body[place : place + 50]
+
+
 async def test_bodies_on_their_way_in_take_the_room_of_those_that_wait(sendgrid: Sender, metrics_app: FastAPI) -> None:
     body = json.dumps([sent()]).encode()
     go = asyncio.Event()
     asked = asyncio.Semaphore(0)
 
-    async def slowly() -> AsyncIterator[bytes]:  # of no declared length, so it may have 16 MB
+    async def slowly() -> AsyncIterator[bytes]:  # of no declared length, so it takes room as it comes
         asked.release()
         await go.wait()
         yield body
@@ -110,14 +116,21 @@ async def test_bodies_on_their_way_in_take_the_room_of_those_that_wait(sendgrid:
     def post(content: Any) -> asyncio.Task[httpx.Response]:
         return asyncio.create_task(sendgrid.http.post(sendgrid.path, content=content, headers=sendgrid.sign(body)))
 
-    posts = [post(slowly()) for _ in range(4)]
+    posts = [post(slowly()) for _ in range(8)]
     for _ in posts:
         await asked.acquire()
-    refused = await post(body)
-    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "queue_full", "1")
+    assert (await post(body)).status_code == 200
+    full = MOST_QUEUED_BYTES - len(body) + 1
+    with metrics_app.state.flusher.expecting(full):
+        for content in (body, pieces(body)):
+            refused = await post(content)
+            assert (refused.status_code, refused.json()["code"]) == (503, "queue_full")
+            assert refused.headers["retry-after"] == "1"
     go.set()
     assert {(await each).status_code for each in posts} == {200}
-    assert (await post(body)).status_code == 200
+    # All of the room is free again.
+    with metrics_app.state.flusher.expecting(full - 1):
+        assert {(await post(content)).status_code for content in (body, pieces(body))} == {200}
 
 
 async def test_a_post_that_can_not_be_stored_is_answered_as_its_platform_tries_again(

@@ -1,5 +1,6 @@
 """What observations promise: each figure counts once, and what was known when is never lost."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -159,6 +160,36 @@ async def test_many_are_recorded_at_once_and_what_is_wrong_costs_no_other(
     corrected = (await metrics.post("/v1/observations/import", json={"rows": late, "reason": "Counted again"})).json()
     assert corrected["corrected"] == 1
     assert [point["value"] for point in await points("web.visits")] == [2207]
+
+
+async def test_a_figure_is_recorded_once_by_all_who_do_at_once(metrics: httpx.AsyncClient, points: Read) -> None:
+    same = await asyncio.gather(*(metrics.post("/v1/observations", json=VISITS) for _ in range(8)))
+    assert {(each.status_code, each.json()["id"]) for each in same} == {(201, same[0].json()["id"])}
+    first = same[0].json()["id"]
+    late = {"rows": [{**VISITS, "value": "7"}, {**VISITS, "day": "2026-03-02"}], "reason": "Counted again"}
+    by_hand = {"value": "9", "reason": "Counted by hand"}
+    answers = await asyncio.gather(
+        metrics.post("/v1/observations/import", json=late),
+        *(metrics.post(f"/v1/observations/{first}/correct", json=by_hand) for _ in range(4)),
+    )
+    assert (answers[0].status_code, answers[0].json()["refused"]) == (200, 0)
+    others = [(each.status_code, each.json().get("code")) for each in answers[1:]]
+    assert set(others) <= {(201, None), (409, "corrected")}
+    holding = (await metrics.get("/v1/observations", params={"holds": True})).json()["items"]
+    assert len(holding) == 2
+    every = (await metrics.get("/v1/observations")).json()["items"]
+    assert {each["corrects_id"] for each in every if each["corrects_id"]} == {
+        each["id"] for each in every if each["superseded_at"]
+    }
+
+
+async def test_to_ask_what_would_be_corrected_corrects_nothing(metrics: httpx.AsyncClient, points: Read) -> None:
+    first = await record(metrics)
+    late = {"rows": [{**VISITS, "value": "1000"}], "reason": "Counted again"}
+    answer = await metrics.post("/v1/observations/import", json=late, params={"dry_run": True})
+    assert answer.json()["rows"] == [{"row": 1, "outcome": "corrected", "observation_id": None, "errors": []}]
+    assert (await metrics.get(f"/v1/observations/{first['id']}")).json() == first
+    assert [point["value"] for point in await points("web.visits")] == [1200]
 
 
 async def test_a_csv_file_is_read_as_a_spreadsheet_writes_it(

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import asyncpg
 import httpx
+import pytest
 from fastapi import FastAPI
 
 from chassis.testing import Clock, TestStack
@@ -16,6 +17,7 @@ from services.metrics.erasure.actions import erase_people
 from services.metrics.erasure.rules import pattern
 from services.metrics.judging.actions import judge_events
 from services.metrics.retention.actions import keep_no_longer
+from services.metrics.rollup.holding import share_numbers
 from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Open, Play, Read, Sender
 
@@ -49,6 +51,26 @@ def told(kind: str, who: str = ANN, **fields: Any) -> dict[str, Any]:
     return {"type": kind, "recipient": who, "message_id": "m1", "occurred_at": "2026-06-01T12:00:00Z", **fields}
 
 
+async def plant(stack: TestStack, workspace: Workspace, sender: Sender, metrics: httpx.AsyncClient) -> None:
+    """An address where people write words, and where the version before kept events."""
+    alert = {"name": f"Clicks of {ANN}", "metric": "email.total_clicks", "kind": "above", "value": 9}
+    alert_id = (await metrics.post("/v1/alerts", json=alert)).json()["id"]
+    own = {"key": "shop.hers", "name": "Hers", "words": f"As {ANN} asked", "unit": "count", "expression": "clicks"}
+    assert (await metrics.post("/v1/metrics", json=own)).status_code == 201
+    connection = await asyncpg.connect(stack.admin_dsn)
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute(
+        "INSERT INTO metrics.finding (workspace_id, id, alert_id, start, value, metric_version, found_at, note)"
+        " VALUES ($1, gen_random_uuid(), $2, '2026-06-01', 1, 1, now(), $3)", workspace.id, alert_id, f"told {ANN}",
+    )  # fmt: skip
+    await connection.execute(
+        "INSERT INTO metrics.event (workspace_id, id, source_id, key, type, message_id, url, occurred_at, received_at,"
+        " verdict, reasons) VALUES ($1, gen_random_uuid(), $2, '\\x00', 'opened', $3, $3, now(), now(), 'human', '{}')",
+        workspace.id, sender.source_id, f"<{ANN}>",
+    )  # fmt: skip
+    await connection.close()
+
+
 async def test_nothing_is_left_of_who_was_erased_and_numbers_stay(
     metrics: httpx.AsyncClient, standard: Sender, points: Read, metrics_app: FastAPI, stack: TestStack,
     workspace: Workspace, clock: Clock,
@@ -67,12 +89,14 @@ async def test_nothing_is_left_of_who_was_erased_and_numbers_stay(
     assert (await metrics.post("/v1/consents", json=consent)).status_code == 201
     observed = {"metric": "web.visits", "day": "2026-06-01", "value": "1", "reference": "r", "note": f"told by {ANN}"}
     assert (await metrics.post("/v1/observations", json=observed)).status_code == 201
+    await plant(stack, workspace, standard, metrics)
     await judge_events(metrics_app)
     keys = ("email.unique_opens", "email.total_clicks", "email.unsubscribes")
     before = [await points(key) for key in keys]
     needles = [each.lower() for each in (ANN, quote(ANN, safe=""), quote(ANN, safe="@"), ANN.replace("@", r"\u0040"))]
     there = await standing(stack, workspace, needles)
     assert {"recipient.address", "occurrence.url", "quarantine.payload", "consent.evidence"} <= set(there)
+    assert {"finding.note", "alert.name", "metric_version.words", "event.url", "event.message_id"} <= set(there)
 
     answer = await metrics.post("/v1/recipient-erasures", json={"address": ANN})
     assert (answer.status_code, answer.json()["state"]) == (201, "sweeping"), answer.text
@@ -156,6 +180,40 @@ async def test_the_latest_receipt_of_a_purpose_holds_and_a_hand_keeps_one_from_w
     assert (await metrics.post("/v1/suppressions", json={"address": ANN.lower()})).json()["id"] == made["id"]
     assert not (await metrics.post("/v1/people/find", json={"address": ANN})).json()["may_be_written_to"]
     assert (await metrics.post("/v1/suppressions", json={"address": "nobody"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "at", ["2026-06-15T12:10:00Z", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "2026-06-15T12:00:00"]
+)
+async def test_nobody_said_so_before_or_after_there_was_a_time(metrics: httpx.AsyncClient, at: str) -> None:
+    receipt = {"address": ANN, "purpose": "news", "given": True, "at": at}
+    answer = await metrics.post("/v1/consents", json=receipt)
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["field"] == "at"
+    assert (await metrics.post("/v1/consents", json={**receipt, "at": "2026-06-15T12:01:00Z"})).status_code == 201
+
+
+async def test_withdrawn_consent_goes_where_nothing_was_ever_sent(
+    metrics: httpx.AsyncClient, metrics_app: FastAPI, clock: Clock, connect: Connect, workspace: Workspace
+) -> None:
+    receipt = {"address": ANN, "purpose": "news", "given": False, "at": "2026-06-01T00:00:00Z"}
+    assert (await metrics.post("/v1/consents", json=receipt)).status_code == 201
+    clock.now += timedelta(days=3 * 365)
+    await keep_no_longer(metrics_app)
+    admin = connect("metrics", workspace)
+    assert (await admin.get("/v1/consents")).json()["items"] == []
+    assert not (await admin.post("/v1/people/find", json={"address": ANN})).json()["known"]
+
+
+async def test_nobody_waits_while_it_is_seen_that_nothing_is_to_go(
+    metrics_app: FastAPI, standard: Sender, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    await standard.tell(told("opened"))
+    async with metrics_app.state.database.tenant(workspace.id) as storing:
+        await share_numbers(storing)
+        caplog.clear()
+        await keep_no_longer(metrics_app)
+    assert "kept_too_long" not in caplog.messages
 
 
 async def test_what_is_kept_too_long_goes(

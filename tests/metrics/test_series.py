@@ -25,13 +25,16 @@ from chassis.fields import new_id
 from chassis.inbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
+from services.metrics.judging.actions import judge_events
 from services.metrics.rollup.actions import COUNT_EVENTS
-from services.metrics.rollup.holding import seize_numbers
+from services.metrics.rollup.folding import MOST_BY_READERS
+from services.metrics.rollup.holding import REBUILD_TIMEOUT, seize_numbers
+from services.metrics.rollup.rules import Cell
 from services.metrics.rollup.store import rebuild
 from services.metrics.series import turns
 from services.metrics.series.rules import Grain, Period, completeness, periods
-from tests.conftest import Connect, Deliver, Workspace
-from tests.metrics.conftest import Campaigns, Open, Read, Sender
+from tests.conftest import Connect, Deliver, Workspace, open_workspace
+from tests.metrics.conftest import Campaigns, Open, Read, Sender, open_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 YEAR = {"from": "2026-01-01", "to": "2027-01-01"}
@@ -158,7 +161,74 @@ async def test_another_zone_puts_events_on_other_days(
     )  # fmt: skip
     async with metrics_app.state.database.tenant(workspace.id) as session:
         await metrics_app.state.consumes[change.type](session, change)
+        # As much time as there are events to count anew.
+        assert await session.scalar(text("SHOW statement_timeout")) == REBUILD_TIMEOUT
     assert await ctr(points) == counted(events, [], ZoneInfo("America/Los_Angeles"))
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Honolulu", "Pacific/Kiritimati"])
+async def test_another_zone_loses_no_event_where_days_are_sealed(
+    standard: Sender, metrics_app: FastAPI, workspace: Workspace, clock: Clock, metrics: httpx.AsyncClient, zone: str
+) -> None:
+    # Events are kept since June 2023; of its first day only a part is, so that it stays as it is.
+    hours = [datetime(2023, 6, 1, tzinfo=UTC) + timedelta(hours=each) for each in range(72)]
+    await standard.tell(
+        *({"type": "opened", "recipient": "a@x.example", "occurred_at": each.isoformat()} for each in hours)
+    )
+
+    async def total() -> int:
+        span = {"from": "2023-05-01", "to": "2023-07-01", "grain": "total"}
+        answer = await metrics.get("/v1/metrics/email.opens/series", params=span)
+        return int(answer.json()["series"][0]["points"][0]["value"])
+
+    assert await total() == 72
+    change = Incoming(
+        id=new_id(), source="/gateway", type="gateway.workspace.changed", subject=str(workspace.id),
+        time=datetime.now(UTC), workspaceid=workspace.id, data={"name": "Test", "zone": zone, "currency": "EUR"},
+    )  # fmt: skip
+    async with metrics_app.state.database.tenant(workspace.id) as session:
+        await metrics_app.state.consumes[change.type](session, change)
+    assert await total() == 72
+
+
+async def test_a_day_with_two_midnights_begins_with_the_first(
+    stack: TestStack, apps: dict[str, FastAPI], connect: Connect, metrics_app: FastAPI, clock: Clock
+) -> None:
+    # On 2025-11-02 Havana's clocks went from 01:00 back to 00:00.
+    owner = await open_workspace(stack, apps, "America/Havana")
+    sender, metrics = await open_of(connect, owner, clock), connect("metrics", owner)
+    at = [datetime(2025, 11, 2, hour, 30, tzinfo=UTC) for hour in (3, 4, 4, 5)]
+    people = ("a", "b", "c", "d")
+    await sender.tell(
+        *(
+            {"type": "clicked", "recipient": f"{who}@x.example", "message_id": "m", "occurred_at": each.isoformat()}
+            for who, each in zip(people, at, strict=True)
+        )
+    )
+
+    async def days(**asked: Any) -> list[list[int]]:
+        span = {"from": "2025-11-01", "to": "2025-11-03", "grain": "day", **asked}
+        answers = [
+            await metrics.get(f"/v1/metrics/{key}/series", params=span)
+            for key in ("email.total_clicks", "email.unique_clicks", "email.total_clicks.bot")
+        ]
+        return [[point["value"] for point in each.json()["series"][0]["points"]] for each in answers]
+
+    assert await days() == await days(as_of=clock.now.isoformat()) == [[1, 3], [1, 3], [0, 0]]
+    before = await roll_ups(metrics_app, owner)
+    for day in (date(2025, 11, 1), date(2025, 11, 2)):
+        async with metrics_app.state.database.tenant(owner.id) as session:
+            await seize_numbers(session)
+            await rebuild(session, [Cell(sender.source_id, None, day)])
+        assert await roll_ups(metrics_app, owner) == before
+    # A machine's second click takes nothing of what the same person did in the month's first hour.
+    other = {"type": "clicked", "recipient": "b@x.example", "message_id": "m"}
+    late = [{**other, "occurred_at": f"2025-11-09T12:00:00.{n}Z", "url": f"https://{n}.example"} for n in range(2)]
+    await sender.tell(*late)
+    await judge_events(metrics_app)
+    month = {"from": "2025-11-01", "to": "2025-12-01", "grain": "month"}
+    answer = await metrics.get("/v1/metrics/email.unique_clicks.human/series", params=month)
+    assert [point["value"] for point in answer.json()["series"][0]["points"]] == [4]
 
 
 @given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(1, 1100), st.sampled_from(Grain))
@@ -185,6 +255,11 @@ def test_completeness_is_the_share_of_a_local_day_that_has_passed() -> None:
     assert completeness(short, "Europe/Berlin", noon - timedelta(days=9)) == 0
     assert completeness(short, "Europe/Berlin", noon + timedelta(days=9)) == 1
     assert completeness(short, "Europe/Berlin", None) == 0
+    # Samoa moved over the date line: it had no such day.
+    none = Period(date(2011, 12, 30), date(2011, 12, 31))
+    moved = datetime(2011, 12, 30, 10, tzinfo=UTC)
+    found = [completeness(none, "Pacific/Apia", moved + timedelta(seconds=each)) for each in (-1, 0, 1)]
+    assert found == [0, 1, 1]
 
 
 async def test_a_series_has_every_period_and_says_what_it_rests_on(
@@ -211,6 +286,31 @@ async def test_a_series_has_every_period_and_says_what_it_rests_on(
     assert point == {
         "start": "2026-01-01", "value": 0, "numerator": 0, "denominator": None, "completeness": pytest.approx(passed)
     }  # fmt: skip
+
+
+async def test_what_isn_t_counted_yet_holds_the_watermark_whichever_source_told_it(
+    open_standard: Open, metrics: httpx.AsyncClient, clock: Clock, metrics_app: FastAPI
+) -> None:
+    busy, other = await open_standard(), await open_standard()
+    began = clock.now
+    opened = {"type": "opened", "recipient": "a@x.example", "message_id": "m"}
+    days = [began - timedelta(days=each) for each in range(MOST_BY_READERS + 1)]
+    await busy.tell(*({**opened, "occurred_at": each.isoformat()} for each in days))
+    clock.now += timedelta(hours=1)
+    await other.tell({**opened, "occurred_at": clock.now.isoformat()})
+
+    async def watermarks() -> list[str]:
+        asked = [{}, {"source_id": str(busy.source_id)}, {"source_id": str(other.source_id)}]
+        found = [
+            await metrics.get("/v1/metrics/email.opens/series", params={**YEAR, "grain": "total", **each})
+            for each in asked
+        ]
+        return [each.json()["watermark"] for each in found]
+
+    early, late = (each.isoformat().replace("+00:00", "Z") for each in (began, clock.now))
+    assert await watermarks() == [early, early, late]
+    await COUNT_EVENTS.run(metrics_app)
+    assert await watermarks() == [late, early, late]
 
 
 async def test_before_any_post_there_is_no_watermark(metrics: httpx.AsyncClient, sendgrid: Sender) -> None:

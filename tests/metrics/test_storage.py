@@ -19,6 +19,7 @@ from services.metrics.event import rules as event_rules
 from services.metrics.event.actions import keep_months_of_events
 from services.metrics.event.store import keep_months
 from services.metrics.quality.rules import Hour, Parts, Steps, grade_of, parts_of, score_of
+from services.metrics.quarantine import store as quarantine_store
 from services.metrics.source.intake import Intake
 from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
@@ -103,6 +104,26 @@ async def test_what_is_read_again_counts_once_and_what_still_can_t_be_read_says_
     assert [each["outcome"] for each in again] == ["unreadable"]
     for wrong in ({}, {**asked, "ids": list(found)}):
         assert (await metrics.post("/v1/quarantine/replay", json=wrong)).status_code == 422
+
+
+async def test_of_large_parts_few_are_read_again_at_once(
+    metrics: httpx.AsyncClient, standard: Sender, points: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.metrics.source.platforms import telling
+
+    with monkeypatch.context() as broken:
+        broken.setattr(telling, "MOST_MESSAGE_ID", 4)
+        await standard.post([told(message_id=f"{n}" * 400) for n in range(5)])
+    waiting = [each["id"] for each in (await metrics.get("/v1/quarantine")).json()["items"]]
+    monkeypatch.setattr(quarantine_store, "MOST_BYTES", 600)
+    source = {"source_id": str(standard.source_id)}
+    told_of = [(await metrics.post("/v1/quarantine/replay", json=each)).json() for each in ({"ids": waiting}, source)]
+    assert [([item["outcome"] for item in each["items"]], each["more"]) for each in told_of] == [
+        (["stored", "stored"], True), (["stored", "stored"], True),
+    ]  # fmt: skip
+    last = (await metrics.post("/v1/quarantine/replay", json={"ids": waiting})).json()
+    assert (len(last["items"]), last["more"]) == (1, False)
+    assert (await points("email.opens"))[0]["value"] == 5
 
 
 HOURS = st.lists(

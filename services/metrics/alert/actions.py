@@ -15,7 +15,8 @@ from chassis.outbox import record
 from services.metrics.alert import store
 from services.metrics.alert.models import Alert, AnomalyFound, ThresholdCrossed
 from services.metrics.alert.rules import AlertKind, Found, Point, Watch, judge, span_of
-from services.metrics.metric.rules import MetricUnit
+from services.metrics.event.rules import first_whole_day
+from services.metrics.metric.rules import MetricUnit, only_rises
 from services.metrics.metric.store import definitions
 from services.metrics.quality.rules import QualityGrade
 from services.metrics.series.actions import Question, answer_many, grades_for, points_of, quality_of
@@ -54,7 +55,7 @@ async def look(session: AsyncSession, now: datetime) -> int:
     today = now.astimezone(ZoneInfo(basis.zone)).date()
     asked: list[tuple[Alert, Question]] = []
     for alert in alerts:
-        span = span_of(today, alert.grain, alert.kind, alert.weeks)
+        span = span_of(today, alert.grain, alert.kind, alert.weeks, first_whole_day(now))
         scope = Scope(span.start, span.end, alert.grain, tuple(alert.campaign_ids))
         try:
             asked.append((alert, Question.of(known.get(alert.metric), known.book, scope, basis.zone, now)))
@@ -76,8 +77,7 @@ async def look(session: AsyncSession, now: datetime) -> int:
 
 def _watch(alert: Alert, question: Question) -> Watch:
     counts = question.metric.unit is MetricUnit.COUNT
-    # A difference or a quotient may fall while it lasts.
-    grows = counts and not set("-/") & set(question.metric.expression or "")
+    grows = counts and only_rises(question.metric, question.book)
     return Watch(alert.kind, alert.value, alert.sensitivity, alert.weeks, grows, counts)
 
 

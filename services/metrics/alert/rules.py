@@ -61,14 +61,15 @@ class Found:
     deviation: float | None = None
 
 
-def span_of(today: date, grain: Grain, kind: AlertKind, weeks: int) -> Period:
-    """The days whose numbers are needed: the periods that are judged, and of anomalies those they are held against."""
+def span_of(today: date, grain: Grain, kind: AlertKind, weeks: int, kept: date = date.min) -> Period:
+    """The days whose numbers are needed: the periods that are judged, and of anomalies those they are held against.
+    None from before events are `kept`: no number of then changes any more."""
     back = {Grain.DAY: 1, Grain.WEEK: 7, Grain.MONTH: 31, Grain.QUARTER: 92, Grain.YEAR: 366, Grain.TOTAL: 366}[grain]
     days = LOOKBACK * back + (weeks * 7 if kind is AlertKind.ANOMALY else 0)
     reach = Period(today - timedelta(days=days), today + timedelta(days=1))
     # From where a period begins, so that none is cut.
     first = periods(reach.start - timedelta(days=back), reach.end, grain)
-    start = next((each.start for each in first[1:] if each.start >= reach.start), reach.start)
+    start = next((each.start for each in first[1:] if each.start >= max(reach.start, kept)), reach.start)
     return Period(start, reach.end)
 
 

@@ -9,7 +9,7 @@ from chassis.inbox import Incoming
 from services.metrics.campaign import store
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
-from services.metrics.rollup.holding import seize_numbers
+from services.metrics.rollup.holding import allow_time, seize_numbers
 from services.metrics.rollup.store import rebuild
 
 
@@ -23,6 +23,7 @@ class CampaignData(BaseModel):
 async def learn_campaign(session: AsyncSession, event: Incoming) -> None:
     """Keeps the campaign; events that came before it, or that a later tag had given to another, count for it now."""
     campaign = CampaignData.model_validate(event.data)
+    await allow_time(session)
     await seize_numbers(session)
     if not await store.put_campaign(session, campaign.campaign_id, campaign.slug, campaign.name):
         return

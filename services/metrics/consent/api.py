@@ -18,7 +18,7 @@ from services.metrics.consent.models import (
     PersonRead,
     StandingConsent,
 )
-from services.metrics.consent.rules import standing
+from services.metrics.consent.rules import check_said, standing
 from services.metrics.recipient.store import address_key, hash_of, keep_recipient
 from services.metrics.suppression.models import SuppressionRead
 from services.metrics.suppression.rules import SuppressionState
@@ -38,6 +38,7 @@ async def create_consent(
     create: ConsentCreate, request: Request, who: CurrentPrincipal, session: Session, now: Now
 ) -> ConsentRead:
     """Records that somebody gave or withdrew consent. Receipts never change; the latest of a purpose holds."""
+    check_said(create.at, now)
     address_hash = _hash(request, session, create.address)
     await keep_recipient(session, create.address, address_hash)
     row = Consent.model_validate(

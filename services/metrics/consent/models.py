@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, StringConstraints
+from pydantic import BaseModel, StringConstraints
 from pydantic import Field as Described
 from sqlalchemy import Column, Index, LargeBinary
 from sqlmodel import Field
@@ -48,7 +48,7 @@ class ConsentCreate(Input):
     address: Address
     purpose: Purpose
     given: bool = Described(description="false: they withdraw it.")
-    at: AwareDatetime = Described(description="When they said so.", examples=["2026-03-01T12:00:00Z"])
+    at: UtcDatetime = Described(description="When they said so: not after now.", examples=["2026-03-01T12:00:00Z"])
     wording: Words = Described("", description="What they agreed to, as it stood there.")
     evidence: Words = Described(
         "", description="How it can be shown: the form, the confirmation, who was told.", examples=["form signup-7"]

@@ -2,7 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from chassis.errors import Invalid
+
+# How far a caller's clock may be ahead of ours.
+AHEAD = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -13,6 +18,12 @@ class Receipt:
     given: bool
     at: datetime
     recorded_at: datetime
+
+
+def check_said(at: datetime, now: datetime) -> None:
+    """Invalid for what nobody can have said yet: it would hold against all that they say until then."""
+    if at > now + AHEAD:
+        raise Invalid.field("at", f"hasn't come yet; it is {now.isoformat(timespec='seconds')} now", "in_the_future")
 
 
 def standing(receipts: Iterable[Receipt]) -> dict[str, Receipt]:

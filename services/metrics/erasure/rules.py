@@ -30,6 +30,10 @@ PLACES = (
     Place("quarantine", "payload", "bytea", goes=True), Place("consent", "evidence"), Place("consent", "wording"),
     Place("observation", "note"), Place("observation", "reference"), Place("observation", "reason"),
     Place("outbox", "data", "jsonb"), Place("source", "honeypots", "text[]"),
+    Place("source", "name"), Place("campaign", "name"), Place("alert", "name"), Place("finding", "note"),
+    Place("metric_version", "name"), Place("metric_version", "words"),
+    # Where the version before keeps events, as long as there is that table.
+    Place("event", "url"), Place("event", "message_id"),
 )  # fmt: skip
 
 

@@ -35,6 +35,9 @@ async def revise_verdict(session: AsyncSession, event_id: UUID, verdict: EventVe
         await rebuild(session, [Cell(event.source_id, event.campaign_id, day)])
         await note_change(session, Change.over([(event.campaign_id, day)]), now)
         await note_unjudged(session, [event.id], now)
+    elif event.reasons != [BY_HAND]:
+        event.reasons = [BY_HAND]  # what was thought is known now, and no rule changes it
+        await session.flush()
     return event
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI, Query
-from sqlalchemy import DateTime, bindparam, func
+from sqlalchemy import DateTime, bindparam, func, literal_column
 from sqlmodel import col
 
 from chassis.answers import by_id, listed, read_of
@@ -55,8 +55,14 @@ async def flushing(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _since(name: str) -> Any:
-    """The first id of the instant that is bound by this name: so that an index serves, and months are left out."""
-    return func.first_id(bindparam(name, type_=DateTime(timezone=True)))
+    """The first id of the instant that is bound by this name: so that an index serves, and months are left out. Of what
+    lies before or after all ids, the first or the last that there can be."""
+    bound = bindparam(name, type_=DateTime(timezone=True))
+    return func.first_id(func.least(func.greatest(bound, _instant("1970-01-01")), _instant("9999-01-01")))
+
+
+def _instant(day: str) -> Any:
+    return literal_column(f"'{day} 00:00+00'::timestamptz")
 
 
 OCCURRED = tuple(

@@ -79,14 +79,22 @@ class Flusher:
         return len(lane.posts) if lane else 0
 
     @contextmanager
-    def expecting(self, size: int) -> Iterator[None]:
-        """Keeps room for a body while it is taken in: many at once would fill the memory before any is queued."""
-        self._assert_room(size)
-        self._bytes += size
+    def expecting(self, size: int) -> Iterator[Callable[[int], None]]:
+        """Keeps room for a body while it is taken in: many at once would fill the memory before any is queued. What is
+        given keeps more, for a body of which nobody has said how long it is."""
+        kept = 0
+
+        def keep(more: int) -> None:
+            nonlocal kept
+            self._assert_room(more)
+            self._bytes += more
+            kept += more
+
         try:
-            yield
+            keep(size)
+            yield keep
         finally:
-            self._bytes -= size
+            self._bytes -= kept
 
     def _assert_room(self, size: int) -> None:
         """Raises Unavailable when so much more can't wait here; the platform sends it again."""

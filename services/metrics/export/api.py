@@ -14,9 +14,9 @@ from services.metrics.event.rules import EventType
 from services.metrics.export.models import MEDIA, Batch, written
 from services.metrics.export.rules import EVENTS, OF_A_SERIES, Columns, ExportFormat
 from services.metrics.export.store import Position, Wanted, events_after
+from services.metrics.rollup.rules import midnight
 from services.metrics.series.actions import answer_one, grades_for, points_of, quality_of
 from services.metrics.series.asking import Asking, asking
-from services.metrics.series.raw import midnight
 from services.metrics.series.rules import Group, check_span, periods
 from services.metrics.series.store import read_basis
 from services.metrics.series.turns import turn

@@ -12,7 +12,7 @@ from chassis.jobs import Job
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
 from services.metrics.judging.rules import judge_together
-from services.metrics.judging.store import revise, take_noted, unjudged_workspaces
+from services.metrics.judging.store import revise, signs_of, take_noted, unjudged_workspaces
 from services.metrics.rollup.holding import share_numbers
 from services.metrics.rollup.moving import move_to_machines
 from services.metrics.suppression.rules import judged
@@ -28,12 +28,15 @@ async def look(session: AsyncSession) -> bool:
         return False
     now = session.info["clock"]()
     found = judge_together(noted.acts)
+    signs = [judged(sign, sign.event_id in found) for sign in noted.signs]
     if found:
         zone = await share_numbers(session)
         moved = await revise(session, found, zone)
         await move_to_machines(session, moved, zone)
         await note_change(session, Change.over((event.campaign_id, event.day) for event in moved), now)
-    await put_signs(session, [judged(sign, sign.event_id in found) for sign in noted.signs])
+        # Those that were looked at before, and thought a person's.
+        signs += await signs_of(session, found.keys() - {sign.event_id for sign in signs})
+    await put_signs(session, signs)
     return True
 
 

@@ -25,8 +25,9 @@ PUBLIC = frozenset({
     "gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "msn.com", "yahoo.com", "icloud.com",
     "me.com", "aol.com", "gmx.de", "gmx.net", "web.de", "t-online.de", "proton.me", "protonmail.com",
 })  # fmt: skip
-# How far from an event another may lie that has a say in its verdict.
-REACH = BESIDE
+# How far from an event another may lie whose verdict it has a say in: a click by a trap makes an unsubscribe by it a
+# machine's. With a tick, as a span ends before its end.
+REACH = 2 * BESIDE + timedelta(microseconds=1)
 
 
 class Act(NamedTuple):

@@ -1,6 +1,6 @@
 """Decides how events that wait to be judged are found with what stands around them, and how verdicts are kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -80,12 +80,18 @@ async def take_noted(session: AsyncSession, most: int = MOST_NOTES) -> Noted | N
     if not taken:
         return None
     ids = [each for events in taken for each in events]
-    noted = (await session.execute(_NOTED, {"workspace": workspace, "ids": ids})).all()
-    signs = [
+    return Noted(await signs_of(session, ids), await _around(session, ids))
+
+
+async def signs_of(session: AsyncSession, ids: Collection[UUID]) -> list[Sign]:
+    """What these events say of whom not to write to."""
+    if not ids:
+        return []
+    rows = (await session.execute(_NOTED, {"workspace": workspace_of(session), "ids": list(ids)})).all()
+    return [
         Sign(row.id, row.source_id, row.address_hash, EventType(row.type), row.occurred_at, EventVerdict(row.verdict))
-        for row in noted
+        for row in rows
     ]
-    return Noted(signs, await _around(session, ids))
 
 
 async def _around(session: AsyncSession, ids: Sequence[UUID]) -> list[Act]:

@@ -6,7 +6,18 @@ from difflib import get_close_matches
 
 from chassis.errors import FieldError, Invalid
 from services.metrics.metric.catalogue import RESERVED
-from services.metrics.metric.expression import Expression, ExpressionError, Measured, Named, leaves, parse
+from services.metrics.metric.expression import (
+    Binary,
+    Expression,
+    ExpressionError,
+    Measured,
+    Named,
+    Negative,
+    compute,
+    is_number,
+    leaves,
+    parse,
+)
 from services.metrics.metric.rules import MEASURES, MOST_LEVELS, Book, Definition, MetricUnit, adds_up
 from services.metrics.metric.units import Dimension, UnitError, dimension, dimension_of_unit
 from services.metrics.series.rules import FINEST_FIRST
@@ -25,6 +36,7 @@ def settled(wanted: Definition, newest: Mapping[str, Definition], book: Book) ->
     except ExpressionError as problem:
         raise Invalid.field("expression", str(problem), "syntax") from None
     _known(found, newest)
+    _divides(found)
     uses = {leaf.key: newest[leaf.key].version for leaf in leaves(found) if isinstance(leaf, Named)}
     kept = replace(wanted, uses=uses)
     _acyclic(kept, found, book)
@@ -58,6 +70,17 @@ def _known(found: Expression, newest: Mapping[str, Definition]) -> None:
         raise Invalid(told[0].message, errors=told)
 
 
+def _divides(found: Expression) -> None:
+    """Invalid where a divisor is zero whatever is counted."""
+    if isinstance(found, Negative):
+        _divides(found.of)
+    elif isinstance(found, Binary):
+        if found.sign == "/" and is_number(found.right) and not compute(found.right, lambda _: None):
+            raise Invalid.field("expression", f"always divides by zero, at character {found.at}", "division_by_zero")
+        _divides(found.left)
+        _divides(found.right)
+
+
 def _acyclic(wanted: Definition, found: Expression, book: Book) -> None:
     """Invalid when the metrics that it rests on come back to it, or go too many levels down."""
     places = {leaf.key: leaf.at for leaf in leaves(found) if isinstance(leaf, Named)}
@@ -81,9 +104,10 @@ def _size(wanted: Definition, book: Book) -> int:
     if wanted.observed:
         return 1
     found = leaves(parse(wanted.expression or ""))
-    return sum(
+    measured = sum(
         1 if isinstance(leaf, Measured) else _size(book[leaf.key, wanted.uses[leaf.key]], book) for leaf in found
     )
+    return max(1, measured)  # one of numbers alone is computed too, each time that it is named
 
 
 def _fine_enough(wanted: Definition, found: Expression, newest: Mapping[str, Definition]) -> None:

@@ -24,6 +24,8 @@ from services.metrics.metric.expression import (
 )
 from services.metrics.series.rules import Grain
 
+# More than this isn't a whole number everywhere that a definition is read: GraphQL's have 32 bits.
+MOST_SCALE = 2**31 - 1
 # Metrics may rest on metrics, so many levels down.
 MOST_LEVELS = 5
 
@@ -210,11 +212,13 @@ class Definition:
     @cached_property
     def _line(self) -> tuple[int, Expression, Expression | None]:
         found = quotient(self._parsed)
-        rest = found.scale.denominator
-        below = found.below
+        scale, rest = found.scale.numerator, found.scale.denominator
+        above, below = found.above, found.below
         if rest > 1:
             below = Number(Fraction(rest)) if below is None else Binary("*", Number(Fraction(rest)), below)
-        return found.scale.numerator, found.above, below
+        if abs(scale) > MOST_SCALE:
+            scale, above = 1, Binary("*", Number(Fraction(scale)), above)
+        return scale, above, below
 
     @property
     def scale(self) -> int:
@@ -317,6 +321,21 @@ def adds_up(metric: Definition, book: Book) -> bool:
         return (of(found.left) and is_number(found.right)) or (
             found.sign == "*" and is_number(found.left) and of(found.right)
         )
+
+    return of(metric._parsed)
+
+
+def only_rises(metric: Definition, book: Book) -> bool:
+    """Whether the value of a period can't fall while it lasts: as neither differences, quotients nor means do."""
+    if metric.observed:
+        return metric.observed is Combining.SUM
+
+    def of(found: Expression) -> bool:
+        if isinstance(found, Named):
+            return only_rises(book[found.key, metric.uses[found.key]], book)
+        if isinstance(found, Binary):
+            return found.sign in "+*" and of(found.left) and of(found.right)
+        return not isinstance(found, Negative)
 
     return of(metric._parsed)
 

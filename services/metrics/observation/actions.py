@@ -1,7 +1,7 @@
 """Decides how figures are recorded: one by one or many at once, each on its own merits."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import workspace_of, zone_of
+from chassis.db import get_row, workspace_of, zone_of
 from chassis.errors import Conflict, FieldError, Invalid, NotFound
 from services.metrics.change.models import Change
 from services.metrics.change.store import note_change
@@ -55,10 +55,11 @@ class Recorder:
     async def record(self, rows: Sequence[Row], reason: str | None, *, dry_run: bool = False) -> ImportAnswer:
         """Keeps every row that can be kept, and says of each what became of it."""
         await self._check(rows)
+        await store.hold_observations(self.session)
         sound = [row for row in rows if not row.errors]
         held = await store.holding(self.session, {row.cell for row in sound})
         seen: dict[store.Cell, int] = {}
-        added = []
+        added: list[Observation] = []
         for row in sound:
             if row.cell in seen:
                 self._refuse(
@@ -70,7 +71,7 @@ class Recorder:
             if made is not None:
                 added.append(made)
         if not dry_run:
-            await self._keep(added)
+            await self._keep(added, held.values())
         return _answer(rows, dry_run=dry_run)
 
     async def _check(self, rows: Sequence[Row]) -> None:
@@ -121,13 +122,17 @@ class Recorder:
         )  # fmt: skip
 
     def correct(self, held: Observation, amount: Decimal | None, reason: str, note: str) -> Observation:
-        """Another row in place of one that holds."""
-        held.superseded_at = self.now
+        """Another row in place of one that holds. That one stays as it is until this is kept."""
         return Observation(
             workspace_id=held.workspace_id, metric=held.metric, campaign_id=held.campaign_id, day=held.day,
             amount=amount, currency=held.currency, reference=held.reference, note=note, recorded_at=self.now,
             recorded_by=self.who, corrects_id=held.id, reason=reason,
         )  # fmt: skip
+
+    async def held(self, observation_id: UUID) -> Observation:
+        """A figure that is to be corrected, as it stands once whoever else records has done so."""
+        await store.hold_observations(self.session)
+        return await get_row(self.session, Observation, observation_id)
 
     async def replace(self, held: Observation, amount: Decimal | None, reason: str) -> Observation:
         """Corrects one figure, or takes it back. Conflict `corrected` when another holds in its place already."""
@@ -135,10 +140,14 @@ class Recorder:
             newer = await store.correction_of(self.session, held.id)
             raise Conflict(f"{newer} holds in its place; correct that one", code="corrected")
         made = self.correct(held, amount, reason, held.note)
-        await self._keep([made])
+        await self._keep([made], [held])
         return made
 
-    async def _keep(self, added: list[Observation]) -> None:
+    async def _keep(self, added: Sequence[Observation], held: Iterable[Observation]) -> None:
+        corrected = {each.corrects_id for each in added}
+        for each in held:
+            if each.id in corrected:
+                each.superseded_at = self.now
         # What no longer holds makes room in the index before what does comes in.
         await self.session.flush()
         await store.add_observations(self.session, added)

@@ -120,11 +120,11 @@ async def correct_observation(
 ) -> ObservationRead:
     """Records what a figure should have been. The earlier one is kept, and so is what was known when. 409 `corrected`
     when it isn't the one that holds."""
-    held = await get_row(session, Observation, id, lock=True)
+    recorder = Recorder(session, who.subject, now)
+    held = await recorder.held(id)
     metric = (await definitions(session, [(held.metric, None)])).get(held.metric)
     check_value(metric, correct.figure, correct.currency)
-    made = await Recorder(session, who.subject, now).replace(held, correct.amount, correct.reason)
-    return ObservationRead.of(made)
+    return ObservationRead.of(await recorder.replace(held, correct.amount, correct.reason))
 
 
 @router.post("/v1/observations/{id}/withdraw", status_code=201, dependencies=[scope("metrics:write")])
@@ -132,8 +132,8 @@ async def withdraw_observation(
     id: UUID, withdraw: ObservationWithdraw, session: Session, who: CurrentPrincipal, now: Now
 ) -> ObservationRead:
     """Takes a figure back: a correction to nothing."""
-    held = await get_row(session, Observation, id, lock=True)
-    return ObservationRead.of(await Recorder(session, who.subject, now).replace(held, None, withdraw.reason))
+    recorder = Recorder(session, who.subject, now)
+    return ObservationRead.of(await recorder.replace(await recorder.held(id), None, withdraw.reason))
 
 
 @router.get("/v1/observations/{id}", dependencies=[scope("metrics:read")])

@@ -105,6 +105,15 @@ def _is_id(name: str) -> bool:
         return False
 
 
+async def hold_observations(session: AsyncSession) -> None:
+    """Lets nobody else record or correct figures of the workspace until this transaction ends: two who do so at once
+    would each see that none holds yet."""
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"),
+        {"key": f"observations:{workspace_of(session)}"},
+    )
+
+
 async def holding(session: AsyncSession, cells: Collection[Cell]) -> dict[Cell, Observation]:
     """The figures that hold in these cells."""
     found = list(cells)

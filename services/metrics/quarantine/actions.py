@@ -23,11 +23,11 @@ MOST_AT_ONCE = 200
 
 async def replay_waiting(
     session: AsyncSession, secret_key: SecretStr, ids: Sequence[UUID], source_id: UUID | None, now: datetime
-) -> Mapping[UUID, Replay]:
-    """What became of each that waited."""
-    rows = await waiting(session, ids, source_id, MOST_AT_ONCE)
+) -> tuple[Mapping[UUID, Replay], bool]:
+    """What became of each that waited, and whether more does."""
+    rows, more = await waiting(session, ids, source_id, MOST_AT_ONCE)
     sources = {each: await get_row(session, Source, each) for each in {row.source_id for row in rows}}
-    return {row.id: await _replay(session, secret_key, row, sources[row.source_id], now) for row in rows}
+    return {row.id: await _replay(session, secret_key, row, sources[row.source_id], now) for row in rows}, more
 
 
 async def _replay(

@@ -9,7 +9,7 @@ from chassis.identity import scope
 from chassis.listing import Listing, Parent, listing
 from chassis.paging import Groups, Page
 from chassis.settings import Settings
-from services.metrics.quarantine.actions import MOST_AT_ONCE, replay_waiting
+from services.metrics.quarantine.actions import replay_waiting
 from services.metrics.quarantine.models import Quarantined, QuarantinedRead, ReplayAsked, Replayed, Replays
 
 router = APIRouter(route_class=IdempotentRoute, tags=["events"])
@@ -36,10 +36,10 @@ async def list_quarantine(
     openapi_extra={"x-graph": False},
 )  # fmt: skip
 async def replay_quarantine(asked: ReplayAsked, request: Request, session: Session, now: Now) -> Replays:
-    """Reads parts again, once their reader or the source's settings are mended: up to 200 at once. Those whose every
-    event can be read are stored as if they came now, each event once; the others stay with the reason of today. All of
-    it commits together."""
+    """Reads parts again, once their reader or the source's settings are mended: up to 200 at once, or 16 MB of them.
+    Those whose every event can be read are stored as if they came now, each event once; the others stay with the reason
+    of today. All of it commits together."""
     settings: Settings = request.app.state.settings
-    found = await replay_waiting(session, settings.secret_key, asked.ids, asked.source_id, now)
+    found, more = await replay_waiting(session, settings.secret_key, asked.ids, asked.source_id, now)
     items = [Replayed(id=each, **vars(replay)) for each, replay in found.items()]
-    return Replays(items=items, more=asked.source_id is not None and len(items) == MOST_AT_ONCE)
+    return Replays(items=items, more=more)

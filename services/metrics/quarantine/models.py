@@ -80,4 +80,4 @@ class Replays(BaseModel):
     """What became of each, in the order of ids; those that don't wait are left out."""
 
     items: list[Replayed]
-    more: bool = Field(description="Whether more of the source waits: ask again.")
+    more: bool = Field(description="Whether more of what was asked for waits: ask again.")

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from chassis.db import Database
 from chassis.jobs import Job
-from services.metrics.retention.store import MOST, every_workspace, remove_nameless, remove_old
+from services.metrics.retention.store import MOST, any_nameless, every_workspace, remove_nameless, remove_old
 from services.metrics.rollup.holding import allow_time, seize_numbers
 
 log = logging.getLogger("mops.people")
@@ -27,8 +27,13 @@ async def keep_no_longer(app: FastAPI) -> None:
                     removed = await remove_old(session, now)
             async with database.tenant(workspace_id) as session:
                 await allow_time(session)
-                await seize_numbers(session)
-                await remove_nameless(session)
+                some = await any_nameless(session)
+            # It takes a look at all events, which all who store some would wait for.
+            if some:
+                async with database.tenant(workspace_id) as session:
+                    await allow_time(session)
+                    await seize_numbers(session)
+                    await remove_nameless(session)
         except Exception:  # the others' goes all the same
             log.exception("kept_too_long", extra={"workspace_id": str(workspace_id)})
 

@@ -61,13 +61,13 @@ _STATEMENTS = {
             ) LIMIT :most
         )""",
 }
-_NAMELESS = text("""
-    DELETE FROM recipient r WHERE r.workspace_id = :workspace
+_NAMELESS = """
+    FROM recipient r WHERE r.workspace_id = :workspace
         AND NOT EXISTS (SELECT FROM occurrence e WHERE e.workspace_id = :workspace AND e.recipient_id = r.id)
         AND NOT EXISTS (SELECT FROM consent c WHERE c.workspace_id = :workspace AND c.address_hash = r.address_hash)
         AND NOT EXISTS (SELECT FROM suppression s WHERE s.workspace_id = :workspace
             AND s.address_hash = r.address_hash)
-""")
+"""
 
 
 async def remove_old(session: AsyncSession, now: datetime) -> int:
@@ -81,11 +81,17 @@ async def remove_old(session: AsyncSession, now: datetime) -> int:
     return removed
 
 
+async def any_nameless(session: AsyncSession) -> bool:
+    """Whether there is an address that nothing names."""
+    found = await session.scalar(text(f"SELECT EXISTS (SELECT {_NAMELESS})"), {"workspace": workspace_of(session)})
+    return bool(found)
+
+
 async def remove_nameless(session: AsyncSession) -> None:
     """Removes addresses that nothing names. Seize the numbers before: somebody may just be made."""
-    await session.execute(_NAMELESS, {"workspace": workspace_of(session)})
+    await session.execute(text(f"DELETE {_NAMELESS}"), {"workspace": workspace_of(session)})
 
 
 async def every_workspace(session: AsyncSession) -> Sequence[UUID]:
-    """All that there are sources of (worker transaction)."""
-    return (await session.execute(text("SELECT DISTINCT workspace_id FROM source"))).scalars().all()
+    """All that are known here (worker transaction)."""
+    return (await session.execute(text("SELECT workspace_id FROM workspace"))).scalars().all()

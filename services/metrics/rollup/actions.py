@@ -28,13 +28,14 @@ WAIT_SECONDS = 1.0
 
 async def change_workspace(session: AsyncSession, event: Incoming) -> None:
     """Keeps what changed; under another zone events fall on other days, so every number is made again."""
+    await allow_time(session)
     zone = await seize_numbers(session)
     while await fold(session):  # under the zone that it was noted in
         pass
     await learn_workspace(session, event)
     if zone != event.data["zone"]:
         cells = await cells_with_numbers(session)
-        await rebuild(session)
+        await rebuild(session, zone_before=zone)
         cells += await cells_with_numbers(session)
         await note_change(session, Change.over((cell.campaign_id, cell.day) for cell in cells), event.time)
 

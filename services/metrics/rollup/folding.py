@@ -30,7 +30,7 @@ NOTE = f"""
         local_day(occurred_at, {{ZONE}}), type, verdict, count(*),
         string_agg(pair_hash(recipient_id, message_id) || uuid_send(recipient_id), '')
             FILTER (WHERE type = ANY ('{{{{{",".join(sorted(IN_SETS))}}}}}') AND recipient_id IS NOT NULL),
-        max(received_at)
+        min(received_at)
     FROM fresh GROUP BY source_id, campaign_id, local_day(occurred_at, {{ZONE}}), type, verdict
 """
 

@@ -17,7 +17,7 @@ from chassis.db import workspace_of
 from services.metrics.event.rules import EventVerdict, first_whole_day
 from services.metrics.metric.rules import DistinctKey
 from services.metrics.rollup.folding import fold
-from services.metrics.rollup.rules import IN_SETS, NO_CAMPAIGN, Piece, month_after, month_of
+from services.metrics.rollup.rules import IN_SETS, NO_CAMPAIGN, Piece, midnight, month_after, month_of
 from services.metrics.rollup.sets import SetKey, number, put_sets, read_sets
 
 # Moved from a person's to a machine's.
@@ -30,8 +30,7 @@ _COUNT = text("""
 """)
 _PEOPLE_S = text("""
     WITH span AS MATERIALIZED (
-        SELECT first_id(cast(cast(:since AS date) AS timestamp) AT TIME ZONE :zone) AS begins,
-            first_id(cast(cast(:until AS date) AS timestamp) AT TIME ZONE :zone) AS ends
+        SELECT first_id(cast(:begins AS timestamptz)) AS begins, first_id(cast(:ends AS timestamptz)) AS ends
     )
     SELECT DISTINCT e.source_id, coalesce(e.campaign_id, :none) AS campaign_id, local_day(e.occurred_at, :zone) AS day,
         e.type, uuid_send(e.recipient_id) AS recipient, pair_hash(e.recipient_id, e.message_id) AS pair
@@ -94,8 +93,9 @@ async def _still_there(session: AsyncSession, moved: Sequence[Moved], zone: str)
     rows = await session.execute(
         _PEOPLE_S,
         {
-            "workspace": workspace_of(session), "zone": zone, "none": NO_CAMPAIGN, "since": min(months),
-            "until": month_after(max(months)), "people": list({event.recipient_id for event in moved}),
+            "workspace": workspace_of(session), "zone": zone, "none": NO_CAMPAIGN,
+            "begins": midnight(min(months), zone), "ends": midnight(month_after(max(months)), zone),
+            "people": list({event.recipient_id for event in moved}),
         },
     )  # fmt: skip
     return {

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 # Stands for no campaign where a key can't be null.
 NO_CAMPAIGN = UUID(int=0)
@@ -30,6 +32,13 @@ class Piece(StrEnum):
 
     DAY = "day"
     MONTH = "month"
+
+
+@lru_cache(4096)
+def midnight(day: date, zone: str) -> datetime:
+    """When a local day begins. Of two midnights, as where clocks go back from 01:00, with the first: the hour between
+    is of this day too, and Postgres would take the second."""
+    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
 
 
 def month_of(day: date) -> date:

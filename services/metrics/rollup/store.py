@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chassis.db import workspace_of
 from services.metrics.event.rules import first_whole_day
 from services.metrics.rollup.folding import NOTE, fold, fold_untold
-from services.metrics.rollup.rules import NO_CAMPAIGN, Cell, Piece, Tallies, month_after, month_of
+from services.metrics.rollup.rules import NO_CAMPAIGN, Cell, Piece, Tallies, midnight, month_after, month_of
 from services.metrics.rollup.sets import SetKey, Sets, put_sets, sets_of
 
 _CELLS = (
@@ -24,9 +24,9 @@ _CELLS = (
 _RENOTE_CELLS = text(
     """
     WITH cell AS MATERIALIZED (
-        SELECT c.source, c.campaign, first_id(cast(c.day AS timestamp) AT TIME ZONE :zone) AS begins,
-            first_id(cast(c.day + 1 AS timestamp) AT TIME ZONE :zone) AS ends
-        FROM {CELLS}
+        SELECT c.source, c.campaign, first_id(c.begins) AS begins, first_id(c.ends) AS ends
+        FROM unnest(cast(:sources AS uuid[]), cast(:campaigns AS uuid[]), cast(:begins AS timestamptz[]),
+            cast(:ends AS timestamptz[])) AS c(source, campaign, begins, ends)
     ), fresh AS (
         SELECT e.* FROM cell CROSS JOIN LATERAL (
             SELECT * FROM occurrence WHERE workspace_id = :workspace AND campaign_id = cell.campaign
@@ -37,9 +37,7 @@ _RENOTE_CELLS = text(
                 AND id >= cell.begins AND id < cell.ends
         ) AS e
     ) {NOTE}
-    """.replace("{CELLS}", _CELLS)
-    .replace("{NO_CAMPAIGN}", str(NO_CAMPAIGN))
-    .replace("{NOTE}", NOTE.format(WORKSPACE=":workspace", ZONE=":zone"))
+    """.replace("{NO_CAMPAIGN}", str(NO_CAMPAIGN)).replace("{NOTE}", NOTE.format(WORKSPACE=":workspace", ZONE=":zone"))
 )
 _RENOTE_ALL = text(
     "WITH fresh AS (SELECT * FROM occurrence WHERE workspace_id = :workspace AND id >= first_id(:since))"
@@ -52,16 +50,16 @@ _DAYS = text("""
 """)
 
 
-async def rebuild(session: AsyncSession, cells: Sequence[Cell] | None = None) -> None:
+async def rebuild(session: AsyncSession, cells: Sequence[Cell] | None = None, zone_before: str | None = None) -> None:
     """Makes the roll-ups of these cells, or of the whole workspace, what the events say. Seize the numbers before.
 
-    Days whose events are gone, or partly so, are sealed: they stay as they are.
+    Days whose events are gone, or partly so, are sealed: they stay as they are, in the zone in which they were days.
     """
     workspace = workspace_of(session)
     while await fold(session):
         pass
     sealed = first_whole_day(session.info["clock"]())
-    zone = await session.scalar(text("SELECT zone FROM workspace WHERE workspace_id = :id"), {"id": workspace})
+    zone = str(await session.scalar(text("SELECT zone FROM workspace WHERE workspace_id = :id"), {"id": workspace}))
     if cells is None:
         found = await session.execute(
             text(
@@ -78,13 +76,16 @@ async def rebuild(session: AsyncSession, cells: Sequence[Cell] | None = None) ->
     await _clear(session, Piece.DAY, named)
     await _months_from_days(session, named)
     if cells is None:
-        # Midnight of that day, wherever it comes first and last: events on the edge are of the sealed day.
-        since = await session.scalar(
-            text("SELECT cast(cast(:day AS date) AS timestamp) AT TIME ZONE :zone"), {"day": sealed, "zone": zone}
-        )
+        # Events before it are counted in a sealed day.
+        since = midnight(sealed, zone_before or zone)
         await session.execute(_RENOTE_ALL, {"workspace": workspace, "zone": zone, "since": since})
     else:
-        await session.execute(_RENOTE_CELLS, {"workspace": workspace, "zone": zone, **named})
+        spans = {
+            "begins": [midnight(day, zone) for day in named["days"]],
+            "ends": [midnight(day + timedelta(days=1), zone) for day in named["days"]],
+        }
+        bound = {"sources": named["sources"], "campaigns": named["campaigns"], **spans}
+        await session.execute(_RENOTE_CELLS, {"workspace": workspace, "zone": zone, **bound})
     while await fold_untold(session):
         pass
 

@@ -10,6 +10,8 @@ from services.metrics.metric.rules import Counted, Observations, Observed, Verdi
 from services.metrics.series.rules import Group
 
 _NONE = Verdicts()
+# Minor units from which on an amount has more digits than decimals are computed with.
+MOST_MONEY = 10**28
 # A group, and the first day of a period.
 Place = tuple[Group, date]
 
@@ -45,17 +47,18 @@ class Numbers:
 
 
 def number(value: Exact | None, *, whole: bool = True) -> float | int | None:
-    """A value as JSON has it, unrounded; an integer where it is one and may be one."""
+    """A value as JSON has it, unrounded; an integer where it is one and may be one. None for what no reader of JSON
+    could hold."""
     if value is None:
         return None
-    if whole and value.denominator == 1:
-        return value.numerator
     try:
-        return float(value)
+        rounded = float(value)
     except OverflowError:
         return None
+    return value.numerator if whole and value.denominator == 1 else rounded
 
 
 def money(value: Exact | None, currency: str) -> Money | None:
-    """A value as an amount, rounded to whole minor units, halves to even ones."""
-    return None if value is None else Money.of_minor(round(value * 10 ** places_of(currency)), currency)
+    """A value as an amount, rounded to whole minor units, halves to even ones. None for more than an amount may be."""
+    minor = None if value is None else round(value * 10 ** places_of(currency))
+    return None if minor is None or abs(minor) >= MOST_MONEY else Money.of_minor(minor, currency)

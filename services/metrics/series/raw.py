@@ -2,15 +2,14 @@
 what roll-ups don't hold. The cost grows with the events in the span."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import workspace_of
 from services.metrics.metric.rules import Counted, DistinctKey, Verdicts
+from services.metrics.rollup.rules import midnight
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.rules import CHANNEL, Group, GroupBy, Scope
 
@@ -121,7 +120,3 @@ def _asked(scope: Scope) -> Iterator[tuple[str, Any]]:
         yield "urls", list(scope.urls)
     if scope.as_of:
         yield "as_of", scope.as_of
-
-
-def midnight(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)

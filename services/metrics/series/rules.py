@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from chassis.errors import Invalid
 from services.metrics.event.rules import MONTHS_KEPT, first_whole_day
+from services.metrics.rollup.rules import midnight
 
 # Three years of days.
 MOST_POINTS = 1100
@@ -176,10 +175,7 @@ def completeness(period: Period, zone: str, watermark: datetime | None) -> float
     """Which share of a period, 0 to 1, lies before the watermark: when the latest post arrived."""
     if watermark is None:
         return 0.0
-    begins, ends = _midnight(period.start, zone), _midnight(period.end, zone)
+    begins, ends = midnight(period.start, zone), midnight(period.end, zone)
+    if begins >= ends:  # a day that a zone left out as it moved over the date line
+        return float(watermark >= ends)
     return min(1.0, max(0.0, (watermark - begins) / (ends - begins)))
-
-
-@lru_cache(4096)
-def _midnight(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)

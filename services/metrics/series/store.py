@@ -26,11 +26,12 @@ Questions = Mapping[Scope, Needs]
 
 @dataclass(frozen=True)
 class Basis:
-    """The workspace's zone, up to when what each of its sources sent is in the numbers, and when each observed metric
-    was last heard of."""
+    """The workspace's zone; when each of its sources was last heard of, and since when what it sent waits to be
+    counted; when each observed metric was last heard of."""
 
     zone: str
     heard: dict[UUID, datetime]
+    waiting: dict[UUID, datetime]
     told: dict[str, datetime]
 
     def sources(self, scope: Scope, needs: Needs) -> list[UUID]:
@@ -40,11 +41,13 @@ class Basis:
         return [each for each in self.heard if not scope.source_ids or each in scope.source_ids]
 
     def watermark(self, scope: Scope, needs: Needs) -> datetime | None:
-        """Up to when everything is known that these numbers are made of: the latest post of the sources, the latest
-        observation; None where nothing was ever heard."""
+        """Up to when everything is known that these numbers are made of: the latest post of the sources, or the first
+        that isn't counted yet; the latest observation; None where nothing was ever heard."""
         times: list[datetime | None] = [self.told.get(each.key) for each in needs if isinstance(each, Observed)]
         if len(times) < len(needs):
-            times.append(max((self.heard[each] for each in self.sources(scope, needs)), default=None))
+            sources = self.sources(scope, needs)
+            latest = max((self.heard[each] for each in sources), default=None)
+            times.append(latest and min([latest, *(self.waiting[each] for each in sources if each in self.waiting)]))
         known = [at for at in times if at is not None]
         if not known or len(known) < len(times):
             return None
@@ -52,9 +55,9 @@ class Basis:
 
 
 _BASIS = text("""
-    SELECT w.zone, s.id, least(s.received_at, (
+    SELECT w.zone, s.id, s.received_at, (
             SELECT min(u.received_at) FROM uncounted u WHERE u.workspace_id = w.workspace_id AND u.source_id = s.id
-        )) AS counted_until,
+        ) AS waiting_since,
         (SELECT count(*) FROM (SELECT FROM uncounted WHERE workspace_id = :workspace LIMIT :most) AS u) AS waiting
     FROM workspace w LEFT JOIN source s ON s.workspace_id = w.workspace_id AND s.received_at IS NOT NULL
     WHERE w.workspace_id = :workspace
@@ -70,7 +73,9 @@ async def read_basis(session: AsyncSession, needs: Iterable[Counted | Observed] 
         found = (await session.execute(_BASIS, named)).all()
     observed = {each.key for each in needs if isinstance(each, Observed)}
     told = await heard_of(session, observed) if observed else {}
-    return Basis(found[0].zone, {row.id: row.counted_until for row in found if row.id}, told)
+    heard = {row.id: row.received_at for row in found if row.id}
+    waiting = {row.id: row.waiting_since for row in found if row.waiting_since}
+    return Basis(found[0].zone, heard, waiting, told)
 
 
 async def read_numbers(session: AsyncSession, questions: Questions, zone: str) -> dict[Scope, Numbers]:

@@ -1,12 +1,14 @@
 """Decides who isn't written to any more, why, and what lifts it."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from chassis.errors import Conflict
 from services.metrics.event.rules import EventType, EventVerdict
+
+TICK = timedelta(microseconds=1)
 
 
 class SuppressionReason(StrEnum):
@@ -40,6 +42,10 @@ class Sign:
     type: EventType
     at: datetime
     verdict: EventVerdict
+
+    @property
+    def by_machine(self) -> bool:
+        return self.verdict is EventVerdict.BOT
 
 
 def judged(sign: Sign, by_machine: bool) -> Sign:
@@ -85,28 +91,42 @@ def reason_of(sign: Sign) -> SuppressionReason:
 
 def after(known: Known, sign: Sign) -> Known:
     """What is known once this sign is."""
-    by_machine = sign.verdict is EventVerdict.BOT
     if sign.type is EventType.SUBSCRIBED:
-        if by_machine or not _later(sign.at, known.lifted_at):
+        if sign.by_machine or not _later(sign.at, known.lifted_at):
             return known
         return replace(known, lifted_at=sign.at)
     latest = max((at for at in (known.asked_at, known.held_at) if at), default=None)
     if _later(sign.at, latest):
         known = replace(known, event_id=sign.event_id, source_id=sign.source_id)
-    if by_machine:
+    if sign.by_machine:
         return replace(known, held_at=sign.at) if _later(sign.at, known.held_at) else known
     return replace(known, asked_at=sign.at) if _later(sign.at, known.asked_at) else known
+
+
+def revised(known: Known, sign: Sign, people_s_last: datetime | None) -> Known:
+    """What is known once it turns out that a machine made the event that somebody was thought to have asked by:
+    `people_s_last` is when a person last did."""
+    return after(replace(known, asked_at=people_s_last) if known.asked_at == sign.at else known, sign)
+
+
+def asked(known: Known, now: datetime) -> Known:
+    """What is known once somebody here asks for it: it holds, whatever was taken back, by however fast a clock."""
+    late = known.lifted_at is not None and known.lifted_at >= now
+    return replace(known, asked_at=known.lifted_at + TICK if late and known.lifted_at else now)
 
 
 def confirmed(known: Known, now: datetime) -> Known:
     """What was held holds; to hold already is fine."""
     if known.state() is SuppressionState.LIFTED:
         raise Conflict("this suppression is lifted", code="suppression_lifted")
-    return known if known.state() is SuppressionState.ACTIVE else replace(known, asked_at=now)
+    return known if known.state() is SuppressionState.ACTIVE else asked(known, now)
 
 
 def lifted(known: Known, reason: SuppressionReason, now: datetime) -> Known:
     """What was asked for or held may be taken back; a complaint never is."""
     if reason is SuppressionReason.COMPLAINT and known.state() is SuppressionState.ACTIVE:
         raise Conflict("who complained isn't written to again", code="complained")
-    return known if known.state() is SuppressionState.LIFTED else replace(known, lifted_at=now)
+    if known.state() is SuppressionState.LIFTED:
+        return known
+    # What a fast clock says of later is taken back, too.
+    return replace(known, lifted_at=max(at for at in (now, known.asked_at, known.held_at) if at))

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -19,7 +18,9 @@ from services.metrics.suppression.rules import (
     Sign,
     SuppressionReason,
     after,
+    asked,
     reason_of,
+    revised,
 )
 
 Place = tuple[bytes, SuppressionReason]
@@ -29,6 +30,13 @@ _KNOWN = text("""
     FROM unnest(cast(:hashes AS bytea[]), cast(:reasons AS text[])) AS wanted(hash, reason)
     JOIN suppression s ON s.workspace_id = :workspace AND s.address_hash = wanted.hash AND s.reason = wanted.reason
     ORDER BY s.address_hash, s.reason FOR UPDATE OF s
+""")
+_PEOPLE_S = text("""
+    SELECT r.address_hash, (
+        SELECT max(e.occurred_at) FROM occurrence e WHERE e.workspace_id = :workspace AND e.recipient_id = r.id
+            AND e.type = 'unsubscribed' AND e.verdict <> 'bot'
+    ) AS at
+    FROM recipient r WHERE r.workspace_id = :workspace AND r.address_hash = ANY(cast(:hashes AS bytea[]))
 """)
 _PUT = text("""
     INSERT INTO suppression (workspace_id, id, address_hash, reason, state, source_id, event_id, since, asked_at,
@@ -58,11 +66,16 @@ async def put_signs(session: AsyncSession, signs: Sequence[Sign]) -> None:
         text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"suppress:{workspace_of(session)}"}
     )
     before = await _known(session, list(found))
+    doubted = [
+        sign for place, together in found.items() for sign in together if _is_doubted(sign, before.get(place, Known()))
+    ]
+    people_s = await _people_s_last(session, [sign.address_hash for sign in doubted]) if doubted else {}
     now: dict[Place, Known] = {}
     for place, together in found.items():
         known = start = before.get(place, Known())
         for sign in together:
-            known = after(known, sign)
+            last = people_s.get(sign.address_hash)
+            known = revised(known, sign, last) if sign in doubted else after(known, sign)
         if known != start:
             now[place] = known
     await put(session, now)
@@ -82,6 +95,17 @@ async def _known(session: AsyncSession, places: Sequence[Place]) -> dict[Place, 
         )
         for row in rows.all()
     }
+
+
+def _is_doubted(sign: Sign, before: Known) -> bool:
+    """Whether a machine made what a person was thought to have asked by."""
+    return sign.by_machine and sign.type is EventType.UNSUBSCRIBED and before.asked_at == sign.at
+
+
+async def _people_s_last(session: AsyncSession, hashes: Sequence[bytes]) -> dict[bytes, datetime | None]:
+    """When these last unsubscribed, by what isn't a machine's."""
+    rows = await session.execute(_PEOPLE_S, {"workspace": workspace_of(session), "hashes": list(hashes)})
+    return {bytes(row.address_hash): row.at for row in rows.all()}
 
 
 async def put(session: AsyncSession, known: Mapping[Place, Known]) -> None:
@@ -105,7 +129,7 @@ async def put_by_hand(session: AsyncSession, address_hash: bytes, now: datetime)
     """Adds one address by hand; the id of what is kept."""
     place = address_hash, SuppressionReason.BY_HAND
     before = (await _known(session, [place])).get(place, Known())
-    await put(session, {place: replace(before, asked_at=now)})
+    await put(session, {place: asked(before, now)})
     found = text(
         "SELECT id FROM suppression WHERE workspace_id = :workspace AND address_hash = :hash AND reason = :why"
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -32,11 +33,19 @@ router = APIRouter(tags=["events"])
 log = logging.getLogger("mops.webhooks")
 
 
-def _expected(request: Request) -> int:
-    """How many bytes the body may have: what is declared, or all that is allowed."""
+def _declared(request: Request) -> int | None:
+    """How many bytes the body says that it has; None for one that comes in pieces."""
     declared = request.headers.get("content-length", "")
-    settings: Settings = request.app.state.settings
-    return int(declared) if declared.isdecimal() else settings.webhook_limit
+    return int(declared) if declared.isdecimal() else None
+
+
+async def _in_pieces(request: Request, keep: Callable[[int], None]) -> bytes:
+    """A body whose pieces take room as they come."""
+    pieces = []
+    async for piece in request.stream():
+        keep(len(piece))
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 async def read_post(source: KnownSource, delivery: Delivery) -> Read:
@@ -94,8 +103,9 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
 
 async def _take(source: KnownSource, token: str, request: Request, now: datetime) -> WebhookReceipt:
     flusher: Flusher = request.app.state.flusher
-    with flusher.expecting(_expected(request)):
-        body = await request.body()
+    declared = _declared(request)
+    with flusher.expecting(declared or 0) as keep:
+        body = await (_in_pieces(request, keep) if declared is None else request.body())
         settings: Settings = request.app.state.settings
         url = url_of(settings.webhook_url, token, request.url.query)
         delivery = Delivery(request.method, url, request.headers, body, now)
