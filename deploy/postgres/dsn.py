@@ -1,14 +1,19 @@
 """Decides how one URL of a Postgres server becomes that of another role or database on it."""
 
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+# Who logs in may stand in the query as well.
+LOGIN = {"user", "password", "passfile"}
 
 
 def with_login(url: str, role: str, password: str) -> str:
-    """The same server and database, seen by another role; TLS and socket settings in the query stay."""
+    """The same server and database, seen by another role; TLS and socket settings in the query stay, and nothing of
+    whom the URL named."""
     split = urlsplit(url)
     place = split.netloc.rpartition("@")[2]
     netloc = f"{quote(role, safe='')}:{quote(password, safe='')}@{place}"
-    return _unsplit(split.scheme, netloc, split.path, split.query)
+    settings = [(name, value) for name, value in parse_qsl(split.query, True) if name not in LOGIN]
+    return _unsplit(split.scheme, netloc, split.path, urlencode(settings, safe="/", quote_via=quote))
 
 
 def with_database(url: str, database: str) -> str:
