@@ -47,8 +47,8 @@ REMEMBERED = 10_000
 
 
 def engine_to(url: str, asked: Mapping[str, Any] = {}, **options: Any) -> AsyncEngine:
-    """An engine whose URL the driver itself reads, as SQLAlchemy would let its query name another user than it does, and
-    hand on words for TLS (`sslmode=require`) that the driver knows in a URL alone. `asked` goes to the driver too."""
+    """An engine whose URL the driver itself reads: SQLAlchemy would let its query name another user, and hand on words
+    for TLS (`sslmode=require`) that the driver knows in a URL alone. `asked` goes to the driver too."""
     place = url.partition("://")[2]
     return create_async_engine(
         "postgresql+asyncpg://", connect_args={"dsn": f"postgresql://{place}", **asked}, **options
