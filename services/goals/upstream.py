@@ -28,6 +28,8 @@ TIMEOUT_SECONDS = 2.0
 HISTORY_SECONDS = 8.0
 # What metrics answers at most in one call.
 MOST_POINTS = 50_000
+# Of campaigns that the questions of one call name together: half of what a body may have, at 39 bytes each.
+MOST_NAMED = 12_000
 PROBE_SECONDS = 2.0
 PROBE_TIMEOUT_SECONDS = 0.6
 
@@ -198,13 +200,13 @@ def _series(series: dict[str, Any]) -> Series:
 def _calls(questions: Sequence[Question]) -> list[list[Question]]:
     """The questions in groups that one call each can hold."""
     calls: list[list[Question]] = []
-    points = 0
+    points = named = 0
     for question in questions:
-        if not calls or len(calls[-1]) == MOST or points + question.points > MOST_POINTS:
+        points, named = points + question.points, named + len(question.campaign_ids)
+        if not calls or len(calls[-1]) == MOST or points > MOST_POINTS or named > MOST_NAMED:
             calls.append([])
-            points = 0
+            points, named = question.points, len(question.campaign_ids)
         calls[-1].append(question)
-        points += question.points
     return calls
 
 
