@@ -295,7 +295,11 @@ class Database:
             await connection.execute("COMMIT")
         except Exception:
             if connection.is_in_transaction():
-                await connection.execute("ROLLBACK")
+                try:
+                    await connection.execute("ROLLBACK")
+                except BaseException:
+                    pooled.invalidate()
+                    raise
             raise
         except BaseException:
             # Cancelled in the middle of something: the server ends it with the connection.
