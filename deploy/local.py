@@ -69,7 +69,7 @@ class Address:
     @classmethod
     def from_environment(cls) -> "Address":
         given = os.environ.get("MOPS_PORT") or "8000"
-        if not given.isdigit() or not 0 < int(given) <= 65535 - len(stack.parts()):
+        if not given.isdecimal() or not 0 < int(given) <= 65535 - len(stack.parts()):
             raise StartError(f"MOPS_PORT is {given!r}, but should be a port number such as 8000")
         return cls(os.environ.get("MOPS_HOST") or "127.0.0.1", int(given))
 

@@ -141,6 +141,15 @@ def test_an_unfinished_data_folder_is_made_anew(home: Path) -> None:
         assert ask(running.admin_dsn, "SELECT 1") == 1
 
 
+def test_a_password_that_was_never_written_is_made_anew_and_one_that_was_stays(home: Path) -> None:
+    home.mkdir()
+    (home / "password").touch()
+    first = cluster.prepare(home).password_file.read_text()
+    assert len(first) > 30
+    assert cluster.prepare(home).password_file.read_text() == first
+    assert [each.stat().st_mode & 0o777 for each in home.glob("password*")] == [0o600]
+
+
 def test_data_of_a_version_that_is_not_here_is_refused_by_name(home: Path) -> None:
     (home / "data").mkdir(parents=True)
     (home / "data" / "PG_VERSION").write_text("9\n")

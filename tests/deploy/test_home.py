@@ -63,7 +63,7 @@ def test_a_taken_port_is_named_with_its_variable() -> None:
             Address("127.0.0.1", port).refuse_taken_ports()
 
 
-@pytest.mark.parametrize("port", ["x", "0", "65535", "-1"])
+@pytest.mark.parametrize("port", ["x", "0", "65535", "-1", "²"])
 def test_a_port_that_is_none_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOPS_PORT", port)
     with pytest.raises(StartError, match="MOPS_PORT"):
