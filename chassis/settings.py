@@ -62,7 +62,8 @@ class Settings(BaseSettings):
     )
     body_limit: int = Field(1_000_000, description="Most bytes of a JSON body.")
     webhook_limit: int = Field(16_000_000, description="Most bytes of one webhook POST.")
-    upload_limit: int = Field(5_000_000_000, description="Most bytes of one uploaded file.")
+    # 5 GiB, and what its form adds.
+    upload_limit: int = Field(5_370_000_000, description="Most bytes of one uploaded file, with the form around it.")
     statement_limit: int = Field(32_000_000, description="Most bytes of one file of a bank, an ERP and the like.")
     body_seconds: float = Field(20, gt=0, description="Longest pause of a body, and what any may take in all beside:")
     body_rate: float = Field(32_000, gt=0, description="the time that its bytes need at this many a second.")

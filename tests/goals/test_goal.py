@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from chassis.errors import Unavailable
 from chassis.fields import new_id
+from chassis.serving import HEAD_BYTES
 from chassis.testing import Clock
 from services.goals.evaluation.actions import evaluate_due_goals
 from services.goals.upstream import Question, _calls
@@ -284,3 +285,19 @@ def test_many_questions_over_many_campaigns_go_in_calls_that_are_taken() -> None
     assert [question for call in calls for question in call] == asked
     assert len(calls) > 1
     assert max(sum(len(question.campaign_ids) for question in call) for call in calls) * 39 < 500_000
+
+
+async def test_goals_with_long_keys_ask_by_urls_that_are_taken(
+    apps: dict[str, FastAPI], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, asked = apps["goals"].state.upstream, []
+
+    async def ask(*_: Any, params: dict[str, Any]) -> Any:
+        asked.append(params)
+        return {"items": []}
+
+    monkeypatch.setattr(upstream, "_ask", ask)
+    keys = [f"{number}" + "😀" * 198 for number in range(10, 90)]
+    await upstream.definitions(workspace.id, keys)
+    assert [key for params in asked for key in params["key"]] == keys
+    assert max(len(str(httpx.QueryParams(params))) for params in asked) < HEAD_BYTES - 10_000
