@@ -8,7 +8,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from chassis.issuers import TrustedIssuer
 from chassis.stack import parts
 
-LISTENS_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
+# Nobody can call an address that only says "listen on all"; and who listens on all of IPv6 is deaf to IPv4.
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def reached_at(host: str) -> str:
+    """Where this machine itself finds what listens on `host`."""
+    return LOOPBACK.get(host, host)
+
+
+def in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 class Settings(BaseSettings):
@@ -79,9 +89,7 @@ class Settings(BaseSettings):
         return (self.public_urls.get(part) or self._default_url(part)).rstrip("/")
 
     def _default_url(self, part: str) -> str:
-        # Nobody can call an address that only says "listen on all".
-        host = "127.0.0.1" if self.host in LISTENS_EVERYWHERE else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port + parts()[part].port}"
+        return f"http://{in_url(reached_at(self.host))}:{self.port + parts()[part].port}"
 
     @property
     def issuer_url(self) -> str:

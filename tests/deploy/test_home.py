@@ -1,11 +1,14 @@
 """MOPS_HOME: one stack at a time, and files for its owner's eyes only."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from deploy.home import Home, HomeError
 from deploy.local import Address, StartError
@@ -68,3 +71,19 @@ def test_a_port_that_is_none_is_refused(port: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MOPS_PORT", port)
     with pytest.raises(StartError, match="MOPS_PORT"):
         Address.from_environment()
+
+
+def test_what_listens_on_a_host_is_reached_where_it_is_said_to_be() -> None:
+    async def connect(host: str) -> None:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, 0)
+        try:
+            _, writer = await asyncio.open_connection(Address(host, 1).reachable, server.sockets[0].getsockname()[1])
+            writer.close()
+        finally:
+            server.close()
+
+    hosts = ["127.0.0.1", "0.0.0.0"] + (["::1", "::"] if Path("/proc/net/if_inet6").exists() else [])
+    # As a part is served; on a thread of its own, as the session's loop is running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        for host in hosts:
+            pool.submit(uvloop.run, connect(host)).result(10)
