@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from deploy.postgres import binaries, process
+from deploy.postgres import binaries, dsn, process
 from deploy.postgres.binaries import NoPostgresError
 
 SUPERUSER = DATABASE = "mops"
@@ -149,7 +149,10 @@ def external() -> str | None:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in ("postgres", "postgresql"):
         raise NoPostgresError("DATABASE_URL isn't a postgresql:// URL")
-    return f"postgresql://{rest}"
+    found = dsn.with_named_database(f"postgresql://{rest}")
+    if found is None:
+        raise NoPostgresError("DATABASE_URL names neither a database nor a user: postgresql://USER:PASSWORD@HOST/NAME")
+    return found
 
 
 def prepare(home: Path, durable: bool = True) -> Server:

@@ -21,6 +21,17 @@ def with_database(url: str, database: str) -> str:
     return _unsplit(split.scheme, split.netloc, f"/{quote(database, safe='')}", split.query)
 
 
+def with_named_database(url: str) -> str | None:
+    """The URL with its database in its path, where another login finds it too: without one, each comes to a database of
+    its own name. None where it names nobody either."""
+    if database(url):
+        return url
+    split = urlsplit(url)
+    said = dict(parse_qsl(split.query))
+    name = said.get("dbname") or said.get("database") or unquote(split.username or "") or said.get("user")
+    return with_database(url, name) if name else None
+
+
 def database(url: str) -> str:
     return unquote(urlsplit(url).path.lstrip("/"))
 

@@ -164,6 +164,28 @@ def test_database_url_is_taken_as_it_is(home: Path, monkeypatch: pytest.MonkeyPa
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("postgresql://me:pw@db.example", "postgresql://me:pw@db.example/me"),
+        ("postgresql://db.example/?user=me&password=pw", "postgresql://db.example/me?user=me&password=pw"),
+        ("postgresql+asyncpg://a%40b@h?dbname=x", "postgresql://a%40b@h/x?dbname=x"),
+    ],
+)
+def test_a_database_url_names_its_database_for_every_login(
+    url: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert cluster.external() == taken
+
+
+@pytest.mark.parametrize("url", ["postgresql://db.example", "postgresql://"])
+def test_a_database_url_of_nobody_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(NoPostgresError, match="names neither"):
+        cluster.external()
+
+
 def test_a_database_url_of_something_else_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://db.example/x")
     with pytest.raises(NoPostgresError, match="DATABASE_URL"), cluster.running(home):
