@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,18 @@ def test_a_second_claim_is_refused_until_the_first_process_is_dead(tmp_path: Pat
         holder.wait()
     taken = subprocess.run([sys.executable, "-c", CLAIM, str(tmp_path)], input="\n", capture_output=True, text=True)
     assert taken.stdout == "mine\n"
+
+
+@pytest.mark.parametrize("way", ["shared", "link", "shared/../shared"])
+def test_a_folder_that_everybody_uses_is_refused_and_stays_everybodys(tmp_path: Path, way: str) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (tmp_path / "link").symlink_to(shared)
+    with pytest.raises(HomeError, match="a folder of its own"):
+        Home(tmp_path / way).claim()
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+    assert list(shared.iterdir()) == []
 
 
 def test_files_are_private_and_whole(tmp_path: Path) -> None:
