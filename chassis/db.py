@@ -1,7 +1,7 @@
 """Decides what a transaction is: whose rows it sees, and that it is committed here and nowhere else."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +13,8 @@ import asyncpg
 from fastapi import Depends, Request
 from pydantic import SecretStr
 from sqlalchemy import ARRAY, Column, DateTime, Enum, MetaData, Text, TypeDecorator, event, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlmodel import Field, SQLModel
 
@@ -45,6 +44,15 @@ WAIT_SECONDS = 15
 # How long a process may go on with what it read of a workspace, when another replica heard of a change.
 REMEMBER_SECONDS = 5.0
 REMEMBERED = 10_000
+
+
+def engine_to(url: str, asked: Mapping[str, Any] = {}, **options: Any) -> AsyncEngine:
+    """An engine whose URL the driver itself reads: SQLAlchemy would let its query name another user, and hand on words
+    for TLS (`sslmode=require`) that the driver knows in a URL alone. `asked` goes to the driver too."""
+    place = url.partition("://")[2]
+    return create_async_engine(
+        "postgresql+asyncpg://", connect_args={"dsn": f"postgresql://{place}", **asked}, **options
+    )
 
 
 def metadata_of(schema: str) -> MetaData:
@@ -180,17 +188,16 @@ class Database:
     """One pool of one login role, and the kinds of transaction that it is used for."""
 
     def __init__(self, url: SecretStr, worker_role: str, pool: int, part: str, clock: Callable[[], datetime]) -> None:
-        address = make_url(url.get_secret_value()).set(drivername="postgresql+asyncpg")
-        # Compiling to machine code never pays on reads as short as these.
-        self.engine = create_async_engine(
-            address,
-            pool_size=pool,
-            max_overflow=0,
-            pool_timeout=WAIT_SECONDS,
-            connect_args={
+        self.engine = engine_to(
+            url.get_secret_value(),
+            {
+                # Compiling to machine code never pays on reads as short as these.
                 "server_settings": {"jit": "off", "statement_timeout": f"{STATEMENT_SECONDS}s"},
                 "connection_class": Connection,
             },
+            pool_size=pool,
+            max_overflow=0,
+            pool_timeout=WAIT_SECONDS,
             # What is bound to a statement may be somebody's name.
             hide_parameters=True,
         )
@@ -288,7 +295,11 @@ class Database:
             await connection.execute("COMMIT")
         except Exception:
             if connection.is_in_transaction():
-                await connection.execute("ROLLBACK")
+                try:
+                    await connection.execute("ROLLBACK")
+                except BaseException:
+                    pooled.invalidate()
+                    raise
             raise
         except BaseException:
             # Cancelled in the middle of something: the server ends it with the connection.
@@ -321,7 +332,7 @@ class Database:
 @asynccontextmanager
 async def as_owner(admin_dsn: str, stack: str, part: str) -> AsyncIterator[AsyncSession]:
     """A transaction of the role that owns a part's schema, over all its rows: for seeds, never for requests."""
-    engine = create_async_engine(make_url(admin_dsn).set(drivername="postgresql+asyncpg"))
+    engine = engine_to(admin_dsn)
     try:
         async with AsyncSession(engine) as session, session.begin():
             await session.execute(text(f'SET LOCAL ROLE "{stack}_owner"'))

@@ -14,7 +14,6 @@ from uuid import UUID
 from fastapi import FastAPI
 from opentelemetry.trace import SpanKind
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database, workspace_of
@@ -120,7 +119,7 @@ class Runner:
                 try:
                     await self._enroll()
                     turns = await self._take(AT_ONCE - len(self._running))
-                except (SQLAlchemyError, OSError) as problem:
+                except Exception as problem:  # whatever it is: nobody would miss a runner that ended
                     log.warning("jobs_not_looked_at", extra={"why": words_of(problem)})
                 for turn in turns:
                     task = asyncio.create_task(self._perform(turn))
@@ -262,7 +261,7 @@ class Runner:
     async def _renew(self, turn: Any) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            with suppress(SQLAlchemyError, OSError):
+            with suppress(Exception):  # the next one may do it
                 async with self._database.worker() as session:
                     await session.execute(
                         text(

@@ -6,9 +6,9 @@ from typing import Any
 from alembic import command, op
 from alembic.config import Config
 from sqlalchemy import Column, Connection, DateTime, Uuid, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+
+from chassis.db import engine_to
 
 ROOT = Path(__file__).parent.parent
 # Deadlock detected, lock not available.
@@ -60,7 +60,7 @@ def migrate(connection: Connection, part: str, stack: str, revision: str = "head
 
 async def upgrade(admin_dsn: str, part: str, stack: str) -> None:
     """Brings one part's schema to its newest form."""
-    engine = create_async_engine(make_url(admin_dsn).set(drivername="postgresql+asyncpg"))
+    engine = engine_to(admin_dsn)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(migrate, part, stack)

@@ -15,12 +15,12 @@ import httpx
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Database, workspace_of
 from chassis.fields import new_id, rfc3339
 from chassis.identity import ServiceAccount
+from chassis.inbox import InboxAnswer
 from chassis.measures import Measures
 from chassis.problems import told, words_of
 from chassis.settings import Settings
@@ -142,7 +142,7 @@ class Relay:
             try:
                 delivered = await self.deliver(subscriber)
                 self.failing.pop(subscriber, None)
-            except (SQLAlchemyError, OSError, httpx.HTTPError, ValueError) as problem:
+            except Exception as problem:  # whatever it is: nobody would miss a relay that ended
                 self.failing[subscriber] = words_of(problem)
                 await asyncio.sleep(FIRST_RETRY.total_seconds())
                 continue
@@ -193,13 +193,23 @@ class Relay:
             if not await session.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:k, 0))"), {"k": lock}):
                 return []
             now = self.clock()
-            waiting = (await session.execute(_WAITING, {"subscriber": subscriber, "now": now, "most": BATCH})).all()
+            found = (await session.execute(_WAITING, {"subscriber": subscriber, "now": now, "most": BATCH})).all()
+            waiting = self._that_fit(found)
             if waiting:
                 await session.execute(
                     text("UPDATE delivery SET due_at = :due WHERE subscriber = :s AND outbox_id = ANY(:ids)"),
                     {"due": now + LEASE, "s": subscriber, "ids": [row.id for row in waiting]},
                 )
             return waiting
+
+    def _that_fit(self, found: Sequence[Any]) -> Sequence[Any]:
+        """The first of them, as many as an inbox takes at once: what is too large would be refused for ever."""
+        room = self.settings.body_limit - 2  # brackets
+        for count, row in enumerate(found):
+            room -= len(json.dumps(self._event(row))) + 2  # a comma
+            if room < 0:
+                return found[: max(1, count)]
+        return found
 
     async def _settle(
         self, subscriber: str, taken: Sequence[UUID], again: Mapping[UUID, tuple[str, timedelta]]
@@ -231,7 +241,7 @@ class Relay:
             headers=await self.account.headers() | {"Content-Type": "application/cloudevents-batch+json"},
             timeout=POST_SECONDS,
         )
-        refused: dict[str, str] = answer.raise_for_status().json()["refused"]
+        refused = InboxAnswer.model_validate_json(answer.raise_for_status().content).refused
         for event_id, why in refused.items():
             log.warning("event_refused", extra={"subscriber": subscriber, "event_id": event_id, "why": why})
         return refused

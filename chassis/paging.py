@@ -12,6 +12,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from chassis.errors import Invalid
+from chassis.fields import refuse_nul
 
 MOST = 200
 
@@ -61,7 +62,9 @@ def _plain(value: Any) -> Any:
 
 
 def encode_cursor(sort: str, *position: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps([sort, *map(_plain, position)]).encode()).decode().rstrip("=")
+    # Characters as they are: escaped, a long name would make a cursor that is too long to come back.
+    text = json.dumps([sort, *map(_plain, position)], ensure_ascii=False)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, sort: str, kinds: Sequence[Any]) -> list[Any]:
@@ -72,6 +75,7 @@ def decode_cursor(cursor: str, sort: str, kinds: Sequence[Any]) -> list[Any]:
         )
         if found != sort or len(position) != len(kinds):
             raise ValueError
+        json.dumps(refuse_nul(position), ensure_ascii=False).encode()  # ValueError for half of a pair
         return [
             kind.fromisoformat(value) if issubclass(kind, date) else kind(value)  # datetime is a date
             for kind, value in zip(kinds, position, strict=True)

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from chassis import errors
 from chassis.errors import FieldError, MopsError
+from chassis.routing import methods_at
 
 log = logging.getLogger("mops.problems")
 
@@ -91,11 +92,13 @@ async def _mops(_: Request, problem: Exception) -> JSONResponse:
     return answer(status, problem.code, problem.detail, problem.errors, headers, problem.facts)
 
 
-async def _http(_: Request, problem: Exception) -> JSONResponse:
+async def _http(request: Request, problem: Exception) -> JSONResponse:
     assert isinstance(problem, HTTPException)  # noqa: S101
-    phrase = HTTPStatus(problem.status_code).phrase
+    phrase, headers = HTTPStatus(problem.status_code).phrase, problem.headers
+    if problem.status_code == 405:
+        headers = {"Allow": ", ".join(methods_at(request.app, request.scope["path"]))}
     code = "too_large" if problem.status_code == 413 else phrase.lower().replace(" ", "_").replace("-", "_")
-    return answer(problem.status_code, code, str(problem.detail), headers=problem.headers)
+    return answer(problem.status_code, code, str(problem.detail), headers=headers)
 
 
 async def _validation(_: Request, problem: Exception) -> JSONResponse:

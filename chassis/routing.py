@@ -15,6 +15,12 @@ def collection(path: str) -> str:
     return rest.partition("/")[0] if first == "v1" else first
 
 
+def methods_at(app: FastAPI, path: str) -> list[str]:
+    """What can be done at a path: of several routes there, Starlette names the first one's methods alone."""
+    here = (each for each in iter_route_contexts(app.router.routes) if each.methods and each.path_regex.match(path))
+    return sorted({method for each in here for method in each.methods or ()})
+
+
 class Collections:
     """A router's routes by their collection, as they are at the first request. What belongs to none, or is for no
     route, meets all of them, as before."""

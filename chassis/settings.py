@@ -8,7 +8,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from chassis.issuers import TrustedIssuer
 from chassis.stack import parts
 
-LISTENS_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104
+# Nobody can call an address that only says "listen on all"; and who listens on all of IPv6 is deaf to IPv4.
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+def reached_at(host: str) -> str:
+    """Where this machine itself finds what listens on `host`."""
+    return LOOPBACK.get(host, host)
+
+
+def in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 class Settings(BaseSettings):
@@ -62,7 +72,8 @@ class Settings(BaseSettings):
     )
     body_limit: int = Field(1_000_000, description="Most bytes of a JSON body.")
     webhook_limit: int = Field(16_000_000, description="Most bytes of one webhook POST.")
-    upload_limit: int = Field(5_000_000_000, description="Most bytes of one uploaded file.")
+    # 5 GiB, and what its form adds.
+    upload_limit: int = Field(5_370_000_000, description="Most bytes of one uploaded file, with the form around it.")
     statement_limit: int = Field(32_000_000, description="Most bytes of one file of a bank, an ERP and the like.")
     body_seconds: float = Field(20, gt=0, description="Longest pause of a body, and what any may take in all beside:")
     body_rate: float = Field(32_000, gt=0, description="the time that its bytes need at this many a second.")
@@ -78,9 +89,7 @@ class Settings(BaseSettings):
         return (self.public_urls.get(part) or self._default_url(part)).rstrip("/")
 
     def _default_url(self, part: str) -> str:
-        # Nobody can call an address that only says "listen on all".
-        host = "127.0.0.1" if self.host in LISTENS_EVERYWHERE else self.host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port + parts()[part].port}"
+        return f"http://{in_url(reached_at(self.host))}:{self.port + parts()[part].port}"
 
     @property
     def issuer_url(self) -> str:

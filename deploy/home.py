@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Home:
         """Refuse if a stack runs here; after one that was killed, wait for the last of its processes to end."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._refuse_shared()
             self.path.chmod(0o700)
             ours = self._open("lock")
         except OSError as error:
@@ -62,6 +64,12 @@ class Home:
                         f"processes of a killed stack are still running: see {self.run}/*.pid and end them"
                     ) from None
                 time.sleep(0.1)
+
+    def _refuse_shared(self) -> None:
+        """What everybody keeps things in isn't taken away from them."""
+        place = self.path.resolve()
+        if place.parent == place or place.stat().st_mode & stat.S_ISVTX:
+            raise HomeError(f"MOPS_HOME is {self.path}, which others use too: name a folder of its own in it")
 
     def _open(self, name: str) -> int:
         return os.open(self.path / name, os.O_RDWR | os.O_CREAT, 0o600)

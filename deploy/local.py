@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from chassis import stack
-from chassis.settings import LISTENS_EVERYWHERE
+from chassis.settings import in_url, reached_at
 from deploy import credentials, readiness
 from deploy.child import Child
 from deploy.credentials import Credentials
@@ -69,14 +69,13 @@ class Address:
     @classmethod
     def from_environment(cls) -> "Address":
         given = os.environ.get("MOPS_PORT") or "8000"
-        if not given.isdigit() or not 0 < int(given) <= 65535 - len(stack.parts()):
+        if not given.isdecimal() or not 0 < int(given) <= 65535 - len(stack.parts()):
             raise StartError(f"MOPS_PORT is {given!r}, but should be a port number such as 8000")
         return cls(os.environ.get("MOPS_HOST") or "127.0.0.1", int(given))
 
     @property
     def reachable(self) -> str:
-        """Where this machine itself finds what listens on `host`."""
-        return "127.0.0.1" if self.host in LISTENS_EVERYWHERE else self.host
+        return reached_at(self.host)
 
     def of(self, part: stack.Part) -> int:
         return self.port + part.port
@@ -188,7 +187,7 @@ def run(home: Home, address: Address, supervisor: Supervisor, afterwards: contex
     ports = {part.name: address.of(part) for part in parts}
     if supervisor.finish("ready", lambda: readiness.wait(address.reachable, ports)):
         supervisor.say(f"every part answers ({time.monotonic() - began:.1f} s since the start)")
-        supervisor.say(f"mops is ready: http://{address.reachable}:{address.port}")
+        supervisor.say(f"mops is ready: http://{in_url(address.reachable)}:{address.port}")
     supervisor.watch()
 
 

@@ -46,6 +46,9 @@ class Supervisor:
 
     def __enter__(self) -> "Supervisor":
         self._run.mkdir(mode=0o700, exist_ok=True)
+        # Of a stack that was killed: what has these ids by now may be anybody's.
+        for stale in self._run.glob("*.pid"):
+            stale.unlink()
         for end in (self._wakeup, self._signalled):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._signalled, warn_on_full_buffer=False)

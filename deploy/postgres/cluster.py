@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from deploy.postgres import binaries, process
+from deploy.postgres import binaries, dsn, process
 from deploy.postgres.binaries import NoPostgresError
 
 SUPERUSER = DATABASE = "mops"
@@ -149,7 +149,10 @@ def external() -> str | None:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.split("+")[0] not in ("postgres", "postgresql"):
         raise NoPostgresError("DATABASE_URL isn't a postgresql:// URL")
-    return f"postgresql://{rest}"
+    found = dsn.with_named_database(f"postgresql://{rest}")
+    if found is None:
+        raise NoPostgresError("DATABASE_URL names neither a database nor a user: postgresql://USER:PASSWORD@HOST/NAME")
+    return found
 
 
 def prepare(home: Path, durable: bool = True) -> Server:
@@ -162,11 +165,22 @@ def prepare(home: Path, durable: bool = True) -> Server:
     version = home / "data" / "PG_VERSION"
     programs = binaries.find(int(version.read_text()) if version.exists() else None)
     server = Server(home, durable, programs, _socket_folder(home))
-    if not server.password_file.exists():
-        with os.fdopen(os.open(server.password_file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24) + "\n")
+    _ensure_password(server.password_file)
     process.clear_the_way(server.data, server.socket)
     return server
+
+
+def _ensure_password(path: Path) -> None:
+    """Whole or not at all: with half a password a start that was interrupted would be the last one."""
+    if path.exists() and path.stat().st_size:
+        return
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_urlsafe(24) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
 
 
 def _socket_folder(home: Path) -> Path:

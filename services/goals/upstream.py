@@ -28,6 +28,10 @@ TIMEOUT_SECONDS = 2.0
 HISTORY_SECONDS = 8.0
 # What metrics answers at most in one call.
 MOST_POINTS = 50_000
+# Keys that one URL holds, however long they are.
+MOST_KEYS = 20
+# Of campaigns that the questions of one call name together: half of what a body may have, at 39 bytes each.
+MOST_NAMED = 12_000
 PROBE_SECONDS = 2.0
 PROBE_TIMEOUT_SECONDS = 0.6
 
@@ -108,7 +112,7 @@ class Upstream:
         """The metrics that exist, by key."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, Definition] = {}
-        for chunk in _chunks(wanted):
+        for chunk in _chunks(wanted, MOST_KEYS):
             answer = await self._ask(
                 workspace_id, "metrics", "GET", "/v1/metrics", params={"key": chunk, "limit": MOST}
             )
@@ -198,18 +202,18 @@ def _series(series: dict[str, Any]) -> Series:
 def _calls(questions: Sequence[Question]) -> list[list[Question]]:
     """The questions in groups that one call each can hold."""
     calls: list[list[Question]] = []
-    points = 0
+    points = named = 0
     for question in questions:
-        if not calls or len(calls[-1]) == MOST or points + question.points > MOST_POINTS:
+        points, named = points + question.points, named + len(question.campaign_ids)
+        if not calls or len(calls[-1]) == MOST or points > MOST_POINTS or named > MOST_NAMED:
             calls.append([])
-            points = 0
+            points, named = question.points, len(question.campaign_ids)
         calls[-1].append(question)
-        points += question.points
     return calls
 
 
-def _chunks(items: Sequence[Any]) -> list[Any]:
-    return [items[start : start + MOST] for start in range(0, len(items), MOST)]
+def _chunks(items: Sequence[Any], most: int = MOST) -> list[Any]:
+    return [items[start : start + most] for start in range(0, len(items), most)]
 
 
 @asynccontextmanager

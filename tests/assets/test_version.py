@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from email import message_from_bytes
 from typing import Any
 from uuid import uuid4
@@ -63,6 +64,22 @@ async def test_versions_that_come_at_once_are_numbered_one_by_one(assets: httpx.
     assert sorted(answer.json()["current_version"] for answer in answers) == [2, 3, 4, 5, 6, 7]
     listed = (await assets.get("/v1/asset-versions", params={"asset_id": asset["id"]})).json()["items"]
     assert [each["number"] for each in listed] == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_page_is_held_against_the_kind_that_the_asset_has_when_it_has_come(assets: httpx.AsyncClient) -> None:
+    page = await upload(assets, b"<html>old</html>", kind="landing_page")
+    text = (await replace(assets, page, b"plain")).json()
+    request = assets.build_request("POST", "/", files={"file": b"<html>new</html>"})
+
+    async def body() -> AsyncIterator[bytes]:
+        edit = {"kind": "document"}
+        url, seen = f"/v1/assets/{page['id']}", {"If-Match": str(text["version"])}
+        assert (await assets.patch(url, json=edit, headers=seen)).status_code == 200
+        yield await request.aread()
+
+    headers = {"Content-Type": request.headers["content-type"]}
+    answer = await assets.post(f"/v1/assets/{page['id']}/versions", content=body(), headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "markup")
 
 
 async def test_the_same_bytes_are_no_new_version(assets: httpx.AsyncClient) -> None:

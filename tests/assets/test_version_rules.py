@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.settings import Settings
+from services.assets.version.multipart import LONGEST_FIELD, MOST_FIELDS
 from services.assets.version.ranges import MOST_RANGES, Span, spans_of
 from services.assets.version.rules import (
     LONGEST_FILENAME,
@@ -113,3 +115,8 @@ def test_spans_never_share_a_byte_and_hold_just_what_was_asked(asked: list[tuple
 @pytest.mark.parametrize("media_type", ["text/html", "text/plain"])
 def test_no_page_leaves_as_one(media_type: str) -> None:
     assert served_as(media_type) == "text/plain; charset=utf-8"
+
+
+def test_a_file_of_five_gigabytes_may_come_however_they_are_counted() -> None:
+    form = MOST_FIELDS * LONGEST_FIELD
+    assert Settings().upload_limit >= 5 * 1024**3 + form

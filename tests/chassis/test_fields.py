@@ -1,13 +1,16 @@
 """What values at the edges promise."""
 
 from decimal import Decimal
+from zoneinfo import available_timezones
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from chassis.fields import Money, UtcDatetime, Zone, holds_nul, new_id
+from chassis.testing import TestStack
 
 
 def test_ids_are_version_7_and_rise_with_age() -> None:
@@ -40,6 +43,20 @@ def test_a_zone_is_one_that_exists() -> None:
     assert zones.validate_python("Europe/Berlin") == "Europe/Berlin"
     with pytest.raises(ValidationError):
         zones.validate_python("Europe/Atlantis")
+
+
+@pytest.mark.parametrize("zone", ["localtime", "Factory"])
+def test_a_machines_own_setting_is_no_zone(zone: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Zone).validate_python(zone)
+
+
+async def test_postgres_knows_every_zone(stack: TestStack) -> None:
+    admin = await asyncpg.connect(stack.admin_dsn)
+    known = {row["name"] for row in await admin.fetch("SELECT name FROM pg_timezone_names")}
+    await admin.close()
+    zones = TypeAdapter(Zone)
+    assert {zones.validate_python(each) for each in available_timezones() - {"localtime", "Factory"}} <= known
 
 
 @pytest.mark.parametrize("value", ["a\0", ["x", "\0"], {"k": {"deep": ["\0"]}}, {"\0": 1}])

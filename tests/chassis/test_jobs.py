@@ -2,6 +2,7 @@
 change put off takes effect once."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -241,6 +242,31 @@ async def test_a_runner_begins_at_once_what_a_commit_put_off_and_ends_when_it_is
     monkeypatch.setattr(ledger.app.state.database, "after_commit", runner.wake)
     task = asyncio.create_task(runner.run())
     await ledger.put_off(workspace, new_id())
+    async with asyncio.timeout(4):
+        await done.wait()
+        runner.stop()
+        await task
+
+
+async def test_a_runner_outlives_whatever_goes_wrong(
+    ledger: Ledger, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, done = ledger.runner(), asyncio.Event()
+    take, failures = runner._take, [asyncpg.InternalClientError("?")]
+
+    async def note(session: AsyncSession, subject: UUID) -> None:
+        done.set()
+
+    async def failing(most: int) -> Sequence[Any]:
+        if failures:
+            runner.wake()
+            raise failures.pop()
+        return await take(most)
+
+    runner._jobs = {ledger.job.name: Deferred(ledger.job.name, note)}
+    monkeypatch.setattr(runner, "_take", failing)
+    await ledger.put_off(workspace, new_id())
+    task = asyncio.create_task(runner.run())
     async with asyncio.timeout(4):
         await done.wait()
         runner.stop()

@@ -158,6 +158,42 @@ async def test_a_relay_that_is_stopped_ends_with_its_last_lease(
     await holder.close()
 
 
+async def test_events_that_are_too_large_together_go_one_post_after_the_other(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, deliver: Deliver, heard: list[Incoming]
+) -> None:
+    names = [f"{n} " + "я" * 2000 for n in range(50)]
+    await tell(apps, workspace, clock, new_id(), *names)
+    await deliver()
+    assert [event.data["name"] for event in heard] == names
+
+
+@pytest.mark.parametrize("trouble", [asyncpg.InternalClientError("?"), KeyError("refused")])
+async def test_a_relay_outlives_whatever_goes_wrong(
+    apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, deliver: Deliver, heard: list[Incoming],
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception,
+) -> None:  # fmt: skip
+    await deliver()
+    relay = apps["goals"].state.relay
+    lease, failures = relay._lease, [trouble] * len(relay.settings.subscribers)
+
+    async def failing(subscriber: str) -> Any:
+        if failures:
+            raise failures.pop()
+        return await lease(subscriber)
+
+    monkeypatch.setattr(relay, "_lease", failing)
+    running = asyncio.create_task(relay.run())
+    await tell(apps, workspace, clock, new_id(), "x")
+    async with asyncio.timeout(20):
+        while not heard and not running.done():  # noqa: ASYNC110  # it is another task that hears
+            await asyncio.sleep(0.01)
+    assert not running.done()
+    relay.stop()
+    await running
+    relay._stopping = False
+    assert [event.data["name"] for event in heard] == ["x"]
+
+
 async def test_only_services_reach_an_inbox(connect: Connect, workspace: Workspace) -> None:
     answer = await connect("metrics", workspace).post("/v1/inbox", json=[])
     assert (answer.status_code, answer.json()["code"]) == (403, "services_only")

@@ -1,9 +1,13 @@
 """What a list promises: every row once, in order, however it is cut; groups are pages of their parents."""
 
+import base64
+import json
 from typing import Any
 
 import httpx
 import pytest
+
+from chassis.fields import new_id
 
 NAMES = ["delta", "alpha", "charlie", "alpha", "bravo", "echo", "alpha"]
 
@@ -42,6 +46,24 @@ async def test_every_row_comes_once_in_order(goals: httpx.AsyncClient, limit: in
     }.get(field, lambda row: (row[field], row["id"]))
     expected = sorted(made, key=keyed, reverse=sort.startswith("-"))
     assert await walk(goals, limit, sort=sort) == [row["id"] for row in expected]
+
+
+@pytest.mark.parametrize("letter", ["😀", "я", '"', "\\", "\x01"])
+async def test_the_longest_name_makes_a_cursor_that_is_taken(goals: httpx.AsyncClient, letter: str) -> None:
+    for number in range(3):
+        campaign = {
+            "name": "a" + letter * 198 + str(number), "slug": f"s-{number}", "channels": ["email"],
+            "flight": {"start": "2026-03-01", "end": "2026-04-01"},
+        }  # fmt: skip
+        assert (await goals.post("/v1/campaigns", json=campaign)).status_code == 201
+    assert len(await walk(goals, 1, sort="name")) == 3
+
+
+@pytest.mark.parametrize("text", ["a\0", "\ud800"])
+async def test_a_cursor_with_what_no_text_can_hold_is_refused(goals: httpx.AsyncClient, text: str) -> None:
+    forged = base64.urlsafe_b64encode(json.dumps(["name", text, str(new_id())]).encode()).decode()
+    answer = await goals.get("/v1/campaigns", params={"sort": "name", "cursor": forged})
+    assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, ["cursor"])
 
 
 async def test_a_filter_and_a_batch_of_ids_narrow_a_list(goals: httpx.AsyncClient) -> None:

@@ -54,6 +54,20 @@ async def test_a_body_has_a_size(goals: httpx.AsyncClient) -> None:
     assert (declared.status_code, streamed.status_code) == (413, 413)
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "TRACE"])
+async def test_what_cannot_be_done_at_a_path_is_answered_with_what_can(
+    goals: httpx.AsyncClient, assets: httpx.AsyncClient, method: str
+) -> None:
+    some = "00000000-0000-7000-8000-000000000000"
+    for part, path, allowed in (
+        (goals, f"/v1/campaigns/{some}", "GET, PATCH"), (goals, "/v1/goals", "GET, POST"),
+        (goals, f"/v1/goals/{some}/activate", "POST"), (assets, f"/v1/assets/{some}/content", "GET, HEAD"),
+    ):  # fmt: skip
+        answer = await part.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+        assert answer.json()["code"] == "method_not_allowed"
+
+
 async def test_an_unknown_path_and_an_unknown_id_are_problems(goals: httpx.AsyncClient) -> None:
     for path in ("/nowhere", "/v1/campaigns/00000000-0000-7000-8000-000000000000"):
         answer = await goals.get(path)

@@ -1,6 +1,7 @@
 """What a transaction that only reads promises: one workspace's rows, nothing written, nothing left in the pool."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -9,10 +10,10 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from chassis.db import Database, zone_of
+from chassis.db import Connection, Database, zone_of
 from chassis.fields import new_id
 from chassis.inbox import Incoming, learn_workspace
-from chassis.testing import Clock
+from chassis.testing import Clock, TestStack
 from tests.conftest import Workspace
 
 CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
@@ -76,13 +77,11 @@ async def test_a_read_that_is_broken_off_leaves_the_pool_whole(database: Databas
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-async def test_a_connection_that_died_while_idle_costs_no_request(
-    database: Database, goals: httpx.AsyncClient, postgres: str
-) -> None:
+async def test_a_connection_that_died_while_idle_costs_no_request(goals: httpx.AsyncClient, stack: TestStack) -> None:
     assert (await goals.get("/v1/campaigns")).status_code == 200
-    admin = await asyncpg.connect(postgres)
-    role = database.engine.url.username
-    await admin.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = $1", role)
+    admin = await asyncpg.connect(stack.admin_dsn)
+    ended = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE usename = $1"
+    assert await admin.fetchval(ended, f"{stack.name}_goals") > 0
     await admin.close()
     answers = [(await goals.get("/v1/campaigns")).status_code for _ in range(5)]
     assert answers == [200] * 5
@@ -102,3 +101,29 @@ async def test_a_workspace_that_moves_is_known_anew_at_once(
         await learn_workspace(session, moved)
     async with database.reading(workspace.id) as reader:
         assert await zone_of(reader) == "Asia/Tokyo"
+
+
+async def test_a_failure_that_is_broken_off_as_it_is_undone_leaves_nothing_open(
+    database: Database, workspace: Workspace, other_workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undoing = asyncio.Event()
+    execute = Connection.execute
+
+    async def slowly(self: Connection, query: str, *args: Any, **options: Any) -> str:
+        if query == "ROLLBACK":
+            undoing.set()
+            await asyncio.Event().wait()
+        return await execute(self, query, *args, **options)
+
+    async def fail() -> None:
+        async with database.driving(workspace.id) as connection:
+            await connection.execute("SELECT 1/0")
+
+    monkeypatch.setattr(Connection, "execute", slowly)
+    failing = asyncio.create_task(fail())
+    await undoing.wait()
+    failing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await failing
+    assert await count(database, other_workspace.id) == 0
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]

@@ -6,9 +6,9 @@ from chassis.settings import Settings
 
 
 def test_an_address_to_listen_on_everywhere_is_never_told_to_anybody() -> None:
-    for host in ("0.0.0.0", "::"):
+    for host, told in (("0.0.0.0", "127.0.0.1"), ("::", "[::1]")):
         settings = Settings(host=host, port=8000)
-        assert settings.told_url("assets") == settings.url("assets") == "http://127.0.0.1:8002"
+        assert settings.told_url("assets") == settings.url("assets") == f"http://{told}:8002"
 
 
 def test_callers_are_told_what_they_can_reach_and_not_what_the_parts_can() -> None:

@@ -7,6 +7,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
@@ -58,6 +59,16 @@ async def test_a_transaction_that_fails_as_it_begins_leaves_none_open(stack: Tes
             async with one.worker() as session:
                 await session.execute(text("SELECT 1"))
         assert await count_campaigns(one, workspace.id) == 0
+    await one.close()
+
+
+@pytest.mark.parametrize("more", ["sslmode=disable", "user=mops&password=wrong", "application_name=ours"])
+async def test_a_url_means_what_the_driver_takes_it_for(stack: TestStack, more: str) -> None:
+    settings = stack.settings("goals")
+    url = SecretStr(f"{settings.database_url.get_secret_value()}&{more}")
+    one = Database(url, settings.worker_role, pool=1, part="goals", clock=lambda: stack.clock.now)
+    async with one.engine.connect() as connection:
+        assert await connection.scalar(text("SELECT current_user::text")) == f"{stack.name}_goals"
     await one.close()
 
 

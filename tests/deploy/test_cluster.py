@@ -141,6 +141,15 @@ def test_an_unfinished_data_folder_is_made_anew(home: Path) -> None:
         assert ask(running.admin_dsn, "SELECT 1") == 1
 
 
+def test_a_password_that_was_never_written_is_made_anew_and_one_that_was_stays(home: Path) -> None:
+    home.mkdir()
+    (home / "password").touch()
+    first = cluster.prepare(home).password_file.read_text()
+    assert len(first) > 30
+    assert cluster.prepare(home).password_file.read_text() == first
+    assert [each.stat().st_mode & 0o777 for each in home.glob("password*")] == [0o600]
+
+
 def test_data_of_a_version_that_is_not_here_is_refused_by_name(home: Path) -> None:
     (home / "data").mkdir(parents=True)
     (home / "data" / "PG_VERSION").write_text("9\n")
@@ -153,6 +162,28 @@ def test_database_url_is_taken_as_it_is(home: Path, monkeypatch: pytest.MonkeyPa
     with cluster.running(home) as running:
         assert running.admin_dsn == "postgresql://me:pw@db.example/x?sslmode=require"
     assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("postgresql://me:pw@db.example", "postgresql://me:pw@db.example/me"),
+        ("postgresql://db.example/?user=me&password=pw", "postgresql://db.example/me?user=me&password=pw"),
+        ("postgresql+asyncpg://a%40b@h?dbname=x", "postgresql://a%40b@h/x?dbname=x"),
+    ],
+)
+def test_a_database_url_names_its_database_for_every_login(
+    url: str, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert cluster.external() == taken
+
+
+@pytest.mark.parametrize("url", ["postgresql://db.example", "postgresql://"])
+def test_a_database_url_of_nobody_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(NoPostgresError, match="names neither"):
+        cluster.external()
 
 
 def test_a_database_url_of_something_else_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

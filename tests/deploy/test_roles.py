@@ -180,3 +180,8 @@ def test_another_login_keeps_host_and_query() -> None:
     assert dsn.with_login(url, "r", "p@/") == "postgresql://r:p%40%2F@db.example:6432/x?sslmode=require"
     assert dsn.with_database(url, "y") == "postgresql://a:b@db.example:6432/y?sslmode=require"
     assert dsn.with_login("postgresql:///x?host=/tmp", "r", "p") == "postgresql://r:p@/x?host=/tmp"
+
+
+def test_another_login_takes_nothing_of_whom_the_url_named() -> None:
+    url = "postgresql://db.example/x?user=root&sslmode=require&password=p%26w&passfile=/root/.pgpass"
+    assert dsn.with_login(url, "r", "p") == "postgresql://r:p@db.example/x?sslmode=require"

@@ -69,6 +69,15 @@ def test_output_comes_in_whole_lines_with_a_prefix(runs: list[Run], tmp_path: Pa
     assert "steady  | and half a line\n" in run.said
 
 
+def test_no_id_of_a_killed_stack_is_told_of(runs: list[Run], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("steady", "goals"):
+        (tmp_path / "run" / f"{name}.pid").write_text(f"{os.getpid()}\n")
+    run = start(runs, tmp_path, "steady")
+    assert [each.name for each in (tmp_path / "run").glob("*.pid")] == ["steady.pid"]
+    assert run.pid("steady") in run.descendants
+
+
 @pytest.mark.parametrize("child", ["steady", "executed"])
 def test_a_killed_child_starts_again_under_a_new_pid(runs: list[Run], tmp_path: Path, child: str) -> None:
     run = start(runs, tmp_path, child)

@@ -1,6 +1,7 @@
 """What a goal promises: SMART before it is active, a pinned target, and an honest word on where it stands."""
 
 import asyncio
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,11 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.errors import Unavailable
+from chassis.fields import new_id
+from chassis.serving import HEAD_BYTES
 from chassis.testing import Clock
 from services.goals.evaluation.actions import evaluate_due_goals
+from services.goals.upstream import Question, _calls
 from tests.conftest import Connect, Deliver, Workspace
 from tests.goals.conftest import Clicks
 
@@ -272,3 +276,28 @@ async def test_many_goals_are_read_in_as_many_statements_as_one(
         return len(seen)
 
     assert await statements(1) == await statements(6)
+
+
+def test_many_questions_over_many_campaigns_go_in_calls_that_are_taken() -> None:
+    campaigns = tuple(new_id() for _ in range(200))
+    asked = [Question("email.clicks", date(2026, 1, day), date(2026, 2, 1), campaigns) for day in range(1, 31)] * 7
+    calls = _calls(asked)
+    assert [question for call in calls for question in call] == asked
+    assert len(calls) > 1
+    assert max(sum(len(question.campaign_ids) for question in call) for call in calls) * 39 < 500_000
+
+
+async def test_goals_with_long_keys_ask_by_urls_that_are_taken(
+    apps: dict[str, FastAPI], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upstream, asked = apps["goals"].state.upstream, []
+
+    async def ask(*_: Any, params: dict[str, Any]) -> Any:
+        asked.append(params)
+        return {"items": []}
+
+    monkeypatch.setattr(upstream, "_ask", ask)
+    keys = [f"{number}" + "😀" * 198 for number in range(10, 90)]
+    await upstream.definitions(workspace.id, keys)
+    assert [key for params in asked for key in params["key"]] == keys
+    assert max(len(str(httpx.QueryParams(params))) for params in asked) < HEAD_BYTES - 10_000

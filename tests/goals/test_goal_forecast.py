@@ -196,6 +196,13 @@ def test_a_span_weighs_what_its_days_weigh(weekdays: list[float], start: date, d
     assert profile.weight(Days(start, each[-1].end)) == pytest.approx(sum(map(profile.weight, each)))
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_a_path_has_a_place_for_every_instant_there_is(zone: str) -> None:
+    window, profile = Days(date(2026, 1, 1), date(2026, 3, 1)), Profile(weekdays=(1.0,) * 7)
+    assert share_by(window, profile, zone, datetime.min.replace(tzinfo=UTC)) == 0
+    assert share_by(window, profile, zone, datetime.max.replace(tzinfo=UTC)) == 1
+
+
 def test_an_hour_that_the_clocks_skip_is_no_part_of_a_day() -> None:
     day = Days(date(2026, 3, 29), date(2026, 3, 30))  # 23 hours long
     assert share_by(day, Profile(), BERLIN, datetime(2026, 3, 29, NOON - 2, tzinfo=UTC)) == pytest.approx(11 / 23)

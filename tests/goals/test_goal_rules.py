@@ -112,6 +112,13 @@ def test_a_window_begins_and_ends_at_local_midnight() -> None:
     assert elapsed_share(march, "Europe/Berlin", last + timedelta(days=400)) == 1
 
 
+def test_a_day_that_a_zone_left_out_is_over_as_it_begins() -> None:
+    never = Days(date(2011, 12, 30), date(2011, 12, 31))  # Samoa went over the date line
+    began = datetime(2011, 12, 30, 10, tzinfo=UTC)
+    assert elapsed_share(never, "Pacific/Apia", began - timedelta(seconds=1)) == 0
+    assert elapsed_share(never, "Pacific/Apia", began) == 1
+
+
 def test_windows_of_history_follow_each_other_and_end_where_they_should() -> None:
     quarter = Days(date(2026, 4, 1), date(2026, 7, 1))
     found = windows_before(date(2026, 4, 1), quarter, 3)

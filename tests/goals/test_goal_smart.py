@@ -63,6 +63,7 @@ def test_a_goal_fails_by_the_letter_that_is_wrong(change: dict[str, object], let
     ("change", "letter", "words"),
     [
         ({"campaigns": 0}, "S", "whole workspace"),
+        ({"baseline_days": Days(date(2025, 1, 1), date(2026, 6, 2)), "today": date(2026, 6, 1)}, "M", "isn't over"),
         ({"past": None}, "A", "isn't known yet"),
         ({"past": PAST[:7]}, "A", "it takes 8 earlier windows of this length, and 7 are known"),
         ({"target": 1300.0}, "A", "ambitious"),

@@ -15,7 +15,7 @@ from chassis.listing import Listing, Parent, listing
 from chassis.outbox import record
 from chassis.paging import Groups, Page
 from services.assets.asset.models import AssetRead
-from services.assets.asset.rules import AssetAction, duplicates_told, next_state
+from services.assets.asset.rules import AssetAction, duplicates_told, next_state, refuse_page
 from services.assets.asset.store import add_step, campaigns_of, derived, duplicates_of, get_asset
 from services.assets.events import AssetReplaced
 from services.assets.version import store
@@ -82,6 +82,7 @@ async def create_asset_version(
         facts = await take_in(request.app.state.objects, who.workspace_id, kind, upload)
     async with calling(request, who) as session:
         asset = await get_asset(session, id, lock=True)
+        refuse_page(asset.kind, str(facts["media_type"]))  # its kind may have been edited while the bytes came
         before, asset.state = asset.state, next_state(asset.state, AssetAction.REPLACE)
         if asset.sha256 == facts["sha256"]:
             raise Conflict("the current version has these very bytes", code="same_bytes")

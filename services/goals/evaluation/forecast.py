@@ -8,7 +8,7 @@ from math import sqrt
 from statistics import NormalDist, fmean
 from zoneinfo import ZoneInfo
 
-from services.goals.goal.rules import KEEPING, Days, GoalKind, Health, elapsed_share
+from services.goals.goal.rules import KEEPING, Days, GoalKind, Health, elapsed_share, midnight
 
 # A path is a plan, not a promise: so much behind it is still on track, so much still only at risk.
 ON_TRACK, AT_RISK = 0.95, 0.80
@@ -118,11 +118,12 @@ def profile_of(
 
 def share_by(window: Days, profile: Profile, zone: str, now: datetime) -> float:
     """Which share of the window's whole the profile has brought by now: 0 before it, 1 after it."""
-    today = now.astimezone(ZoneInfo(zone)).date()
-    if today < window.start:
+    # By instants: far from any window, no zone may have a day for one.
+    if now < midnight(window.start, zone):
         return 0.0
-    if today >= window.end:
+    if now >= midnight(window.end, zone):
         return 1.0
+    today = now.astimezone(ZoneInfo(zone)).date()
     day = Days(today, today + timedelta(days=1))
     gone = profile.weight(Days(window.start, today)) + profile.weight(day) * elapsed_share(day, zone, now)
     return min(1.0, gone / profile.weight(window))

@@ -120,6 +120,10 @@ def _measurable(facts: Facts) -> Letter:
         return letter(Verdict.FAIL, "The baseline holds no data, so there is nothing to change by a percentage.")
     if facts.adds_up and facts.target is not None and facts.target <= 0 and facts.kind not in KEEPING:
         return letter(Verdict.FAIL, "A metric that adds up begins at 0, so there is no way to a target of 0 or less.")
+    if facts.needs_baseline and facts.baseline_days is not None and facts.baseline_days.end > facts.today:
+        return letter(
+            Verdict.WARN, "The baseline isn't over: what the rest of it brings doesn't count in what is pinned."
+        )
     if facts.needs_baseline and facts.scale != 1:
         return letter(
             Verdict.PASS,

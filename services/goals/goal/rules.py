@@ -149,7 +149,9 @@ def resolve_target(
 def elapsed_share(window: Days, zone: str, now: datetime) -> float:
     """How much of the window has passed: 0 before it, 1 after it. Days begin at local midnight."""
     start, end = midnight(window.start, zone), midnight(window.end, zone)
-    return min(1.0, max(0.0, (now - start) / (end - start)))
+    if now >= end:  # also of a day that a zone left out, which has no length
+        return 1.0
+    return max(0.0, (now - start) / (end - start)) if start < end else 0.0
 
 
 def decides_at(window: Days, zone: str) -> datetime:
