@@ -17,14 +17,20 @@ def blocks(language: str) -> list[str]:
 
 def test_the_readme_s_story_ends_as_it_says(running: Running, tmp_path: Path) -> None:
     commands = [block for block in blocks("sh") if not block.startswith(("make ", "docker "))]
-    script = "set -euo pipefail\n" + "\n".join(commands)
+    wanted = blocks("json")[0].strip()
+    # What was posted is in the numbers within five seconds; whoever types takes as long, a script asks again.
+    last = commands[-1].strip().splitlines()[-1].removeprefix("echo && ")
+    again = f'for _ in {{1..50}}; do answer=$({last}); [ "$answer" = "$1" ] && break; sleep 0.1; done; echo; echo "$answer"'
+    script = "set -euo pipefail\n" + "\n".join([*commands, again])
     for row in parts().values():
         script = script.replace(f"127.0.0.1:{8000 + row.port}", f"127.0.0.1:{running.port + row.port}")
     script = script.replace(".mops/", f"{running.home}/")
     direct = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=direct, timeout=60)
+    done = subprocess.run(
+        ["bash", "-c", script, "story", wanted], capture_output=True, text=True, cwd=tmp_path, env=direct, timeout=60
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == blocks("json")[0].strip()
+    assert done.stdout.splitlines()[-1] == wanted
 
 
 def test_every_make_command_of_the_readme_exists() -> None:
