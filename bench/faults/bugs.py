@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import UUID
 
 
 def _replace(owner: Any, name: str, by: Any) -> None:
@@ -72,19 +73,16 @@ def _events_by_chance() -> None:
 
 
 def _acknowledged_unstored() -> None:
-    from services.metrics.event.flush import Flusher
+    from services.metrics.event.flush import Flusher, Post
 
-    store = Flusher.store
-    running: set[Any] = set()
+    queue = Flusher.queue
 
-    async def store_later(self: Flusher, *arguments: Any) -> None:
-        task = asyncio.create_task(store(self, *arguments))
-        running.add(task)
-        task.add_done_callback(running.discard)
-        # Nobody is left to be told.
-        task.add_done_callback(asyncio.Future.exception)
+    # Both ways of a post lead through it: the app's, and the one past ASGI.
+    def queue_and_tell(self: Flusher, workspace_id: UUID, post: Post) -> None:
+        queue(self, workspace_id, post)
+        post.stored.set_result(True)
 
-    _replace(Flusher, "store", store_later)
+    _replace(Flusher, "queue", queue_and_tell)
 
 
 def _settled_before_posted() -> None:
