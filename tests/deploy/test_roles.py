@@ -183,5 +183,5 @@ def test_another_login_keeps_host_and_query() -> None:
 
 
 def test_another_login_takes_nothing_of_whom_the_url_named() -> None:
-    url = "postgresql://db.example/x?user=root&sslmode=require&password=p%26w&passfile=/root/.pgpass"
+    url = "postgresql://db.example/x?user=root&sslmode=require&password=p%26w&passfile=/somewhere/.pgpass"
     assert dsn.with_login(url, "r", "p") == "postgresql://r:p@db.example/x?sslmode=require"

@@ -16,6 +16,7 @@ from chassis.listing import Fields, Listing, Parent, fields_of, listing
 from chassis.paging import MOST, Groups, Page
 from services.budget.ledger import store
 from services.budget.ledger.actions import move, today_of
+from services.budget.ledger.checking import check
 from services.budget.ledger.conversion import campaign_positions
 from services.budget.ledger.models import (
     AllotmentCreate,
@@ -155,6 +156,6 @@ async def reverse_entry(
 async def check_ledger(reading: Reading) -> LedgerCheck:
     """Holds every balance against the entries that it is the sum of, every running balance against those before it,
     and what is held against what is reserved and committed. Reads all entries of the workspace."""
-    found = dict(await store.check(reading))
+    found = dict(await check(reading))
     wrong = any(value for name, value in found.items() if name not in ("lines", "entries"))
     return LedgerCheck(**found, sound=not wrong)
