@@ -1,7 +1,7 @@
 """Decides what a transaction is: whose rows it sees, and that it is committed here and nowhere else."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,17 +9,15 @@ from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
-import asyncpg
 from fastapi import Depends, Request
 from pydantic import SecretStr
-from sqlalchemy import ARRAY, Column, DateTime, Enum, MetaData, Text, TypeDecorator, event, text
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy import ARRAY, Column, DateTime, Enum, MetaData, Text, TypeDecorator, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from chassis import tables
 from chassis.audit import AuditedSession
+from chassis.connections import Connections, engine_to
 from chassis.errors import NotFound, Unavailable
 from chassis.fields import new_id
 from chassis.idempotency import claim
@@ -36,23 +34,9 @@ NAMES = {
 }
 
 
-# Longer than any caller waits: a statement that runs on for nobody would keep its connection from everybody.
-STATEMENT_SECONDS = 30
-# How long a request waits for its turn at a connection: less than its caller does. One that isn't answered in time was
-# never begun, and one that waits costs nothing but memory.
-WAIT_SECONDS = 15
 # How long a process may go on with what it read of a workspace, when another replica heard of a change.
 REMEMBER_SECONDS = 5.0
 REMEMBERED = 10_000
-
-
-def engine_to(url: str, asked: Mapping[str, Any] = {}, **options: Any) -> AsyncEngine:
-    """An engine whose URL the driver itself reads: SQLAlchemy would let its query name another user, and hand on words
-    for TLS (`sslmode=require`) that the driver knows in a URL alone. `asked` goes to the driver too."""
-    place = url.partition("://")[2]
-    return create_async_engine(
-        "postgresql+asyncpg://", connect_args={"dsn": f"postgresql://{place}", **asked}, **options
-    )
 
 
 def metadata_of(schema: str) -> MetaData:
@@ -147,63 +131,12 @@ _WORKSPACE = text("SELECT zone, currency FROM workspace WHERE workspace_id = :id
 _UNWATCHED = nullcontext()
 
 
-def _take(connection: Any, *_: Any) -> None:
-    """Has the pool replace a connection that died while it lay idle, without a round trip to find out; one that lives
-    is nobody's."""
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError
-    connection.driver_connection.first = ""
-
-
-class _NoneIdleError(Exception):
-    """What lay idle in the pool was dead."""
-
-
-class Connection(asyncpg.Connection):
-    """The driver's, which tells whose a transaction is along with its beginning, in one round trip for both."""
-
-    first = ""
-
-    async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        if query != BEGIN:
-            return await super().execute(query, *args, **options)
-        try:
-            return await super().execute(query + self.first)
-        except asyncpg.PostgresError:
-            # It has begun all the same, and nobody would end it.
-            self.terminate()
-            raise
-
-
-# As the driver says it.
-BEGIN = "BEGIN;"
-
-
-@event.listens_for(AuditedSession, "after_begin")
-def _say_first(session: Any, _: Any, connection: Any) -> None:
-    connection.connection.driver_connection.first = session.info["first"]
-
-
 class Database:
-    """One pool of one login role, and the kinds of transaction that it is used for."""
+    """One login role, and the kinds of transaction that it is used for."""
 
     def __init__(self, url: SecretStr, worker_role: str, pool: int, part: str, clock: Callable[[], datetime]) -> None:
-        self.engine = engine_to(
-            url.get_secret_value(),
-            {
-                # Compiling to machine code never pays on reads as short as these.
-                "server_settings": {"jit": "off", "statement_timeout": f"{STATEMENT_SECONDS}s"},
-                "connection_class": Connection,
-            },
-            pool_size=pool,
-            max_overflow=0,
-            pool_timeout=WAIT_SECONDS,
-            # What is bound to a statement may be somebody's name.
-            hide_parameters=True,
-        )
-        event.listen(self.engine.sync_engine, "checkout", _take)
-        event.listen(self.engine.sync_engine, "do_connect", self._may_connect)
-        self._idle_only = False
+        self._connections = Connections(url, pool)
+        self.engine = self._connections.engine
         self.worker_role = worker_role
         self._workspaces: dict[UUID | None, tuple[float, Workspace]] = {}
         self.clock = clock
@@ -260,34 +193,15 @@ class Database:
 
     async def begin_reading(self, workspace_id: UUID) -> Reader:
         """The same, for whoever sees to its end, and to whether the workspace is known."""
-        reader = Reader(await self._connection(), {"workspace_id": workspace_id, "database": self})
+        reader = Reader(await self._connections.take(), {"workspace_id": workspace_id, "database": self})
         await reader.begin("BEGIN READ ONLY; " + of_tenant(workspace_id))
         return reader
-
-    async def _connection(self) -> PoolProxiedConnection:
-        """One of the pool's. One that lies idle is taken without SQLAlchemy's change of stacks, which costs more than
-        all else about it; only to make another takes that."""
-        pool: Any = self.engine.pool
-        if pool.checkedin():
-            self._idle_only = True
-            try:
-                idle: PoolProxiedConnection = pool.connect()
-                return idle
-            except _NoneIdleError:
-                pass
-            finally:
-                self._idle_only = False
-        return await self.engine.raw_connection()
-
-    def _may_connect(self, *_: Any) -> None:
-        if self._idle_only:
-            raise _NoneIdleError
 
     @asynccontextmanager
     async def driving(self, workspace_id: UUID, first: str = "") -> AsyncIterator[Any]:
         """A transaction that sees one workspace on the driver itself, for what is written in bulk; committed at the end
         of the block. `first` are statements without parameters that go along with its beginning."""
-        pooled = await self._connection()
+        pooled = await self._connections.take()
         connection: Any = pooled.driver_connection
         try:
             await connection.execute(f"BEGIN; {of_tenant(workspace_id)}; {first}")

@@ -8,7 +8,7 @@ from alembic.config import Config
 from sqlalchemy import Column, Connection, DateTime, Uuid, text
 from sqlalchemy.exc import DBAPIError
 
-from chassis.db import engine_to
+from chassis.connections import engine_to
 
 ROOT = Path(__file__).parent.parent
 # Deadlock detected, lock not available.

@@ -32,6 +32,7 @@ HEAVY = (
     "asyncpg",
     "cryptography.hazmat.primitives.ciphers.aead",
     "fastapi",
+    "httpcore",
     "httptools",
     "httpx",
     "joserfc.jwt",

@@ -10,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from chassis.db import Connection, Database, zone_of
+from chassis.connections import Connection
+from chassis.db import Database, zone_of
 from chassis.fields import new_id
 from chassis.inbox import Incoming, learn_workspace
 from chassis.testing import Clock, TestStack

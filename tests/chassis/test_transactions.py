@@ -1,5 +1,7 @@
 """What a transaction promises: committed before the answer, one workspace's rows, nothing left behind in the pool."""
 
+import asyncio
+import itertools
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
+from chassis.connections import IDLE_SECONDS, Connections
 from chassis.db import Database
 from chassis.fields import new_id
 from chassis.testing import TestStack
@@ -111,3 +114,42 @@ async def test_a_workspace_nobody_announced_yet_is_asked_to_wait(
     answer = await connect("goals", Workspace(new_id(), stack)).get("/v1/campaigns")
     assert (answer.status_code, answer.json()["code"]) == (503, "workspace_unknown")
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_connections_of_a_busy_hour_are_let_go_after_it(stack: TestStack) -> None:
+    now, ticks = 0.0, itertools.count(step=1e-6)
+    pool = Connections(stack.settings("goals").database_url, 4, lambda: now + next(ticks))
+
+    async def used(together: int) -> list[int]:
+        """The processes of the database's that serve so many at once."""
+        taken = [await pool.take() for _ in range(together)]
+        serving = [await each.driver_connection.fetchval("SELECT pg_backend_pid()") for each in taken]  # type: ignore[union-attr]
+        for each in reversed(taken):
+            each.close()
+        await asyncio.sleep(0)
+        return serving
+
+    async def remain(processes: list[int]) -> set[int]:
+        """Which of them are there once the database has heard of what was let go."""
+        outside = await asyncpg.connect(stack.admin_dsn)
+        look = "SELECT pid FROM pg_stat_activity WHERE pid = ANY($1) AND backend_type = 'client backend'"
+        async with asyncio.timeout(10):
+            while len(found := await outside.fetch(look, processes)) > 4 - gaps:
+                pass
+        await outside.close()
+        return {each["pid"] for each in found}
+
+    now, gaps = 1.0, 0
+    first = await used(4)
+    now = IDLE_SECONDS
+    assert await used(2) == first[:2]
+    assert await remain(first) == set(first)
+    now = IDLE_SECONDS + 1
+    assert await used(2) == first[:2]
+    now, gaps = 2 * IDLE_SECONDS, 2
+    assert await used(1) == first[:1]
+    assert await remain(first) == set(first[:2])
+    again = await used(4)
+    assert again[:2] == first[:2]
+    assert not set(again[2:]) & set(first)
+    await pool.engine.dispose()
