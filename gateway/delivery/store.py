@@ -114,7 +114,7 @@ _ALONE = text("""
            set_config('enable_bitmapscan', 'off', true)
 """)
 # Goes from one endpoint that something waits for to the next, and looks at the first few of each that are due: so it
-# costs the same however many wait, nothing for those that are owed nothing, and a step for those that nothing is due to.
+# costs the same however many wait, nothing for those that are owed nothing, and a step where nothing is due yet.
 _LEASE = text("""
     WITH RECURSIVE owed AS (
         (SELECT workspace_id, endpoint_id, due_at FROM webhook_delivery WHERE state = 'waiting'

@@ -16,7 +16,11 @@ DECLARED = {
 # After the first of each list as it is when nothing narrows it; of another one it is refused.
 CURSORS = [
     f'"{Position(None, 1, list_of(name, query)).encoded()}"'
-    for name, query in (("list_shelves", []), ("list_books", [("by", "shelf_id")]), ("list_books", [("by", "book_ids")]))
+    for name, query in (
+        ("list_shelves", []),
+        ("list_books", [("by", "shelf_id")]),
+        ("list_books", [("by", "book_ids")]),
+    )
 ]
 # What an argument may be, by its name.
 GIVEN = {

@@ -414,8 +414,8 @@ async def test_endpoints_that_nothing_is_due_to_are_not_looked_at(
     )
     # Half of them are owed what is due in an hour.
     await db.execute(
-        """INSERT INTO gateway.webhook_delivery (workspace_id, id, endpoint_id, happening_id, type, subject, position, state,
-               attempts, due_at, created_at)
+        """INSERT INTO gateway.webhook_delivery (workspace_id, id, endpoint_id, happening_id, type, subject, position,
+               state, attempts, due_at, created_at)
            SELECT h.workspace_id, gen_random_uuid(), e.id, h.id, h.type, h.subject, h.position, 'waiting', 1, $2, $3
            FROM gateway.happening h, LATERAL (
                SELECT id FROM gateway.endpoint WHERE workspace_id = $1 AND types = '{none}' LIMIT 1000) AS e

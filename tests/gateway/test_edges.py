@@ -72,10 +72,13 @@ async def test_a_cursor_is_refused_by_another_list_and_by_the_same_one_in_anothe
         shelves = (await library.data(query))["shelves"]
         lists = [shelves, *(shelves["nodes"][0][name] for name in ("books", "order"))]
         cursors = [each["edges"][0]["cursor"] for each in lists]
-        for place, ask in enumerate((
-            '{ shelves(after: "%s") { nodes { id } } }', '{ shelves { nodes { books(after: "%s") { nodes { id } } } } }',
-            '{ shelves { nodes { order(after: "%s") { nodes { id } } } } }', '{ shelves(after: "%s", name: ["S1"]) { nodes { id } } }',
-        )):  # fmt: skip
+        asked = (
+            '{ shelves(after: "%s") { nodes { id } } }',
+            '{ shelves { nodes { books(after: "%s") { nodes { id } } } } }',
+            '{ shelves { nodes { order(after: "%s") { nodes { id } } } } }',
+            '{ shelves(after: "%s", name: ["S1"]) { nodes { id } } }',
+        )
+        for place, ask in enumerate(asked):
             for of, cursor in enumerate(cursors):
                 answer = await library.ask(ask % cursor)
                 codes = {each["extensions"]["code"] for each in answer.get("errors", ())}
