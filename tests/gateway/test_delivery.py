@@ -311,6 +311,41 @@ async def test_receivers_that_hang_fail_or_redirect_delay_nobody_else(
     }  # fmt: skip
 
 
+async def test_what_nobody_thought_of_costs_one_look_and_one_note(
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    await endpoint("/its")
+    telling, failed, lease, settle = start(), asyncio.Event(), store.lease, actions.settle
+
+    async def odd_look(*given: Any) -> Any:
+        monkeypatch.setattr(store, "lease", lease)
+        failed.set()
+        raise RuntimeError("odd look")
+
+    async def odd_note(*given: Any) -> None:
+        monkeypatch.setattr(actions, "settle", settle)
+        raise RuntimeError("odd note")
+
+    monkeypatch.setattr(store, "lease", odd_look)
+    running = asyncio.create_task(telling.run())
+    try:
+        async with asyncio.timeout(10):
+            await failed.wait()
+        for first in (True, False):
+            if first:
+                monkeypatch.setattr(actions, "settle", odd_note)
+            before = len(receiver.posts)
+            await happen()
+            telling.wake()
+            await receiver.until(lambda before=before: len(receiver.posts) > before)  # type: ignore[misc]
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert {"webhooks_not_looked_at", "webhook_not_settled"} <= {each.message for each in caplog.records}
+
+
 async def test_what_is_answered_while_one_note_is_written_is_noted_with_the_next(
     endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
