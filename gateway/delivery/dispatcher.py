@@ -78,10 +78,13 @@ class Dispatcher:
     async def deliver_due(self) -> int:
         """All that is due now, until nothing of it is under way; how many attempts that were."""
         attempts = 0
-        while (begun := await self.take_up()) or self._running:
-            attempts += begun
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        return attempts
+        while True:
+            was_idle = not self._running
+            attempts += await self.take_up()
+            if self._running:
+                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            elif was_idle:  # or what ended during the look may have held something back
+                return attempts
 
     async def take_up(self) -> int:
         """Begins as many attempts as there is room for, and says how many."""

@@ -404,16 +404,25 @@ async def test_why_nothing_was_answered_is_told_in_words_of_our_own(
 
 
 async def test_of_a_subject_what_is_due_is_told_in_order_and_one_at_a_time(
-    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, clock: Clock
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     its, subject = await endpoint("/its"), new_id()
     events = await happen(6, subject)
     refused = str(events[1])
     receiver.answers["/its"] = lambda post: 500 if post.id == refused and len(receiver.posts) < 5 else 200
-    telling = start()
+    telling, lease = start(), store.lease
+
+    async def slow_look(*given: Any) -> Any:
+        found = await lease(*given)
+        while telling._running:
+            await asyncio.wait(telling._running)
+        return found
+
     telling._places.quick.add(UUID(its["id"]))
     await telling.take_up()
     assert list(telling._places.taken.values()).count(UUID(its["id"])) == 1
+    # What ends during a look leaves the next one to the look after it.
+    monkeypatch.setattr(store, "lease", slow_look)
     await telling.deliver_due()
     assert [post.id for post in receiver.posts] == [str(each) for each in events], "what failed holds nothing back"
     clock.forward(seconds=6)
@@ -457,12 +466,13 @@ async def test_endpoints_that_nothing_is_due_to_are_not_looked_at(
            WHERE h.workspace_id = $1 LIMIT 1000""",
         workspace.id, clock.now + timedelta(hours=1), clock.now,
     )  # fmt: skip
-    await db.close()
     explained = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {store._LEASE.text}")
     async with apps["gateway"].state.database.worker() as session:
         await session.execute(store._ALONE)
         ((found,),) = await session.execute(explained, store._room(Places(), clock.now))
         await session.rollback()
+    await db.execute("DELETE FROM gateway.endpoint WHERE workspace_id = $1 AND types = '{none}'", workspace.id)
+    await db.close()
     (plan,) = found if isinstance(found, list) else json.loads(found)
     nodes = [plan["Plan"]]
     for node in nodes:
@@ -657,13 +667,15 @@ def test_whoever_is_slow_never_has_more_than_one_place_nor_all_of_them_more_than
         if begins and room and places.free_by_endpoint().get(endpoint_id, 1):
             delivery += 1
             places.take(UUID(int=delivery), endpoint_id)
+            # Whoever turned out to be slow keeps what is under way.
+            slow = [each for each in places.taken.values() if each not in places.quick]
+            assert endpoint_id in places.quick or (not its and len(slow) <= 3)
         elif its and not begins:
             places.leave(its[0], QUICK_SECONDS / 2 if is_quick else QUICK_SECONDS * 2)
             assert (endpoint_id in places.quick) == is_quick
         taken = list(places.taken.values())
         assert len(taken) <= 6
         assert all(taken.count(each) <= 3 for each in ENDPOINTS)
-        assert len(places.quick & set(ENDPOINTS)) > 0 or len(taken) <= 3
 
 
 def test_no_more_receivers_are_remembered_to_be_quick_than_a_look_can_ask_about() -> None:
