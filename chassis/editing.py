@@ -68,6 +68,7 @@ async def _match(
         return Match(None)
     if if_match.strip() == "*":
         return Match(None)
+    # What packs answers on the way calls their tags weak; a version is the same one all the same.
     named = [each.strip().removeprefix("W/").strip('"') for each in if_match.split(",")]
     if not all(each.isascii() and each.isdigit() and len(each) < 10 for each in named):
         raise Invalid.field(HEADER, 'a version as it was read, for example "3", or *', "malformed")

@@ -68,6 +68,7 @@ async def _resolve(host: str, port: int) -> list[str]:
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
     """The address that a host is by itself, in any way of writing one that a resolver takes for one."""
+    host = host.rstrip(".")
     with suppress(ValueError):
         return ip_address(host.partition("%")[0])
     with suppress(OSError):

@@ -85,6 +85,10 @@ async def by_post(request: Request) -> Asked:
     if media != LEGACY or _is_foreign(parameters):
         # What a page elsewhere can send without asking (forms, plain text) is never read.
         raise Wrong.because(415, "UNSUPPORTED_MEDIA_TYPE", "send application/json in UTF-8")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        # What is small packed may be anything but that.
+        words = "send it as it is, without Content-Encoding"
+        raise Wrong.because(415, "UNSUPPORTED_CONTENT_ENCODING", words, Accept_Encoding="identity")
     body = b""
     async for part in request.stream():
         body += part

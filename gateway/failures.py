@@ -5,8 +5,12 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from gateway.derive.names import camel_path
+
 log = logging.getLogger("mops.graph")
 
+# Of the fields that a read's refusal names, as it may be said again for each of many rows.
+MOST_FIELDS = 5
 BY_STATUS = {401: "UNAUTHENTICATED", 403: "FORBIDDEN", 404: "NOT_FOUND"}
 
 
@@ -42,6 +46,19 @@ class Refused(GraphFailure):
         super().__init__(code, detail, service=service, reason=own.lower() if own != code else None)
         self.status = status
         self.problem = problem
+
+    @property
+    def fields(self) -> list[dict[str, str]]:
+        """What is wrong with which argument or input field, as the graph spells it."""
+        return [
+            {"field": camel_path(str(each["field"])), "code": each["code"], "message": each["message"]}
+            for each in self.problem.get("errors", ())
+        ]
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        found = self.fields[:MOST_FIELDS]
+        return super().extensions | ({"errors": found} if found else {})
 
 
 def shown(error: GraphQLError, code: str = "BAD_USER_INPUT") -> dict[str, Any]:

@@ -23,7 +23,7 @@ from gateway.endpoint.models import Endpoint
 from gateway.endpoint.rules import assert_active, refuse_beyond
 from gateway.endpoint.store import PURPOSE
 from gateway.happening.rules import heard_by
-from gateway.identity.standing import Administrator
+from gateway.identity.standing import STANDING, Administrator
 
 router = APIRouter(route_class=IdempotentRoute, tags=["endpoints"])
 
@@ -55,7 +55,7 @@ async def telling(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.gather(running, return_exceptions=True)
 
 
-@router.get("/v1/deliveries/{id}", dependencies=[scope("identity:read")])
+@router.get("/v1/deliveries/{id}", dependencies=[scope("identity:read"), STANDING])
 async def get_delivery(id: UUID, reading: Reading, fields: Fields = fields_of(DeliveryRead)) -> DeliveryRead:
     """One delivery."""
     return await read_row(reading, Delivery, id, DeliveryRead, fields)
@@ -64,7 +64,7 @@ async def get_delivery(id: UUID, reading: Reading, fields: Fields = fields_of(De
 BY = {"endpoint_id": Parent(Delivery.endpoint_id), "happening_id": Parent(Delivery.happening_id)}
 
 
-@router.get("/v1/deliveries", dependencies=[scope("identity:read")])
+@router.get("/v1/deliveries", dependencies=[scope("identity:read"), STANDING])
 async def list_deliveries(
     reading: Reading,
     asked: Listing[DeliveryRead] = listing(

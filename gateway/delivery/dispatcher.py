@@ -11,8 +11,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from chassis.db import Database
 from chassis.fields import rfc3339
 from chassis.measures import Measures
@@ -60,7 +58,7 @@ class Dispatcher:
                 begun = 0
                 try:
                     begun = await self.take_up()
-                except (SQLAlchemyError, OSError) as problem:
+                except Exception as problem:  # whatever it is: nobody would miss a dispatcher that ended
                     log.warning("webhooks_not_looked_at", extra={"why": words_of(problem)})
                 if not begun:
                     with suppress(TimeoutError):
@@ -80,10 +78,13 @@ class Dispatcher:
     async def deliver_due(self) -> int:
         """All that is due now, until nothing of it is under way; how many attempts that were."""
         attempts = 0
-        while (begun := await self.take_up()) or self._running:
-            attempts += begun
-            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-        return attempts
+        while True:
+            was_idle = not self._running
+            attempts += await self.take_up()
+            if self._running:
+                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            elif was_idle:  # or what ended during the look may have held something back
+                return attempts
 
     async def take_up(self) -> int:
         """Begins as many attempts as there is room for, and says how many."""
@@ -114,7 +115,7 @@ class Dispatcher:
             async with self._database.tenant(row.workspace_id) as session:
                 await store.let_go(session, row)
             raise
-        except (SQLAlchemyError, OSError) as problem:  # the lease runs out, and it is told again
+        except Exception as problem:  # whatever it is: the lease runs out, and it is told again
             log.warning("webhook_not_settled", extra={"delivery_id": str(row.id), "why": told(problem)})
         finally:
             self._places.leave(row.id, time.monotonic() - began if seconds is None else seconds)

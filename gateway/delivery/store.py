@@ -113,23 +113,23 @@ _ALONE = text("""
     SELECT pg_advisory_xact_lock(hashtextextended('webhooks', 0)), set_config('enable_seqscan', 'off', true),
            set_config('enable_bitmapscan', 'off', true)
 """)
-# Goes from one endpoint that something waits for to the next, and looks at the first few of each: so it costs the same
-# however many wait, and nothing for those that are owed nothing.
+# Goes from one endpoint that something waits for to the next, and looks at the first few of each that are due: so it
+# costs the same however many wait, nothing for those that are owed nothing, and a step where nothing is due yet.
 _LEASE = text("""
     WITH RECURSIVE owed AS (
-        (SELECT workspace_id, endpoint_id FROM webhook_delivery WHERE state = 'waiting'
-         ORDER BY workspace_id, endpoint_id LIMIT 1)
+        (SELECT workspace_id, endpoint_id, due_at FROM webhook_delivery WHERE state = 'waiting'
+         ORDER BY workspace_id, endpoint_id, due_at LIMIT 1)
         UNION ALL
-        SELECT next.workspace_id, next.endpoint_id FROM owed CROSS JOIN LATERAL (
-            SELECT workspace_id, endpoint_id FROM webhook_delivery
+        SELECT next.workspace_id, next.endpoint_id, next.due_at FROM owed CROSS JOIN LATERAL (
+            SELECT workspace_id, endpoint_id, due_at FROM webhook_delivery
             WHERE state = 'waiting' AND (workspace_id, endpoint_id) > (owed.workspace_id, owed.endpoint_id)
-            ORDER BY workspace_id, endpoint_id LIMIT 1
+            ORDER BY workspace_id, endpoint_id, due_at LIMIT 1
         ) AS next
     ), found AS (
         SELECT d.*, coalesce(k.quick, false) AS quick
         FROM owed
         JOIN endpoint e ON e.workspace_id = owed.workspace_id AND e.id = owed.endpoint_id AND e.state = 'active'
-        JOIN workspace w ON w.workspace_id = e.workspace_id AND w.state = 'active'
+        JOIN workspace w ON w.workspace_id = e.workspace_id AND w.state = 'active' AND owed.due_at <= :now
         LEFT JOIN unnest(cast(:known AS uuid[]), cast(:free AS int[]), cast(:quick AS boolean[])) AS k (id, free, quick)
             ON k.id = e.id
         CROSS JOIN LATERAL (

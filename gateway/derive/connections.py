@@ -43,9 +43,15 @@ def connection(types: Types, node: Any) -> Any:
             computed(
                 "endCursor",
                 optional(str),
-                lambda page: page.end.encoded() if page.rows else None,
+                lambda page: page.end_cursor,
                 "Send it as `after` for what follows.",
             )
+        )
+        fields_of(info).append(
+            computed("hasPreviousPage", bool, lambda page: page.has_previous, "Whether `after` led past anything.")
+        )
+        fields_of(info).append(
+            computed("startCursor", optional(str), lambda page: page.start_cursor, "The first edge's cursor.")
         )
     edge, is_new = types.claim(f"{name}Edge", f"Relay's edge to {name}", lambda: new_type(f"{name}Edge"))
     if is_new:

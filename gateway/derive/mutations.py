@@ -7,7 +7,7 @@ from strawberry.types.field import StrawberryField
 
 from gateway.derive.contract import REF, Contract, Operation
 from gateway.derive.fields import Resolve, argument, fields_of, new_type, optional, plain, resolved
-from gateway.derive.names import camel, camel_path, pascal, type_name
+from gateway.derive.names import camel, pascal, type_name
 from gateway.derive.pages import query_of
 from gateway.derive.types import Types
 from gateway.failures import Refused
@@ -109,9 +109,5 @@ def _unfit(name: str) -> dict[str, Any]:
 
 
 def _refusals(refusal: Refused) -> list[dict[str, Any]]:
-    named = [
-        {"field": camel_path(str(each["field"])), "code": each["code"], "message": each["message"]}
-        for each in refusal.problem.get("errors", ())
-    ]
     whole = {"field": None, "code": refusal.problem.get("code", refusal.code.lower()), "message": str(refusal)}
-    return named or [whole]
+    return [*refusal.fields] or [whole]

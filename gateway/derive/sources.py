@@ -4,7 +4,7 @@ graphql-core's resolvers and compiled plans are two readers of these. A row is a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 from uuid import UUID
@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from chassis.paging import MOST
 from gateway.derive.contract import Operation
 from gateway.derive.names import camel
-from gateway.derive.pages import Position, Slice, query_of, wanted
+from gateway.derive.pages import Position, Slice, list_of, query_of, wanted
 from gateway.failures import GraphFailure
 from gateway.reads import Context, Decode, Grouped, Groups, Items, Listed, Page, Queries, Read, Rows, Single
 
@@ -105,8 +105,9 @@ class OfList:
         return Page[row]
 
     def asking(self, arguments: Arguments) -> Asking:
-        first, start = wanted(arguments)
-        query = (*query_of(self.operation, arguments), *_page(start, "limit", first))
+        asked = query_of(self.operation, arguments)
+        first, start = wanted(arguments, list_of(self.operation.id, asked))
+        query = (*asked, *_page(start, "limit", first))
         return Asking(Listed(self.operation), lambda: query, lambda page: Slice.of(page, start))
 
 
@@ -171,8 +172,9 @@ class ToMany:
         return Grouped[row]
 
     def asking(self, arguments: Arguments) -> Asking:
-        first, start = wanted(arguments)
-        query = (*query_of(self.operation, arguments), *_page(start, "limit_per", first))
+        asked = query_of(self.operation, arguments)
+        first, start = wanted(arguments, list_of(self.operation.id, [*asked, ("by", self.by)]))
+        query = (*asked, *_page(start, "limit_per", first))
         # A cursor belongs to one parent, and is refused with several.
         read = Groups(self.operation, self.by, query, most=1 if start.cursor else MOST)
         return Asking(read, same, lambda page, key: Slice.of(page or NOTHING, start))
@@ -200,7 +202,7 @@ class ByIds:
         return Items[row]
 
     def asking(self, arguments: Arguments) -> Asking:
-        first, start = wanted(arguments)
+        first, start = wanted(arguments, list_of(self.operation.id, [("by", self.ids)]))
 
         def key(ids: list[str] | None) -> list[str]:
             return (ids or [])[start.skip : start.skip + first]
@@ -210,7 +212,7 @@ class ByIds:
             # An id that leads nowhere keeps its place, so that cursors stay true.
             places = [start.skip + place for place, row in enumerate(found) if row is not None]
             rows = [row for row in found if row is not None]
-            return Slice(rows, places, Position(None, 0), Position(None, end), len(ids or ()) > end)
+            return Slice(rows, places, start, replace(start, skip=end), len(ids or ()) > end)
 
         return Asking(Rows(self.operation, "id", "id"), key, finish, several=True)
 

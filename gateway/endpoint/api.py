@@ -43,7 +43,7 @@ from gateway.events import EndpointTested
 from gateway.happening import store as happenings
 from gateway.happening.catalog import happening_types
 from gateway.happening.rules import heard_by
-from gateway.identity.standing import Administrator
+from gateway.identity.standing import STANDING, Administrator
 
 router = APIRouter(route_class=IdempotentRoute, tags=["endpoints"])
 
@@ -89,13 +89,13 @@ def _sealed(request: Request, workspace_id: UUID, endpoint_id: UUID, secret: byt
     return store.seal(request.app.state.sealer, workspace_id, endpoint_id, secret)
 
 
-@router.get("/v1/endpoints/{id}", dependencies=[scope("identity:read")])
+@router.get("/v1/endpoints/{id}", dependencies=[scope("identity:read"), STANDING])
 async def get_endpoint(id: UUID, reading: Reading, fields: Fields = fields_of(EndpointRead)) -> EndpointRead:
     """One endpoint, without its secrets."""
     return await read_row(reading, Endpoint, id, EndpointRead, fields)
 
 
-@router.get("/v1/endpoints", dependencies=[scope("identity:read")])
+@router.get("/v1/endpoints", dependencies=[scope("identity:read"), STANDING])
 async def list_endpoints(
     reading: Reading,
     asked: Listing[EndpointRead] = listing(Endpoint, EndpointRead, sort=("created_at",), by=("state", "created_at")),

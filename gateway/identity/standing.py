@@ -5,32 +5,50 @@ from collections.abc import Collection
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends
-from sqlalchemy import text
+from fastapi import Depends, Request
+from sqlalchemy import Boolean, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis.db import Session, workspace_of
+from chassis.db import Reading, Session, workspace_of
 from chassis.errors import Conflict, Forbidden
 from chassis.identity import CurrentPrincipal
+from chassis.reading import Source
 from chassis.tokens import Principal
 
 CLIENT_PREFIX = "client:"
 
 
+# A token outlives what it was given for by minutes; here nobody profits from that.
 async def _standing(principal: CurrentPrincipal, session: Session) -> Principal:
-    """A token outlives what it was given for by minutes; here nobody profits from that."""
-    if await session.scalar(_FALLEN, {"subject": principal.subject, "client": _client_id(principal.subject)}):
-        raise Forbidden("your access was taken away", code="access_ended")
+    await _assert_stands(principal, session)
     return principal
 
 
-# Whoever is in neither list came by an issuer that says itself what its people may.
-_FALLEN = text("""
-    SELECT EXISTS (SELECT FROM api_client WHERE id = :client AND revoked_at IS NOT NULL)
-        OR EXISTS (SELECT FROM member WHERE subject = :subject AND state <> 'active')
-           AND NOT EXISTS (SELECT FROM member WHERE subject = :subject AND state = 'active')
-""")
+async def _standing_reader(request: Request, reading: Reading) -> None:
+    # As the reading's own: the route's scope has found who calls.
+    await _assert_stands(request.state.principal, reading)
 
+
+async def _assert_stands(principal: Principal, source: Source) -> None:
+    given = {"subject": principal.subject, "client": _client_id(principal.subject)}
+    ((fallen,),) = await source.execute(_FALLEN, given)
+    if fallen:
+        raise Forbidden("your access was taken away", code="access_ended")
+
+
+# Whoever is in neither list came by an issuer that says itself what its people may.
+_FALLEN = (
+    text("""
+        SELECT EXISTS (SELECT FROM api_client WHERE id = :client AND revoked_at IS NOT NULL)
+            OR EXISTS (SELECT FROM member WHERE subject = :subject AND state <> 'active')
+               AND NOT EXISTS (SELECT FROM member WHERE subject = :subject AND state = 'active') AS fallen
+    """)
+    .bindparams(bindparam("client", type_=Uuid), bindparam("subject", type_=Text))
+    .columns(fallen=Boolean)
+)
+
+# What a route of the administration that only reads depends on, after its scope.
+STANDING = Depends(_standing_reader)
 Administrator = Annotated[Principal, Depends(_standing)]
 
 

@@ -14,6 +14,7 @@ from chassis.errors import Invalid
 from gateway.allowance import Exhausted
 from gateway.answering import Caller, Ready, answer
 from gateway.asking import Wrong
+from gateway.derive.sources import as_id
 from gateway.execution.documents import MAX_ERRORS
 from gateway.execution.selection import NotPlanned, Selections
 from gateway.failures import GraphFailure, shown
@@ -89,7 +90,10 @@ def _asked_for(
         position = None if after is None else position_of(after)
     except Invalid:
         raise _refused("BAD_USER_INPUT", "`after` isn't the `cursor` of anything that happened") from None
-    return Wanted(frozenset(heard_by(scopes)), types, arguments.get("subject")), position
+    subject = arguments.get("subject")
+    if subject is not None and (subject := as_id(subject)) is None:
+        raise _refused("BAD_USER_INPUT", "`subject` isn't an id")
+    return Wanted(frozenset(heard_by(scopes)), types, subject), position
 
 
 def _arguments(graph: GraphQLSchema, ready: Ready) -> dict[str, Any]:

@@ -7,14 +7,25 @@ from typing import Any
 from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, get_named_type, is_leaf_type
 from hypothesis import strategies as st
 
+from gateway.derive.pages import Position, list_of
+
 VARIABLES = {"yes": True, "no": False, "few": 2, "month": "may", "nothing": None}
 DECLARED = {
     "yes": "Boolean!", "no": "Boolean = false", "few": "Int", "month": 'String! = "june"', "nothing": "String",
 }  # fmt: skip
+# After the first of each list as it is when nothing narrows it; of another one it is refused.
+CURSORS = [
+    f'"{Position(None, 1, list_of(name, query)).encoded()}"'
+    for name, query in (
+        ("list_shelves", []),
+        ("list_books", [("by", "shelf_id")]),
+        ("list_books", [("by", "book_ids")]),
+    )
+]
 # What an argument may be, by its name.
 GIVEN = {
     "first": ["1", "2", "$few", "3", "0"],
-    "after": ["$nothing", '"bm8"', '"MTo"', "null"],
+    "after": ["$nothing", '"bm8"', "null", *CURSORS],
     "month": ['"may"', '"june"', '"never"', "$month"],
     "id": ['"s0"', '"s9"', "null"],
     "name": ['"S1"', '"no"'],

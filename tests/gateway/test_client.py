@@ -75,6 +75,11 @@ async def test_a_revoked_client_gets_no_tokens_and_administers_nothing_with_the_
     assert (await grant(connect, client["id"], client["client_secret"])).status_code == 401
     refused = await own.post("/v1/api-clients", json={"name": "Back door", "roles": ["admin"]})
     assert (refused.status_code, refused.json()["code"]) == (403, "access_ended")
+    # Nor does it see what is administered.
+    for path in ("api-clients", f"api-clients/{client['id']}", "endpoints", f"deliveries?endpoint_id={client['id']}"):
+        refused = await own.get(f"/v1/{path}")
+        assert (refused.status_code, refused.json()["code"]) == (403, "access_ended"), path
+        assert (await admin.get(f"/v1/{path}")).status_code == 200, path
     assert (await admin.post(f"/v1/api-clients/{client['id']}/rotate", json={})).json()["code"] == "revoked"
 
 

@@ -311,6 +311,41 @@ async def test_receivers_that_hang_fail_or_redirect_delay_nobody_else(
     }  # fmt: skip
 
 
+async def test_what_nobody_thought_of_costs_one_look_and_one_note(
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    await endpoint("/its")
+    telling, failed, lease, settle = start(), asyncio.Event(), store.lease, actions.settle
+
+    async def odd_look(*given: Any) -> Any:
+        monkeypatch.setattr(store, "lease", lease)
+        failed.set()
+        raise RuntimeError("odd look")
+
+    async def odd_note(*given: Any) -> None:
+        monkeypatch.setattr(actions, "settle", settle)
+        raise RuntimeError("odd note")
+
+    monkeypatch.setattr(store, "lease", odd_look)
+    running = asyncio.create_task(telling.run())
+    try:
+        async with asyncio.timeout(10):
+            await failed.wait()
+        for first in (True, False):
+            if first:
+                monkeypatch.setattr(actions, "settle", odd_note)
+            before = len(receiver.posts)
+            await happen()
+            telling.wake()
+            await receiver.until(lambda before=before: len(receiver.posts) > before)  # type: ignore[misc]
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert {"webhooks_not_looked_at", "webhook_not_settled"} <= {each.message for each in caplog.records}
+
+
 async def test_what_is_answered_while_one_note_is_written_is_noted_with_the_next(
     endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, admin: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
@@ -369,16 +404,25 @@ async def test_why_nothing_was_answered_is_told_in_words_of_our_own(
 
 
 async def test_of_a_subject_what_is_due_is_told_in_order_and_one_at_a_time(
-    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, clock: Clock
+    endpoint: Endpoint, happen: Happen, receiver: Receiver, start: Start, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     its, subject = await endpoint("/its"), new_id()
     events = await happen(6, subject)
     refused = str(events[1])
     receiver.answers["/its"] = lambda post: 500 if post.id == refused and len(receiver.posts) < 5 else 200
-    telling = start()
+    telling, lease = start(), store.lease
+
+    async def slow_look(*given: Any) -> Any:
+        found = await lease(*given)
+        while telling._running:
+            await asyncio.wait(telling._running)
+        return found
+
     telling._places.quick.add(UUID(its["id"]))
     await telling.take_up()
     assert list(telling._places.taken.values()).count(UUID(its["id"])) == 1
+    # What ends during a look leaves the next one to the look after it.
+    monkeypatch.setattr(store, "lease", slow_look)
     await telling.deliver_due()
     assert [post.id for post in receiver.posts] == [str(each) for each in events], "what failed holds nothing back"
     clock.forward(seconds=6)
@@ -399,7 +443,7 @@ async def test_any_number_of_dispatchers_share_the_work_and_none_tells_what_anot
     assert {each["attempts"] for each in await deliveries(admin, state="delivered")} == {1}
 
 
-async def test_endpoints_that_are_owed_nothing_are_not_looked_at(
+async def test_endpoints_that_nothing_is_due_to_are_not_looked_at(
     apps: dict[str, FastAPI], workspace: Workspace, endpoint: Endpoint, happen: Happen, stack: TestStack, clock: Clock
 ) -> None:
     await endpoint("/its")
@@ -412,12 +456,23 @@ async def test_endpoints_that_are_owed_nothing_are_not_looked_at(
            FROM generate_series(1, 2000)""",
         workspace.id,
     )
-    await db.close()
+    # Half of them are owed what is due in an hour.
+    await db.execute(
+        """INSERT INTO gateway.webhook_delivery (workspace_id, id, endpoint_id, happening_id, type, subject, position,
+               state, attempts, due_at, created_at)
+           SELECT h.workspace_id, gen_random_uuid(), e.id, h.id, h.type, h.subject, h.position, 'waiting', 1, $2, $3
+           FROM gateway.happening h, LATERAL (
+               SELECT id FROM gateway.endpoint WHERE workspace_id = $1 AND types = '{none}' LIMIT 1000) AS e
+           WHERE h.workspace_id = $1 LIMIT 1000""",
+        workspace.id, clock.now + timedelta(hours=1), clock.now,
+    )  # fmt: skip
     explained = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {store._LEASE.text}")
     async with apps["gateway"].state.database.worker() as session:
         await session.execute(store._ALONE)
         ((found,),) = await session.execute(explained, store._room(Places(), clock.now))
         await session.rollback()
+    await db.execute("DELETE FROM gateway.endpoint WHERE workspace_id = $1 AND types = '{none}'", workspace.id)
+    await db.close()
     (plan,) = found if isinstance(found, list) else json.loads(found)
     nodes = [plan["Plan"]]
     for node in nodes:
@@ -425,7 +480,7 @@ async def test_endpoints_that_are_owed_nothing_are_not_looked_at(
     leased = next(node for node in nodes if node["Node Type"] == "ModifyTable")
     assert leased["Actual Rows"] >= 1
     read = [node["Actual Rows"] * node["Actual Loops"] for node in nodes if node.get("Relation Name") == "endpoint"]
-    assert 0 < max(read) < 1000
+    assert 0 < max(read) < 500
     assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
 
 
@@ -612,13 +667,15 @@ def test_whoever_is_slow_never_has_more_than_one_place_nor_all_of_them_more_than
         if begins and room and places.free_by_endpoint().get(endpoint_id, 1):
             delivery += 1
             places.take(UUID(int=delivery), endpoint_id)
+            # Whoever turned out to be slow keeps what is under way.
+            slow = [each for each in places.taken.values() if each not in places.quick]
+            assert endpoint_id in places.quick or (not its and len(slow) <= 3)
         elif its and not begins:
             places.leave(its[0], QUICK_SECONDS / 2 if is_quick else QUICK_SECONDS * 2)
             assert (endpoint_id in places.quick) == is_quick
         taken = list(places.taken.values())
         assert len(taken) <= 6
         assert all(taken.count(each) <= 3 for each in ENDPOINTS)
-        assert len(places.quick & set(ENDPOINTS)) > 0 or len(taken) <= 3
 
 
 def test_no_more_receivers_are_remembered_to_be_quick_than_a_look_can_ask_about() -> None:

@@ -8,6 +8,7 @@ import pytest
 from gateway.derive.contract import ContractError
 from gateway.derive.graph import build
 from gateway.derive.kinds import Asked, Attached, Edge, Many, Ref, Refs
+from gateway.derive.pages import Position, list_of
 from tests.gateway.shelf import EDGES, Library, shelf
 
 EVERYTHING = """{ shelves(first: 200) { nodes {
@@ -62,6 +63,43 @@ async def test_a_group_goes_on_after_any_of_its_cursors() -> None:
         first = (await library.data(query % ""))["shelves"]["nodes"][1]["books"]["edges"][0]["cursor"]
         books = (await library.data(query % f', after: "{first}"'))["shelves"]["nodes"][1]["books"]
         assert [edge["node"]["title"] for edge in books["edges"]] == ["s1b1", "s1b2"]
+
+
+async def test_a_cursor_is_refused_by_another_list_and_by_the_same_one_in_another_order_or_narrowed() -> None:
+    async with shelf(3) as library:
+        query = """{ shelves(first: 2) { edges { cursor } nodes {
+                     books(first: 2) { edges { cursor } } order(first: 2) { edges { cursor } } } } }"""
+        shelves = (await library.data(query))["shelves"]
+        lists = [shelves, *(shelves["nodes"][0][name] for name in ("books", "order"))]
+        cursors = [each["edges"][0]["cursor"] for each in lists]
+        asked = (
+            '{ shelves(after: "%s") { nodes { id } } }',
+            '{ shelves { nodes { books(after: "%s") { nodes { id } } } } }',
+            '{ shelves { nodes { order(after: "%s") { nodes { id } } } } }',
+            '{ shelves(after: "%s", name: ["S1"]) { nodes { id } } }',
+        )
+        for place, ask in enumerate(asked):
+            for of, cursor in enumerate(cursors):
+                answer = await library.ask(ask % cursor)
+                codes = {each["extensions"]["code"] for each in answer.get("errors", ())}
+                assert codes == (set() if of == place else {"BAD_USER_INPUT"}), (ask, of)
+
+
+async def test_the_longest_page_goes_on_after_its_last_row_too_and_says_what_is_before_it() -> None:
+    async with shelf(201, 0) as library:
+        query = """{ shelves(first: 200%s) { edges { cursor node { id } }
+                     pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"""
+        page = (await library.data(query % ""))["shelves"]
+        first, last = page["edges"][0]["cursor"], page["edges"][-1]["cursor"]
+        said = {"hasNextPage": True, "hasPreviousPage": False, "startCursor": first, "endCursor": last}
+        assert page["pageInfo"] == said
+        page = (await library.data(query % f', after: "{last}"'))["shelves"]
+        assert [each["node"]["id"] for each in page["edges"]] == ["s200"]
+        assert (page["pageInfo"]["hasNextPage"], page["pageInfo"]["hasPreviousPage"]) == (False, True)
+        # Where the list ended once, an answer may have no room for a row of it, and leads on all the same.
+        end = Position(None, 200, list_of("list_shelves", [])).encoded()
+        page = (await library.data(query % f', after: "{end}"'))["shelves"]
+        assert (page["edges"], page["pageInfo"]["hasNextPage"], page["pageInfo"]["endCursor"]) == ([], True, last)
 
 
 async def test_what_is_null_for_a_reason_says_it() -> None:

@@ -1,5 +1,6 @@
 """What the graph's route promises whoever speaks HTTP to it: what npm's graphql-http audits, and what it leaves out."""
 
+import gzip
 import json
 import re
 from hashlib import sha256
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 
 from gateway.allowance import Allowance
 from gateway.execution.documents import Documents
+from gateway.failures import MOST_FIELDS
 from gateway.trusted import Trusted, read_manifest
 from tests.conftest import Connect, Workspace
 from tests.gateway.conftest import Graph
@@ -119,6 +121,29 @@ async def test_a_form_elsewhere_cant_ask(graph: Graph) -> None:
     for media in (*forms, None, f"{LEGACY}; charset=latin-1"):
         response = await post(graph, ASKED, media=media)
         assert (response.status_code, code(response)) == (415, "UNSUPPORTED_MEDIA_TYPE")
+
+
+async def test_a_packed_body_is_refused_by_its_encoding(graph: Graph) -> None:
+    packed = gzip.compress(json.dumps(ASKED).encode())
+    response = await graph.http.post(
+        "/graphql", content=packed, headers={"Content-Type": LEGACY, "Content-Encoding": "gzip"}
+    )
+    assert (response.status_code, code(response)) == (415, "UNSUPPORTED_CONTENT_ENCODING")
+    assert response.headers["accept-encoding"] == "identity"
+
+
+async def test_a_read_that_is_refused_names_its_arguments_with_the_words_that_rest_has(
+    graph: Graph, connect: Connect, workspace: Workspace
+) -> None:
+    answer = await post(graph, {"query": '{ campaigns(id: ["x"], createdFrom: "2026-01-01") { nodes { id } } }'})
+    (error,) = answer.json()["errors"]
+    rest = (await connect("goals", workspace).get("/v1/campaigns?id=x&created_from=2026-01-01")).json()["errors"]
+    assert [each["field"] for each in error["extensions"]["errors"]] == ["id.0", "createdFrom"]
+    said = [[each["code"], each["message"]] for each in error["extensions"]["errors"]]
+    assert said == [[each["code"], each["message"]] for each in rest]
+    # A few will do, as each row may say them again.
+    answer = await post(graph, {"query": f"{{ campaigns(id: {json.dumps(['x'] * 100)}) {{ nodes {{ id }} }} }}"})
+    assert len(answer.json()["errors"][0]["extensions"]["errors"]) == MOST_FIELDS
 
 
 @pytest.mark.usefixtures("explaining")

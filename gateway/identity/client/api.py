@@ -31,7 +31,7 @@ from gateway.identity.client.rules import (
     new_client_secret,
     refuse_pointless,
 )
-from gateway.identity.standing import Administrator
+from gateway.identity.standing import STANDING, Administrator
 
 router = APIRouter(route_class=IdempotentRoute, tags=["API clients"])
 
@@ -48,13 +48,13 @@ async def create_api_client(
     return await actions.create_client(session, create, caller.subject, now)
 
 
-@router.get("/v1/api-clients/{id}", dependencies=[scope("identity:read")])
+@router.get("/v1/api-clients/{id}", dependencies=[scope("identity:read"), STANDING])
 async def get_api_client(id: UUID, reading: Reading, fields: Fields = fields_of(ApiClientRead)) -> ApiClientRead:
     """One client."""
     return await read_row(reading, ApiClient, id, ApiClientRead, fields)
 
 
-@router.get("/v1/api-clients", dependencies=[scope("identity:read")])
+@router.get("/v1/api-clients", dependencies=[scope("identity:read"), STANDING])
 async def list_api_clients(
     reading: Reading,
     asked: Listing[ApiClientRead] = listing(
