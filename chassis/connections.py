@@ -107,7 +107,7 @@ class Connections:
             raise _NoneIdleError
 
     def _put_back(self, connection: Any, _: Any) -> None:
-        if connection is None:
+        if connection is None:  # a gap
             return
         connection.driver_connection.idle_since = now = self._clock()
         if now - self._looked >= IDLE_SECONDS:

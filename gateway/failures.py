@@ -48,7 +48,7 @@ class Refused(GraphFailure):
         self.problem = problem
 
     @property
-    def fields(self) -> list[dict[str, str]]:
+    def fields(self) -> list[dict[str, Any]]:
         """What is wrong with which argument or input field, as the graph spells it."""
         return [
             {"field": camel_path(str(each["field"])), "code": each["code"], "message": each["message"]}

@@ -129,7 +129,7 @@ _LEASE = text("""
         SELECT d.*, coalesce(k.quick, false) AS quick
         FROM owed
         JOIN endpoint e ON e.workspace_id = owed.workspace_id AND e.id = owed.endpoint_id AND e.state = 'active'
-        JOIN workspace w ON w.workspace_id = e.workspace_id AND w.state = 'active' AND owed.due_at <= :now
+        JOIN workspace w ON w.workspace_id = e.workspace_id AND w.state = 'active'
         LEFT JOIN unnest(cast(:known AS uuid[]), cast(:free AS int[]), cast(:quick AS boolean[])) AS k (id, free, quick)
             ON k.id = e.id
         CROSS JOIN LATERAL (
@@ -145,6 +145,7 @@ _LEASE = text("""
             )
             ORDER BY f.due_at, f.position LIMIT coalesce(k.free, 1)
         ) AS d
+        WHERE owed.due_at <= :now
     ), placed AS (
         SELECT *, row_number() OVER (PARTITION BY quick ORDER BY due_at, position) AS place FROM found
     ), chosen AS (

@@ -110,4 +110,4 @@ def _unfit(name: str) -> dict[str, Any]:
 
 def _refusals(refusal: Refused) -> list[dict[str, Any]]:
     whole = {"field": None, "code": refusal.problem.get("code", refusal.code.lower()), "message": str(refusal)}
-    return [*refusal.fields] or [whole]
+    return refusal.fields or [whole]

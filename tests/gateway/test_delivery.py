@@ -332,9 +332,8 @@ async def test_what_nobody_thought_of_costs_one_look_and_one_note(
     try:
         async with asyncio.timeout(10):
             await failed.wait()
-        for first in (True, False):
-            if first:
-                monkeypatch.setattr(actions, "settle", odd_note)
+        for note in (odd_note, settle):
+            monkeypatch.setattr(actions, "settle", note)
             before = len(receiver.posts)
             await happen()
             telling.wake()
