@@ -26,7 +26,8 @@ LONGEST_SOCKET_PATH = 100  # macOS allows 103 bytes, Linux 107
 
 SETTINGS = {
     "listen_addresses": "",
-    "shared_buffers": "64MB",
+    # On a machine that runs all of it, and whose own cache holds what this doesn't.
+    "shared_buffers": "32MB",
     "max_connections": "200",
     "wal_buffers": "2MB",
     "max_wal_size": "256MB",

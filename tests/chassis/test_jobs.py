@@ -48,6 +48,50 @@ async def test_a_job_that_is_asked_for_runs_before_its_time(apps: dict[str, Fast
     assert len(runs) == 2
 
 
+async def test_jobs_that_fall_due_together_follow_one_another_and_a_long_one_holds_nobody_up(
+    apps: dict[str, FastAPI],
+) -> None:
+    order: list[str] = []
+    last = asyncio.Event()
+
+    async def short(app: FastAPI) -> None:
+        order.append("begun")
+        async with app.state.database.worker() as session:
+            await session.execute(text("SELECT 1"))
+        order.append("ended")
+
+    async def waits_for_the_last(app: FastAPI) -> None:
+        await last.wait()
+        order.append("long ended")
+
+    async def is_last(app: FastAPI) -> None:
+        last.set()
+
+    async def ran(*works: Any) -> None:
+        over = [asyncio.Event() for _ in works]
+
+        def job(place: int) -> Job:
+            async def run(app: FastAPI) -> None:
+                await works[place](app)
+                over[place].set()
+
+            return Job(f"test_{new_id()}", timedelta(minutes=1), run)
+
+        runner = Runner(apps["goals"], [job(place) for place in range(len(works))])
+        running = asyncio.create_task(runner.run())
+        async with asyncio.timeout(20):
+            for each in over:
+                await each.wait()
+        runner.stop()
+        await running
+
+    await ran(*[short] * 4)
+    assert order == ["begun", "ended"] * 4
+    order.clear()
+    await ran(waits_for_the_last, is_last, waits_for_the_last, is_last)
+    assert order == ["long ended"] * 2
+
+
 async def test_a_job_that_fails_is_told_of_by_its_kind_and_comes_round_again(
     apps: dict[str, FastAPI], clock: Clock, goals: httpx.AsyncClient
 ) -> None:
