@@ -136,7 +136,9 @@ WORDS: list[tuple[str, Json, str]] = [
         "complained": "complained", "unsubscribed": "unsubscribed", "rejected": "rejected", "failed": "bounced",
     }.items()),
     ("mailgun", mailgun(event="failed", severity="temporary"), "deferred"),
-    ("mailgun", mailgun(event="failed", severity="permanent"), "bounced"),
+    ("mailgun", mailgun(event="failed", severity="permanent", reason="bounce"), "bounced"),
+    *(("mailgun", mailgun(event="failed", severity="permanent", reason=f"suppress-{theirs}"), "rejected")
+      for theirs in ("bounce", "complaint", "unsubscribe")),
     *(("mandrill", [{"event": theirs, "ts": JUNE, "msg": {"email": "ann@example.com"}}], ours) for theirs, ours in {
         "send": "sent", "deferral": "deferred", "hard_bounce": "bounced", "soft_bounce": "bounced", "open": "opened",
         "click": "clicked", "spam": "complained", "unsub": "unsubscribed", "reject": "rejected", "new": "unknown",
@@ -227,7 +229,8 @@ WORDS: list[tuple[str, Json, str]] = [
     *(("customerio", cio(theirs), ours) for theirs, ours in {
         "sent": "sent", "delivered": "delivered", "deferred": "deferred", "bounced": "bounced", "opened": "opened",
         "clicked": "clicked", "converted": "unknown", "unsubscribed": "unsubscribed", "spammed": "complained",
-        "dropped": "rejected", "failed": "failed",
+        "dropped": "rejected", "failed": "failed", "undeliverable": "rejected", "attempted": "deferred",
+        "drafted": "unknown",
     }.items()),
     ("customerio", cio("sent", "sms"), "unknown"),
     ("customerio", cio("unsubscribed", "customer"), "unsubscribed"),
@@ -359,8 +362,77 @@ def test_one_stands_for_an_array_of_one_and_an_empty_one_for_nothing(name: str) 
     assert read(name, []) == Reading([], [])
 
 
-def test_an_empty_sparkpost_event_asks_whether_anybody_is_there() -> None:
-    assert read("sparkpost", [{"msys": {}}]) == Reading([], [])
+@pytest.mark.parametrize("ping", ['{"msys": {}}', '{"msys":null}', '{\n "msys" : {' + " " * 60 + "}\n}"])
+def test_an_empty_sparkpost_event_asks_whether_anybody_is_there(ping: str) -> None:
+    for body in (f"[{ping}]", ping, f"[{ping}, {ping}]"):
+        assert received("sparkpost", PLAYERS["sparkpost"]().sign(body.encode(), URL, START)) == Reading([], [])
+    beside = json.dumps(spark("open", "track_event")[0])
+    assert only(received("sparkpost", PLAYERS["sparkpost"]().sign(f"[{ping}, {beside}]".encode(), URL, START)))
+    assert read("sparkpost", [{"msys": {}, "x": 1}]).quarantined == 1
+
+
+# Where each platform writes what only describes an event.
+DESCRIBING: list[tuple[str, str]] = [
+    *(("sendgrid", each) for each in ("url", "useragent", "ip", "category", "sg_machine_open")),
+    *(("mailgun", each) for each in ("url", "tags", "ip", "client-info", "user-variables", "client-info.bot",
+                                     "client-info.user-agent", "reason")),
+    *(("mandrill", each) for each in ("url", "ip", "user_agent", "msg.tags", "msg.metadata")),
+    *(("postmark", each) for each in ("Tag", "OriginalLink", "UserAgent", "Geo", "Geo.IP", "Metadata")),
+    *(("brevo", each) for each in ("link", "URL", "tags", "tag", "user_agent", "X-Mailin-custom", "reason", "camp_id")),
+    *(("mailjet", each) for each in ("url", "customcampaign", "CustomID", "Payload", "ip", "agent")),
+    *(("sparkpost", f"msys.track_event.{each}") for each in (
+        "target_link_url", "campaign_id", "rcpt_tags", "rcpt_meta", "ip_address", "user_agent")),
+    *(("resend", f"data.{each}") for each in ("tags", "tags.x", "open", "open.ipAddress", "open.userAgent",
+                                              "click.link")),
+    *(("ses", each) for each in ("open.link", "open.ipAddress", "open.userAgent", "mail.tags", "mail.tags.x",
+                                 "mail.headers")),
+    *(("klaviyo", f"payload.data.attributes.event_properties.{each}") for each in ("Campaign Name", "URL")),
+    *(("customerio", f"data.{each}") for each in ("campaign_id", "broadcast_id", "newsletter_id", "href", "action_id",
+                                                  "trigger_event", "transactional_message_id")),
+]  # fmt: skip
+STRANGE = (True, {"a": {"b": [1]}}, [[1], {"a": None}], [None], 7.5, None, -(10**30))
+
+
+@pytest.mark.parametrize(("name", "place"), DESCRIBING)
+def test_no_event_is_lost_for_what_only_describes_it(name: str, place: str) -> None:
+    player = PLAYERS[name]()
+    every = Labels(("tags", "data.x", "utm_campaign"))
+    for strange in STRANGE:
+        event = player.one("ann@example.com", JUNE, "m-1", "spring")
+        *path, last = place.split(".")
+        within = event
+        for each in path:
+            within = within.setdefault(each, {})
+        within[last] = strange
+        keys = set()
+        for labels in (Labels(), every, every):
+            found = only(read(name, player.many([event])[0], labels))
+            assert (found.type, found.recipient, found.message_id, found.occurred_at) == (
+                EventType.OPENED, "ann@example.com", "m-1", AT,
+            )  # fmt: skip
+            keys.add(found.key)
+        # The same bytes are the same event, whatever its source looks for. Each SNS message has an id of its own.
+        assert len(keys) == 1 or name == "ses"
+
+
+def test_a_number_is_a_label_too_and_a_machine_may_be_told_in_words() -> None:
+    event = PLAYERS["sendgrid"]().one("ann@example.com", JUNE, "m-1", "x")
+    found = only(read("sendgrid", [{**event, "category": [7, "Spring", None], "sg_machine_open": "true"}]))
+    assert (found.tags, found.reasons) == (("7", "spring"), ("machine_open",))
+    person = only(read("sendgrid", [{**event, "sg_machine_open": "false"}]))
+    assert person.verdict.value == "human"
+    assert person.key == found.key
+
+
+@pytest.mark.parametrize(("name", "place", "wrong"), [
+    *(("sendgrid", place, wrong) for place in ("event", "email", "sg_message_id") for wrong in (7, [], {}, True)),
+    *(("brevo", place, wrong) for place in ("event", "message-id", "ts_epoch") for wrong in ([], {}, True)),
+    *(("postmark", place, wrong) for place in ("RecordType", "MessageID", "Recipient") for wrong in ([], {}, True)),
+])  # fmt: skip
+def test_what_makes_an_event_what_it_is_must_be_what_it_should_be(name: str, place: str, wrong: Any) -> None:
+    player = PLAYERS[name]()
+    event = {**player.one("ann@example.com", JUNE, "m-1", "x"), place: wrong}
+    assert read(name, player.many([event])[0]).quarantined == 1
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -57,12 +57,12 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         # A contact that is deleted is told as a list of addresses.
         recipient=people[0] if len(people) == 1 else None,
         message_id=event.text("message-id"),
-        url=event.text("link", "URL"),
-        tags=event.texts("tags") or _tag(event),
+        url=event.label("link", "URL"),
+        tags=event.labels("tags") or _tag(event),
         data=_custom(event),
-        machine=MACHINE_OPEN if word in BY_PROXY else None, agent=event.text("user_agent"),
+        machine=MACHINE_OPEN if word in BY_PROXY else None, agent=event.label("user_agent"),
         # A first open is told twice, as "opened" and as "unique_opened": by their time these are one.
-        stable=(event.text("reason"), event.text("camp_id")),
+        stable=(event.label("reason"), event.label("camp_id")),
     )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def _time(event: Fields) -> datetime:
 
 def _tag(event: Fields) -> list[str]:
     """The header's tag; several stand as JSON in that one text."""
-    tags = event.texts("tag")
+    tags = event.labels("tag")
     with suppress(*DECODING):
         return msgspec.json.decode("".join(tags), type=list[str])
     return tags
@@ -85,7 +85,7 @@ def _tag(event: Fields) -> list[str]:
 
 def _custom(event: Fields) -> dict[str, str]:
     """The sender's own header: JSON from some, any text from others."""
-    text = event.text("X-Mailin-custom") or ""
+    text = event.label("X-Mailin-custom") or ""
     with suppress(*DECODING):
         return texts_of(msgspec.json.decode(text, type=OBJECT))
     return {"X-Mailin-custom": text}

@@ -8,6 +8,8 @@ from typing import Any
 
 from services.metrics.event.rules import UnreadableError, moment
 
+# What stands for yes: some write their flags as texts.
+YES = (True, 1, "true", "1")
 NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -42,6 +44,14 @@ class Fields:
         found = self.text(name)
         return [] if found is None else [found]
 
+    def label(self, *names: str) -> str | None:
+        """The first of these that `text` would read; of what only describes an event, anything else is nothing."""
+        return next((found for name in names for found in labels_of(self.values.get(name), many=False)), None)
+
+    def labels(self, name: str) -> list[str]:
+        """All of an array that `text` would read, or one that stands alone."""
+        return labels_of(self.values.get(name))
+
     def part(self, name: str) -> "Fields":
         """An object within; an empty one where there is none, or something else stands there."""
         value = self.values.get(name)
@@ -57,7 +67,7 @@ class Fields:
         return texts_of(self.part(name).values)
 
     def flag(self, name: str) -> bool:
-        return self.values.get(name) in (True, 1, "true", "1")
+        return self.values.get(name) in YES
 
     def epoch(self, name: str, unit: int = 1) -> datetime:
         """A Unix epoch, whole or fractional, as a number or its text; `unit` 1000: in milliseconds."""
@@ -73,6 +83,15 @@ class Fields:
             # Digits alone are no year: fromisoformat would take some for one.
             return self.epoch(name) if NUMBER.fullmatch(text) else datetime.fromisoformat(text)
         raise UnreadableError(f"{name}: {text[:40]!r} is no time")
+
+
+def labels_of(value: Any, *, many: bool = True) -> list[str]:
+    """The texts of what only describes an event, numbers as theirs: an event isn't lost for one of another type."""
+    values = value if many and isinstance(value, list) else [value]
+    return [
+        str(each) for each in values
+        if isinstance(each, str | int | float) and not isinstance(each, bool) and each != ""
+    ]  # fmt: skip
 
 
 def texts_of(values: Mapping[str, Any]) -> dict[str, str]:

@@ -194,10 +194,10 @@ def _events(event: Fields, post_id: str, labels: Labels, now: datetime) -> Itera
         yield tell(
             labels, now, kind, (told if told.text("timestamp") else mail).time("timestamp"), recipient,
             message_id=mail.text("messageId"),
-            url=told.text("link"),
+            url=told.label("link"),
             tags=tags,
             data=data,
-            ip=told.text("ipAddress"), agent=told.text("userAgent"),
+            ip=told.label("ipAddress"), agent=told.label("userAgent"),
             key=(post_id, recipient),
         )  # fmt: skip
 
@@ -234,8 +234,8 @@ def _recipients(kind: EventType, told: Fields, whom: str, mail: Fields) -> list[
 
 def _labels(mail: Fields) -> tuple[list[str], dict[str, str]]:
     """The sender's own tags, and by name these and the mail's headers. SES's own say from where a mail was sent."""
-    tags = {name: mail.part("tags").texts(name) for name in mail.part("tags").values if not name.startswith("ses:")}
-    headers = {each.text("name") or "": each.text("value") or "" for each in mail.parts("headers")}
+    tags = {name: mail.part("tags").labels(name) for name in mail.part("tags").values if not name.startswith("ses:")}
+    headers = {each.label("name") or "": each.label("value") or "" for each in mail.parts("headers")}
     return [value for each in tags.values() for value in each], headers | {
         name: values[0] for name, values in tags.items() if values
     }
