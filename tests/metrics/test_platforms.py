@@ -189,6 +189,8 @@ WORDS: list[tuple[str, Json, str]] = [
     ("ses", ses("Subscription", "subscription", **topics("OptOut", "OptOut")), "subscribed"),
     ("ses", ses("Complaint", "complaint", complaintFeedbackType="not-spam"), "unknown"),
     ("ses", ses("Complaint", "complaint", complaintSubType="OnAccountSuppressionList"), "rejected"),
+    ("ses", ses("Bounce", "bounce", bounceSubType="OnAccountSuppressionList"), "rejected"),
+    ("ses", ses("Bounce", "bounce", bounceSubType="Suppressed"), "bounced"),
     ("ses", {"notificationType": "Bounce", "bounce": {"bouncedRecipients": [{"emailAddress": "ann@example.com"}]},
              "mail": {"timestamp": JUNE_ISO}}, "bounced"),
     *(("brevo", {"event": theirs, "email": "ann@example.com", "ts_epoch": JUNE * 1000}, ours) for theirs, ours in {
@@ -196,6 +198,11 @@ WORDS: list[tuple[str, Json, str]] = [
         "hard_bounce": "bounced", "blocked": "rejected", "spam": "complained", "opened": "opened",
         "unique_opened": "opened", "proxy_open": "opened", "click": "clicked", "unsubscribed": "unsubscribed",
         "error": "failed", "new": "unknown",
+    }.items()),
+    *(("brevo", {"event": theirs, "email": "ann@example.com", "ts_event": JUNE}, ours) for theirs, ours in {
+        "hardBounce": "bounced", "softBounce": "bounced", "uniqueOpened": "opened", "proxyOpen": "opened",
+        "uniqueProxyOpen": "opened", "loadedByProxy": "opened", "listAddition": "subscribed",
+        "invalidEmail": "bounced", "contactUpdated": "unknown",
     }.items()),
     ("brevo", {"event": "complaint", "email": "ann@example.com", "ts_event": JUNE, "ts": JUNE + 7200}, "complained"),
     ("brevo", {"event": "list_addition", "email": "ann@example.com", "list_id": [1], "date": "2026-06-01 14:00:00",
@@ -498,6 +505,44 @@ def test_one_message_to_several_is_an_event_for_each_where_they_are_told_apart()
     ]
 
 
+def test_whoever_is_not_named_of_several_is_not_told_on() -> None:
+    """An automatic answer that SES took for a bounce names nobody: none of them would get a mail again."""
+    mail = {"timestamp": JUNE_ISO, "messageId": "m-1", "destination": ["ann@example.com", "bo@example.com"]}
+    for kind, name, said, ours in (
+        ("Bounce", "bounce", {"bounceType": "Undetermined", "bouncedRecipients": []}, "bounced"),
+        ("Complaint", "complaint", {"complainedRecipients": []}, "complained"),
+        ("Subscription", "subscription", {"newTopicPreferences": {"unsubscribeAll": True}}, "unsubscribed"),
+        ("Click", "click", {"link": "https://a.example"}, "clicked"),
+    ):
+        event = only(read("ses", {"eventType": kind, "mail": mail, name: said}))
+        assert (event.type.value, event.recipient) == (ours, None)
+        alone = {"eventType": kind, "mail": {**mail, "destination": ["ann@example.com"]}, name: said}
+        assert only(read("ses", alone)).recipient == "ann@example.com"
+    for kind, name in (("Send", "send"), ("Reject", "reject"), ("Rendering Failure", "failure")):
+        assert len(events(read("ses", {"eventType": kind, "mail": mail, name: {}}))) == 2
+
+
+def test_a_loaded_picture_is_a_machine_s_however_brevo_spells_it() -> None:
+    said = {"email": "ann@example.com", "ts_epoch": JUNE * 1000}
+    for word in ("proxy_open", "proxyOpen", "unique_proxy_open", "loadedByProxy"):
+        assert only(read("brevo", {**said, "event": word})).reasons == ("machine_open",)
+
+
+def test_a_form_is_read_with_names_that_have_no_value_and_gaps() -> None:
+    form = PLAYERS["mailchimp"]().pack(chimp("subscribe", list_id="x"), URL, START)
+    plain = only(received("mailchimp", form))
+    for more in (b"&", b"&data%5Bmerges%5D%5BLNAME%5D", b"&&data[merges][LNAME]="):
+        assert only(received("mailchimp", Sent(form.headers, form.body + more))) == plain
+
+
+def test_an_envelope_of_sns_is_the_same_however_it_is_written_down() -> None:
+    sent = PLAYERS["ses"]().pack(PLAYERS["ses"]().one("ann@example.com", JUNE, "m-1", "x"), URL, START)
+    said, plain = json.loads(sent.body), only(received("ses", sent))
+    more = {"Subject": None, "UnsubscribeURL": "https://a.example", "MessageAttributes": {}, "SequenceNumber": "1"}
+    for envelope in ({**said, **more}, dict(sorted(said.items()))):
+        assert only(received("ses", Sent({}, json.dumps(envelope, indent=2).encode()))) == plain
+
+
 @pytest.mark.parametrize("name", ["ses", "resend", "sendgrid", "standard", "mailgun"])
 def test_a_person_is_their_address_whatever_stands_beside_it(name: str) -> None:
     player = PLAYERS[name]()
@@ -649,6 +694,9 @@ def test_own_events_come_as_cloudevents_or_lines_too() -> None:
     player = PLAYERS["standard"]()
     encoded = {**CLOUD, "data_base64": base64.b64encode(json.dumps(INNER).encode()).decode()}
     assert only(read("standard", encoded)) == wanted
+    for nothing in ({}, {"data": None}):
+        event = only(read("standard", {**CLOUD, **nothing}))
+        assert (event.type, event.recipient, event.occurred_at) == (EventType.OPENED, None, AT)
     # In binary mode the attributes are headers, which nobody has signed.
     binary = player.sign(json.dumps(plain).encode(), URL, START)
     for name, value in BINARY.items():

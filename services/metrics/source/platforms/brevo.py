@@ -1,5 +1,6 @@
 """Decides how Brevo's webhooks are read, single events and batches."""
 
+import re
 from contextlib import suppress
 from datetime import datetime
 
@@ -28,15 +29,16 @@ TYPES = {
     "unique_opened": EventType.OPENED,
     "proxy_open": EventType.OPENED,
     "unique_proxy_open": EventType.OPENED,
+    "loaded_by_proxy": EventType.OPENED,
     "click": EventType.CLICKED,
     "unsubscribe": EventType.UNSUBSCRIBED,
     "unsubscribed": EventType.UNSUBSCRIBED,
     "list_addition": EventType.SUBSCRIBED,
     "error": EventType.FAILED,
 }
-# Of its events about marketing mails.
-SPELLINGS = {"hardBounce": "hard_bounce", "softBounce": "soft_bounce", "uniqueOpened": "unique_opened"}
-BY_PROXY = frozenset({"proxy_open", "unique_proxy_open"})
+# Its words have their parts joined in either way, as the events are about single mails or about mailings.
+_JOINED = re.compile("(?<=[a-z])(?=[A-Z])")
+BY_PROXY = frozenset({"proxy_open", "unique_proxy_open", "loaded_by_proxy"})
 
 
 class Brevo(BasicAuth):
@@ -49,8 +51,7 @@ class Brevo(BasicAuth):
 
 
 def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
-    word = event.need("event")
-    word = SPELLINGS.get(word, word)
+    word = _JOINED.sub("_", event.need("event")).lower()
     people = event.texts("email")
     return tell(
         labels, now, TYPES.get(word, EventType.UNKNOWN), _time(event),

@@ -19,9 +19,7 @@ def form_of(delivery: Delivery) -> Form:
             return _parts(kind, delivery.body)
         # What isn't UTF-8 becomes U+FFFD, as half an emoji in JSON does: the fields that count have none.
         text = delivery.body.decode("utf-8", "replace")
-        return parse_qsl(
-            text, keep_blank_values=True, strict_parsing=True, errors="replace", max_num_fields=MOST_FIELDS
-        )
+        return parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=MOST_FIELDS)
     except Exception:  # the parser of multipart raises whatever comes to it, RecursionError and IndexError among it
         raise UnreadableError("this is no form") from None
 
