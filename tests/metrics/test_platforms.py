@@ -675,6 +675,15 @@ def test_a_multipart_form_sent_again_under_another_boundary_is_the_same_claim() 
     assert len(claims) == 1
 
 
+def test_a_mail_that_is_attached_to_a_form_costs_it_nothing_however_it_is_nested() -> None:
+    """Mailgun's forms about what it couldn't deliver have the mail with them."""
+    plain = MailgunPlayer().multipart(LEGACY, START, 0, "xyz")
+    deep = b"".join(b"--%d\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" % (n, n + 1) for n in range(3000))
+    file = b'--xyz\r\nContent-Disposition: form-data; name="attachment-1"; filename="m.eml"\r\n'
+    mail = file + b"Content-Type: multipart/mixed; boundary=0\r\n\r\n" + deep + b"\r\n"
+    assert only(received("mailgun", Sent(plain.headers, mail + plain.body))) == only(received("mailgun", plain))
+
+
 CLOUD = {"specversion": "1.0", "id": "1", "source": "/x", "type": "com.example.mail.opened", "time": JUNE_ISO}
 INNER = {"recipient": "ann@example.com", "message_id": "m-1", "tags": "spring"}
 BINARY = {"Content-Type": "application/json", "ce-specversion": "1.0", "ce-type": "mail.clicked", "ce-id": "9"}
