@@ -215,7 +215,7 @@ async def test_what_is_packed_is_refused_and_nothing_is_kept_of_it(
         packed = at.player.sign(body, at.url, at.clock.now) if name == "standard" else Sent(sent.headers, body)
         for encoding in ("gzip", "GZIP, identity", "br"):
             answer = await at.send(packed.with_header("Content-Encoding", encoding))
-            assert (answer.status_code, answer.json()["code"]) == (415, "encoding_unsupported")
+            assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_content_encoding")
             assert answer.headers["accept-encoding"] == "identity"
     assert await rows(metrics_app, workspace) == before
     assert not any(taken)

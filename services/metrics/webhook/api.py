@@ -91,7 +91,7 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
         # nobody who asks to be forgotten would be found in it.
         intake.note(source.workspace_id, source.id, now, refused=1)
         words = "a body is read as it comes: send it without Content-Encoding"
-        return answer(415, "encoding_unsupported", words, headers={"Accept-Encoding": "identity"})
+        return answer(415, "unsupported_content_encoding", words, headers={"Accept-Encoding": "identity"})
     try:
         return await _take(source, token, request, now)
     except NotBelievedError:
