@@ -8,6 +8,8 @@ from typing import Any
 
 from services.metrics.event.rules import UnreadableError, moment
 
+# What can be read as a text; a bool is an int, and none.
+WORDS = (str, int, float)
 # What stands for yes: some write their flags as texts.
 YES = (True, 1, "true", "1")
 NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
@@ -23,7 +25,7 @@ class Fields:
         """The first of these that is there, a number as its text; None for nothing."""
         for name in names:
             value = self.values.get(name)
-            if isinstance(value, str | int | float) and not isinstance(value, bool):
+            if isinstance(value, WORDS) and not isinstance(value, bool):
                 if value != "":
                     return str(value)
             elif value is not None:
@@ -46,7 +48,11 @@ class Fields:
 
     def label(self, *names: str) -> str | None:
         """The first of these that `text` would read; of what only describes an event, anything else is nothing."""
-        return next((found for name in names for found in labels_of(self.values.get(name), many=False)), None)
+        for name in names:
+            value = self.values.get(name)
+            if isinstance(value, WORDS) and value != "" and not isinstance(value, bool):
+                return str(value)
+        return None
 
     def labels(self, name: str) -> list[str]:
         """All of an array that `text` would read, or one that stands alone."""
@@ -85,19 +91,14 @@ class Fields:
         raise UnreadableError(f"{name}: {text[:40]!r} is no time")
 
 
-def labels_of(value: Any, *, many: bool = True) -> list[str]:
+def labels_of(value: Any) -> list[str]:
     """The texts of what only describes an event, numbers as theirs: an event isn't lost for one of another type."""
-    values = value if many and isinstance(value, list) else [value]
-    return [
-        str(each) for each in values
-        if isinstance(each, str | int | float) and not isinstance(each, bool) and each != ""
-    ]  # fmt: skip
+    values = value if isinstance(value, list) else (value,)
+    return [str(each) for each in values if isinstance(each, WORDS) and each != "" and not isinstance(each, bool)]
 
 
 def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
     """What of an object is a text or a number: nothing else could be a campaign's slug."""
     return {
-        name: str(value)
-        for name, value in values.items()
-        if isinstance(value, str | int | float) and not isinstance(value, bool)
+        name: str(value) for name, value in values.items() if isinstance(value, WORDS) and not isinstance(value, bool)
     }

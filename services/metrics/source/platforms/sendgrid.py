@@ -117,15 +117,19 @@ def _time(timestamp: float | str) -> datetime:
     return moment(timestamp)
 
 
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _read(sent: Sent, data: Mapping[str, str], labels: Labels, now: datetime) -> ReadEvent:
     kind = TYPES.get(sent.event, EventType.UNKNOWN)
     # What it tells of the account itself is about nobody.
     if kind is not EventType.UNKNOWN and not (sent.email or "").strip():
         raise UnreadableError("email: is missing")
-    url, agent, ip = (each if isinstance(each, str) else None for each in (sent.url, sent.useragent, sent.ip))
+    agent, ip = _text(sent.useragent), _text(sent.ip)
     return tell(
         labels, now, kind, _time(sent.timestamp), sent.email, sent.sg_message_id,
-        url=url,
+        url=_text(sent.url),
         tags=labels_of(sent.category),
         data=data,
         machine=MACHINE_OPEN if sent.sg_machine_open in YES else None, ip=ip, agent=agent,
