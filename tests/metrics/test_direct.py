@@ -1,10 +1,13 @@
 """What is answered past ASGI: only what is usual, and just as through it."""
 
 import asyncio
+import gzip
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -17,7 +20,8 @@ from chassis.testing import Clock
 from services.metrics.source.platforms.standard import Standard
 from tests.chassis.test_serving import listening
 from tests.conftest import Workspace
-from tests.metrics.conftest import Open, Sender, standard_headers
+from tests.metrics.conftest import Open, Play, Sender, rows, standard_headers
+from tests.metrics.playing import JUNE, Sent
 
 OPENED = {"type": "opened", "recipient": "ann@example.com", "message_id": "m-1"}
 
@@ -146,3 +150,73 @@ async def test_over_a_socket_each_post_is_durable_when_it_is_answered(
     async with listening(metrics_app) as port:
         await asyncio.gather(*(ask(port, range(start, start + 5)) for start in range(1, 31, 5)))
     assert taken.count(True) == 30
+
+
+@asynccontextmanager
+async def listening_with(app: FastAPI, **settings: Any) -> AsyncIterator[int]:
+    """Behind a real socket, with other settings meanwhile."""
+    before = app.state.settings
+    app.state.settings = before.model_copy(update=settings)
+    try:
+        async with listening(app) as port:
+            yield port
+    finally:
+        app.state.settings = before
+
+
+@pytest.mark.parametrize(("name", "again"), [("brevo", 429), ("postmark", 503)])
+@pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+async def test_a_body_that_does_not_come_in_time_is_asked_for_again_and_its_connection_is_cut(
+    account: Play, metrics_app: FastAPI, name: str, again: int, framing: str
+) -> None:
+    at = await account(name)
+    async with listening_with(metrics_app, body_seconds=0.1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        lines = [f"POST {urlsplit(at.url).path} HTTP/1.1", "Host: x", framing, "", ""]
+        writer.write("\r\n".join(lines).encode())
+        async with asyncio.timeout(10):
+            answer = (await reader.read()).decode()  # until it is closed
+        writer.close()
+    head = answer.partition("\r\n\r\n")[0].lower().splitlines()
+    assert head[0].startswith(f"http/1.1 {again} ")
+    assert {"connection: close", "retry-after: 1"} <= set(head)
+
+
+async def test_a_body_that_is_too_large_is_not_asked_for_again(account: Play, metrics_app: FastAPI) -> None:
+    at = await account("brevo")
+    async with listening_with(metrics_app, webhook_limit=10) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        lines = [
+            f"POST {urlsplit(at.url).path} HTTP/1.1",
+            "Host: x",
+            "Transfer-Encoding: chunked",
+            "",
+            "b",
+            "x" * 11,
+            "",
+        ]
+        writer.write("\r\n".join(lines).encode())
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+        writer.close()
+
+
+@pytest.mark.parametrize("name", ["standard", "postmark", "mailchimp", "mailgun"])
+async def test_what_is_packed_is_refused_and_nothing_is_kept_of_it(
+    account: Play, metrics_app: FastAPI, workspace: Workspace, taken: list[bool], name: str
+) -> None:
+    """Nobody's address would be found in it to be erased."""
+    at = await account(name)
+    (payload,) = at.player.many([at.player.one("ann@example.com", JUNE, "m-1", "x")])
+    sent = at.player.pack(payload, at.url, at.clock.now)
+    assert (await at.send(sent)).status_code == 200
+    before = await rows(metrics_app, workspace)
+    for body in (gzip.compress(sent.body), sent.body):
+        packed = at.player.sign(body, at.url, at.clock.now) if name == "standard" else Sent(sent.headers, body)
+        for encoding in ("gzip", "GZIP, identity", "br"):
+            answer = await at.send(packed.with_header("Content-Encoding", encoding))
+            assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_content_encoding")
+            assert answer.headers["accept-encoding"] == "identity"
+    assert await rows(metrics_app, workspace) == before
+    assert not any(taken)
+    assert (await at.send(sent.with_header("Content-Encoding", "Identity"))).status_code == 200

@@ -136,7 +136,9 @@ WORDS: list[tuple[str, Json, str]] = [
         "complained": "complained", "unsubscribed": "unsubscribed", "rejected": "rejected", "failed": "bounced",
     }.items()),
     ("mailgun", mailgun(event="failed", severity="temporary"), "deferred"),
-    ("mailgun", mailgun(event="failed", severity="permanent"), "bounced"),
+    ("mailgun", mailgun(event="failed", severity="permanent", reason="bounce"), "bounced"),
+    *(("mailgun", mailgun(event="failed", severity="permanent", reason=f"suppress-{theirs}"), "rejected")
+      for theirs in ("bounce", "complaint", "unsubscribe")),
     *(("mandrill", [{"event": theirs, "ts": JUNE, "msg": {"email": "ann@example.com"}}], ours) for theirs, ours in {
         "send": "sent", "deferral": "deferred", "hard_bounce": "bounced", "soft_bounce": "bounced", "open": "opened",
         "click": "clicked", "spam": "complained", "unsub": "unsubscribed", "reject": "rejected", "new": "unknown",
@@ -187,6 +189,8 @@ WORDS: list[tuple[str, Json, str]] = [
     ("ses", ses("Subscription", "subscription", **topics("OptOut", "OptOut")), "subscribed"),
     ("ses", ses("Complaint", "complaint", complaintFeedbackType="not-spam"), "unknown"),
     ("ses", ses("Complaint", "complaint", complaintSubType="OnAccountSuppressionList"), "rejected"),
+    ("ses", ses("Bounce", "bounce", bounceSubType="OnAccountSuppressionList"), "rejected"),
+    ("ses", ses("Bounce", "bounce", bounceSubType="Suppressed"), "bounced"),
     ("ses", {"notificationType": "Bounce", "bounce": {"bouncedRecipients": [{"emailAddress": "ann@example.com"}]},
              "mail": {"timestamp": JUNE_ISO}}, "bounced"),
     *(("brevo", {"event": theirs, "email": "ann@example.com", "ts_epoch": JUNE * 1000}, ours) for theirs, ours in {
@@ -194,6 +198,11 @@ WORDS: list[tuple[str, Json, str]] = [
         "hard_bounce": "bounced", "blocked": "rejected", "spam": "complained", "opened": "opened",
         "unique_opened": "opened", "proxy_open": "opened", "click": "clicked", "unsubscribed": "unsubscribed",
         "error": "failed", "new": "unknown",
+    }.items()),
+    *(("brevo", {"event": theirs, "email": "ann@example.com", "ts_event": JUNE}, ours) for theirs, ours in {
+        "hardBounce": "bounced", "softBounce": "bounced", "uniqueOpened": "opened", "proxyOpen": "opened",
+        "uniqueProxyOpen": "opened", "loadedByProxy": "opened", "listAddition": "subscribed",
+        "invalidEmail": "bounced", "contactUpdated": "unknown",
     }.items()),
     ("brevo", {"event": "complaint", "email": "ann@example.com", "ts_event": JUNE, "ts": JUNE + 7200}, "complained"),
     ("brevo", {"event": "list_addition", "email": "ann@example.com", "list_id": [1], "date": "2026-06-01 14:00:00",
@@ -227,7 +236,8 @@ WORDS: list[tuple[str, Json, str]] = [
     *(("customerio", cio(theirs), ours) for theirs, ours in {
         "sent": "sent", "delivered": "delivered", "deferred": "deferred", "bounced": "bounced", "opened": "opened",
         "clicked": "clicked", "converted": "unknown", "unsubscribed": "unsubscribed", "spammed": "complained",
-        "dropped": "rejected", "failed": "failed",
+        "dropped": "rejected", "failed": "failed", "undeliverable": "rejected", "attempted": "deferred",
+        "drafted": "unknown",
     }.items()),
     ("customerio", cio("sent", "sms"), "unknown"),
     ("customerio", cio("unsubscribed", "customer"), "unsubscribed"),
@@ -359,8 +369,80 @@ def test_one_stands_for_an_array_of_one_and_an_empty_one_for_nothing(name: str) 
     assert read(name, []) == Reading([], [])
 
 
-def test_an_empty_sparkpost_event_asks_whether_anybody_is_there() -> None:
-    assert read("sparkpost", [{"msys": {}}]) == Reading([], [])
+@pytest.mark.parametrize("ping", ['{"msys": {}}', '{"msys":null}', '{\n "msys" : {' + " " * 60 + "}\n}"])
+def test_an_empty_sparkpost_event_asks_whether_anybody_is_there(ping: str) -> None:
+    for body in (f"[{ping}]", ping, f"[{ping}, {ping}]"):
+        assert received("sparkpost", PLAYERS["sparkpost"]().sign(body.encode(), URL, START)) == Reading([], [])
+    beside = json.dumps(spark("open", "track_event")[0])
+    assert only(received("sparkpost", PLAYERS["sparkpost"]().sign(f"[{ping}, {beside}]".encode(), URL, START)))
+    assert read("sparkpost", [{"msys": {}, "x": 1}]).quarantined == 1
+
+
+# Where each platform writes what only describes an event.
+DESCRIBING: list[tuple[str, str]] = [
+    *(("sendgrid", each) for each in ("url", "useragent", "ip", "category", "sg_machine_open")),
+    *(("mailgun", each) for each in ("url", "tags", "ip", "client-info", "user-variables", "client-info.bot",
+                                     "client-info.user-agent", "reason")),
+    *(("mandrill", each) for each in ("url", "ip", "user_agent", "msg.tags", "msg.metadata")),
+    *(("postmark", each) for each in ("Tag", "OriginalLink", "UserAgent", "Geo", "Geo.IP", "Metadata")),
+    *(("brevo", each) for each in ("link", "URL", "tags", "tag", "user_agent", "X-Mailin-custom", "reason", "camp_id")),
+    *(("mailjet", each) for each in ("url", "customcampaign", "CustomID", "Payload", "ip", "agent")),
+    *(("sparkpost", f"msys.track_event.{each}") for each in (
+        "target_link_url", "campaign_id", "rcpt_tags", "rcpt_meta", "ip_address", "user_agent")),
+    *(("resend", f"data.{each}") for each in ("tags", "tags.x", "open", "open.ipAddress", "open.userAgent",
+                                              "click.link")),
+    *(("ses", each) for each in ("open.link", "open.ipAddress", "open.userAgent", "mail.tags", "mail.tags.x",
+                                 "mail.headers")),
+    *(("klaviyo", f"payload.data.attributes.event_properties.{each}") for each in ("Campaign Name", "URL")),
+    *(("customerio", f"data.{each}") for each in ("campaign_id", "broadcast_id", "newsletter_id", "href", "action_id",
+                                                  "trigger_event", "transactional_message_id")),
+]  # fmt: skip
+STRANGE = (True, {"a": {"b": [1]}}, [[1], {"a": None}], [None], 7.5, None, -(10**30))
+
+
+@pytest.mark.parametrize(("name", "place"), DESCRIBING)
+def test_no_event_is_lost_for_what_only_describes_it(name: str, place: str) -> None:
+    player = PLAYERS[name]()
+    every = Labels(("tags", "data.x", "utm_campaign"))
+    for strange in STRANGE:
+        event = player.one("ann@example.com", JUNE, "m-1", "spring")
+        *path, last = place.split(".")
+        within = event
+        for each in path:
+            within = within.setdefault(each, {})
+        within[last] = strange
+        keys = set()
+        for labels in (Labels(), every, every):
+            found = only(read(name, player.many([event])[0], labels))
+            assert (found.type, found.recipient, found.message_id, found.occurred_at) == (
+                EventType.OPENED, "ann@example.com", "m-1", AT,
+            )  # fmt: skip
+            keys.add(found.key)
+        # The same bytes are the same event, whatever its source looks for. Each SNS message has an id of its own.
+        assert len(keys) == 1 or name == "ses"
+
+
+def test_a_number_is_a_label_too_and_a_machine_may_be_told_in_words() -> None:
+    event = PLAYERS["sendgrid"]().one("ann@example.com", JUNE, "m-1", "x")
+    found = only(read("sendgrid", [{**event, "category": [7, "Spring", None], "sg_machine_open": "true"}]))
+    assert (found.tags, found.reasons) == (("7", "spring"), ("machine_open",))
+    person = only(read("sendgrid", [{**event, "sg_machine_open": "false"}]))
+    assert person.verdict.value == "human"
+    assert person.key == found.key
+
+
+NEEDED = {
+    "sendgrid": ("event", "email", "sg_message_id"), "brevo": ("event", "message-id", "ts_epoch"),
+    "postmark": ("RecordType", "MessageID", "Recipient"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", [[], {}, True], ids=str)
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name, places in NEEDED.items() for place in places])
+def test_what_makes_an_event_what_it_is_must_be_what_it_should_be(name: str, place: str, wrong: Any) -> None:
+    player = PLAYERS[name]()
+    event = {**player.one("ann@example.com", JUNE, "m-1", "x"), place: wrong}
+    assert read(name, player.many([event])[0]).quarantined == 1
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -424,6 +506,49 @@ def test_one_message_to_several_is_an_event_for_each_where_they_are_told_apart()
     assert [e.recipient for e in events(read("ses", {"eventType": "Bounce", "mail": mail, "bounce": bounced}))] == [
         "bo@example.com"
     ]
+
+
+def test_whoever_is_not_named_of_several_is_not_told_on() -> None:
+    """An automatic answer that SES took for a bounce names nobody: none of them would get a mail again."""
+    mail = {"timestamp": JUNE_ISO, "messageId": "m-1", "destination": ["ann@example.com", "bo@example.com"]}
+    for kind, name, said, ours in (
+        ("Bounce", "bounce", {"bounceType": "Undetermined", "bouncedRecipients": []}, "bounced"),
+        ("Complaint", "complaint", {"complainedRecipients": []}, "complained"),
+        ("Subscription", "subscription", {"newTopicPreferences": {"unsubscribeAll": True}}, "unsubscribed"),
+        ("Click", "click", {"link": "https://a.example"}, "clicked"),
+    ):
+        event = only(read("ses", {"eventType": kind, "mail": mail, name: said}))
+        assert (event.type.value, event.recipient) == (ours, None)
+        alone = {"eventType": kind, "mail": {**mail, "destination": ["ann@example.com"]}, name: said}
+        assert only(read("ses", alone)).recipient == "ann@example.com"
+    for kind, name in (("Send", "send"), ("Reject", "reject"), ("Rendering Failure", "failure")):
+        assert len(events(read("ses", {"eventType": kind, "mail": mail, name: {}}))) == 2
+
+
+def test_a_loaded_picture_is_a_machine_s_however_brevo_spells_it() -> None:
+    said = {"email": "ann@example.com", "ts_epoch": JUNE * 1000}
+    for word in ("proxy_open", "proxyOpen", "unique_proxy_open", "loadedByProxy"):
+        assert only(read("brevo", {**said, "event": word})).reasons == ("machine_open",)
+
+
+def test_a_form_is_read_with_names_that_have_no_value_and_gaps() -> None:
+    form = PLAYERS["mailchimp"]().pack(chimp("subscribe", list_id="x"), URL, START)
+    plain = only(received("mailchimp", form))
+    for more in (b"&", b"&data%5Bmerges%5D%5BLNAME%5D", b"&&data[merges][LNAME]="):
+        assert only(received("mailchimp", Sent(form.headers, form.body + more))) == plain
+
+
+def test_an_envelope_of_sns_is_the_same_however_it_is_written_down() -> None:
+    sent = PLAYERS["ses"]().pack(PLAYERS["ses"]().one("ann@example.com", JUNE, "m-1", "x"), URL, START)
+    said, plain = json.loads(sent.body), only(received("ses", sent))
+    more: Json = {
+        "Subject": None,
+        "UnsubscribeURL": "https://a.example",
+        "MessageAttributes": {},
+        "SequenceNumber": "1",
+    }
+    for envelope in ({**said, **more}, dict(sorted(said.items()))):
+        assert only(received("ses", Sent({}, json.dumps(envelope, indent=2).encode()))) == plain
 
 
 @pytest.mark.parametrize("name", ["ses", "resend", "sendgrid", "standard", "mailgun"])
@@ -558,6 +683,15 @@ def test_a_multipart_form_sent_again_under_another_boundary_is_the_same_claim() 
     assert len(claims) == 1
 
 
+def test_a_mail_that_is_attached_to_a_form_costs_it_nothing_however_it_is_nested() -> None:
+    """Mailgun's forms about what it couldn't deliver have the mail with them."""
+    plain = MailgunPlayer().multipart(LEGACY, START, 0, "xyz")
+    deep = b"".join(b"--%d\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" % (n, n + 1) for n in range(3000))
+    file = b'--xyz\r\nContent-Disposition: form-data; name="attachment-1"; filename="m.eml"\r\n'
+    mail = file + b"Content-Type: multipart/mixed; boundary=0\r\n\r\n" + deep + b"\r\n"
+    assert only(received("mailgun", Sent(plain.headers, mail + plain.body))) == only(received("mailgun", plain))
+
+
 CLOUD = {"specversion": "1.0", "id": "1", "source": "/x", "type": "com.example.mail.opened", "time": JUNE_ISO}
 INNER = {"recipient": "ann@example.com", "message_id": "m-1", "tags": "spring"}
 BINARY = {"Content-Type": "application/json", "ce-specversion": "1.0", "ce-type": "mail.clicked", "ce-id": "9"}
@@ -577,6 +711,9 @@ def test_own_events_come_as_cloudevents_or_lines_too() -> None:
     player = PLAYERS["standard"]()
     encoded = {**CLOUD, "data_base64": base64.b64encode(json.dumps(INNER).encode()).decode()}
     assert only(read("standard", encoded)) == wanted
+    for nothing in (CLOUD, {**CLOUD, "data": None}):
+        event = only(read("standard", nothing))
+        assert (event.type, event.recipient, event.occurred_at) == (EventType.OPENED, None, AT)
     # In binary mode the attributes are headers, which nobody has signed.
     binary = player.sign(json.dumps(plain).encode(), URL, START)
     for name, value in BINARY.items():

@@ -26,7 +26,7 @@ from services.metrics.source.rules import SourceState
 from services.metrics.source.store import KnownSource, SourceBook, claimed
 from services.metrics.webhook.examples import WEBHOOK
 from services.metrics.webhook.models import WebhookReceipt
-from services.metrics.webhook.posts import kept, later, read_believed, url_of
+from services.metrics.webhook.posts import kept, later, packed, read_believed, url_of
 from services.metrics.webhook.rules import ANYBODYS_RETRY, LARGE, PAUSED_SECONDS, NotBelievedError
 
 router = APIRouter(tags=["events"])
@@ -66,7 +66,8 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
     a wrong user name or password: nothing is kept of these. When it can't be stored now, or the source is paused, the
     status is the one on which that platform sends again (503; 429 for Brevo) with Retry-After: the same event counts
     once however often it comes. When the source is revoked, it is the one on which the platform stops (410; 406 for
-    Mailgun, 403 for Postmark).
+    Mailgun, 403 for Postmark). A body that doesn't come in time is asked for again as well; one with a Content-Encoding
+    is answered 415.
 
     An event that can't be read (a field is missing, a text too long, a time before 2000 or over 24 hours ahead) goes to
     `/v1/quarantine` and costs its neighbours nothing; after the first 100 of a post the others are kept as one. A post
@@ -85,6 +86,12 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
         return answer(platform.stop_status, "source_revoked", "this source is revoked; send nothing more")
     if source.state is SourceState.PAUSED:
         return later(platform.retry_status, "source_paused", "this source is paused; send it again", PAUSED_SECONDS)
+    if packed(request.headers):
+        # None of the platforms packs its posts, and of one that did nobody says which form it signs. Kept as it is,
+        # nobody who asks to be forgotten would be found in it.
+        intake.note(source.workspace_id, source.id, now, refused=1)
+        words = "a body is read as it comes: send it without Content-Encoding"
+        return answer(415, "unsupported_content_encoding", words, headers={"Accept-Encoding": "identity"})
     try:
         return await _take(source, token, request, now)
     except NotBelievedError:
@@ -94,7 +101,13 @@ async def receive_webhook(token: str, request: Request, now: Now) -> WebhookRece
         return answer(platform.refuse_status, "signature_invalid", words, headers=asking)
     except Unavailable as problem:
         return later(platform.retry_status, problem.code, problem.detail, problem.retry_after)
-    except (HTTPException, MopsError):
+    except HTTPException as problem:
+        if problem.status_code != 408:
+            raise
+        # A 408 is final for some, and the next time the body may come faster.
+        words = "the body didn't come in time; send it again"
+        return later(platform.retry_status, "request_timeout", words, headers=problem.headers)
+    except MopsError:
         raise
     except Exception:  # whatever it is, some platforms would take a 500 for the end of the event
         log.exception("webhook_failed", extra={"platform": source.platform.value})

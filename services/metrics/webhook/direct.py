@@ -16,7 +16,7 @@ from services.metrics.source.platforms.platform import Delivery, Platform
 from services.metrics.source.rules import SourceState
 from services.metrics.source.store import KnownSource, SourceBook
 from services.metrics.webhook.models import WebhookReceipt
-from services.metrics.webhook.posts import kept, later, read_believed, url_of
+from services.metrics.webhook.posts import kept, later, packed, read_believed, url_of
 from services.metrics.webhook.rules import LARGE
 
 PREFIX = "/v1/webhooks/"
@@ -57,6 +57,8 @@ class Taker:
             return False
         try:
             headers = _mapping(scope["headers"])
+            if packed(headers):
+                return False
             delivery = Delivery("POST", url_of(self._base, token, query.decode()), headers, body, now)
             reading = read_believed(source, delivery)
             if not (reading.events or reading.unreadable):

@@ -31,6 +31,13 @@ def read_believed(source: KnownSource, delivery: Delivery) -> Reading:
     return platform.read(delivery, source.labels)
 
 
-def later(status: int, code: str, detail: str, seconds: int = 1) -> Response:
+def packed(headers: Mapping[str, str]) -> bool:
+    """Whether a body has to be unpacked before anybody can read it."""
+    return headers.get("content-encoding", "").strip().lower() not in ("", "identity")
+
+
+def later(
+    status: int, code: str, detail: str, seconds: int = 1, headers: Mapping[str, str] | None = None
+) -> Response:  # fmt: skip
     """The status on which a platform sends again."""
-    return answer(status, code, detail, headers={"Retry-After": str(seconds)})
+    return answer(status, code, detail, headers={"Retry-After": str(seconds), **(headers or {})})

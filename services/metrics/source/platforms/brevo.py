@@ -1,5 +1,6 @@
 """Decides how Brevo's webhooks are read, single events and batches."""
 
+import re
 from contextlib import suppress
 from datetime import datetime
 
@@ -28,15 +29,16 @@ TYPES = {
     "unique_opened": EventType.OPENED,
     "proxy_open": EventType.OPENED,
     "unique_proxy_open": EventType.OPENED,
+    "loaded_by_proxy": EventType.OPENED,
     "click": EventType.CLICKED,
     "unsubscribe": EventType.UNSUBSCRIBED,
     "unsubscribed": EventType.UNSUBSCRIBED,
     "list_addition": EventType.SUBSCRIBED,
     "error": EventType.FAILED,
 }
-# Of its events about marketing mails.
-SPELLINGS = {"hardBounce": "hard_bounce", "softBounce": "soft_bounce", "uniqueOpened": "unique_opened"}
-BY_PROXY = frozenset({"proxy_open", "unique_proxy_open"})
+# Its words have their parts joined in either way, as the events are about single mails or about mailings.
+_JOINED = re.compile("(?<=[a-z])(?=[A-Z])")
+BY_PROXY = frozenset({"proxy_open", "unique_proxy_open", "loaded_by_proxy"})
 
 
 class Brevo(BasicAuth):
@@ -49,20 +51,19 @@ class Brevo(BasicAuth):
 
 
 def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
-    word = event.need("event")
-    word = SPELLINGS.get(word, word)
+    word = _JOINED.sub("_", event.need("event")).lower()
     people = event.texts("email")
     return tell(
         labels, now, TYPES.get(word, EventType.UNKNOWN), _time(event),
         # A contact that is deleted is told as a list of addresses.
         recipient=people[0] if len(people) == 1 else None,
         message_id=event.text("message-id"),
-        url=event.text("link", "URL"),
-        tags=event.texts("tags") or _tag(event),
+        url=event.label("link", "URL"),
+        tags=event.labels("tags") or _tag(event),
         data=_custom(event),
-        machine=MACHINE_OPEN if word in BY_PROXY else None, agent=event.text("user_agent"),
+        machine=MACHINE_OPEN if word in BY_PROXY else None, agent=event.label("user_agent"),
         # A first open is told twice, as "opened" and as "unique_opened": by their time these are one.
-        stable=(event.text("reason"), event.text("camp_id")),
+        stable=(event.label("reason"), event.label("camp_id")),
     )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def _time(event: Fields) -> datetime:
 
 def _tag(event: Fields) -> list[str]:
     """The header's tag; several stand as JSON in that one text."""
-    tags = event.texts("tag")
+    tags = event.labels("tag")
     with suppress(*DECODING):
         return msgspec.json.decode("".join(tags), type=list[str])
     return tags
@@ -85,7 +86,7 @@ def _tag(event: Fields) -> list[str]:
 
 def _custom(event: Fields) -> dict[str, str]:
     """The sender's own header: JSON from some, any text from others."""
-    text = event.text("X-Mailin-custom") or ""
+    text = event.label("X-Mailin-custom") or ""
     with suppress(*DECODING):
         return texts_of(msgspec.json.decode(text, type=OBJECT))
     return {"X-Mailin-custom": text}

@@ -14,6 +14,8 @@ TYPES = {
     "sent": EventType.SENT,
     "delivered": EventType.DELIVERED,
     "deferred": EventType.DEFERRED,
+    # It couldn't be handed on, and is tried again.
+    "attempted": EventType.DEFERRED,
     "bounced": EventType.BOUNCED,
     "opened": EventType.OPENED,
     "clicked": EventType.CLICKED,
@@ -21,6 +23,8 @@ TYPES = {
     "subscribed": EventType.SUBSCRIBED,
     "spammed": EventType.COMPLAINED,
     "dropped": EventType.REJECTED,
+    # Never sent: the person has left, or has had as many mails as they may get.
+    "undeliverable": EventType.REJECTED,
     "failed": EventType.FAILED,
 }
 
@@ -47,16 +51,16 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
     mail = event.text("object_type") in (None, "email", "customer")
     kind = TYPES.get(event.need("metric"), EventType.UNKNOWN) if mail else EventType.UNKNOWN
     told = event.part("data")
-    ids = [told.text(name) for name in ("campaign_id", "broadcast_id", "newsletter_id", "transactional_message_id")]
+    ids = [told.label(name) for name in ("campaign_id", "broadcast_id", "newsletter_id", "transactional_message_id")]
     return tell(
         labels, now, kind, event.epoch("timestamp"),
         recipient=told.text("recipient", "email_address") or told.part("identifiers").text("email"),
         message_id=told.text("delivery_id"),
-        url=told.text("href", "link"),
+        url=told.label("href", "link"),
         tags=[each for each in ids if each],
         data=told.data("trigger_event") | {
             name: value for name in ("campaign_id", "broadcast_id", "newsletter_id", "action_id", "content_id")
-            if (value := told.text(name))
+            if (value := told.label(name))
         },
         machine=MACHINE_OPEN if kind is EventType.OPENED and told.flag("prefetched") else None,
         key=(event.need("event_id"),),

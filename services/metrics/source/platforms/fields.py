@@ -8,6 +8,10 @@ from typing import Any
 
 from services.metrics.event.rules import UnreadableError, moment
 
+# What can be read as a text; a bool is an int, and none.
+WORDS = (str, int, float)
+# What stands for yes: some write their flags as texts.
+YES = (True, 1, "true", "1")
 NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -21,7 +25,7 @@ class Fields:
         """The first of these that is there, a number as its text; None for nothing."""
         for name in names:
             value = self.values.get(name)
-            if isinstance(value, str | int | float) and not isinstance(value, bool):
+            if isinstance(value, WORDS) and not isinstance(value, bool):
                 if value != "":
                     return str(value)
             elif value is not None:
@@ -42,6 +46,18 @@ class Fields:
         found = self.text(name)
         return [] if found is None else [found]
 
+    def label(self, *names: str) -> str | None:
+        """The first of these that `text` would read; of what only describes an event, anything else is nothing."""
+        for name in names:
+            value = self.values.get(name)
+            if isinstance(value, WORDS) and value != "" and not isinstance(value, bool):
+                return str(value)
+        return None
+
+    def labels(self, name: str) -> list[str]:
+        """All of an array that `text` would read, or one that stands alone."""
+        return labels_of(self.values.get(name))
+
     def part(self, name: str) -> "Fields":
         """An object within; an empty one where there is none, or something else stands there."""
         value = self.values.get(name)
@@ -57,7 +73,7 @@ class Fields:
         return texts_of(self.part(name).values)
 
     def flag(self, name: str) -> bool:
-        return self.values.get(name) in (True, 1, "true", "1")
+        return self.values.get(name) in YES
 
     def epoch(self, name: str, unit: int = 1) -> datetime:
         """A Unix epoch, whole or fractional, as a number or its text; `unit` 1000: in milliseconds."""
@@ -75,10 +91,14 @@ class Fields:
         raise UnreadableError(f"{name}: {text[:40]!r} is no time")
 
 
+def labels_of(value: Any) -> list[str]:
+    """The texts of what only describes an event, numbers as theirs: an event isn't lost for one of another type."""
+    values = value if isinstance(value, list) else (value,)
+    return [str(each) for each in values if isinstance(each, WORDS) and each != "" and not isinstance(each, bool)]
+
+
 def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
     """What of an object is a text or a number: nothing else could be a campaign's slug."""
     return {
-        name: str(value)
-        for name, value in values.items()
-        if isinstance(value, str | int | float) and not isinstance(value, bool)
+        name: str(value) for name, value in values.items() if isinstance(value, WORDS) and not isinstance(value, bool)
     }

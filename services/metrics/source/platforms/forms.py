@@ -1,6 +1,7 @@
 """Decides how a form is taken apart, urlencoded or multipart."""
 
-from email.parser import BytesParser
+import re
+from email.parser import BytesHeaderParser
 from email.policy import HTTP
 from urllib.parse import parse_qsl
 
@@ -9,6 +10,7 @@ from services.metrics.source.platforms.platform import Delivery
 
 MOST_FIELDS = 2000
 Form = list[tuple[str, str]]
+_HEADERS, _GAP = BytesHeaderParser(policy=HTTP), re.compile(rb"\r?\n\r?\n")
 
 
 def form_of(delivery: Delivery) -> Form:
@@ -19,24 +21,31 @@ def form_of(delivery: Delivery) -> Form:
             return _parts(kind, delivery.body)
         # What isn't UTF-8 becomes U+FFFD, as half an emoji in JSON does: the fields that count have none.
         text = delivery.body.decode("utf-8", "replace")
-        return parse_qsl(
-            text, keep_blank_values=True, strict_parsing=True, errors="replace", max_num_fields=MOST_FIELDS
-        )
-    except Exception:  # the parser of multipart raises whatever comes to it, RecursionError and IndexError among it
+        return parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=MOST_FIELDS)
+    except Exception:  # the parser of headers raises whatever comes to it, IndexError among it
         raise UnreadableError("this is no form") from None
 
 
 def _parts(kind: str, body: bytes) -> Form:
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n" + body)
-    found: Form = []
-    for part in message.iter_parts() if message.is_multipart() else ():
-        name = part.get_param("name", header="content-disposition")
-        content = part.get_payload(decode=True)
-        if isinstance(name, str) and part.get_filename() is None and isinstance(content, bytes):
-            found.append((name, content.decode("utf-8", "replace")))
-    if not found or len(found) > MOST_FIELDS:
+    """By the boundary alone: what stands in a part isn't looked into, so that nothing is gained by nesting."""
+    boundary = _HEADERS.parsebytes(b"Content-Type: " + kind.encode("latin-1")).get_boundary("").encode("latin-1")
+    mark = re.compile(rb"(?:\A|\r?\n)--" + re.escape(boundary) + rb"(?:--)?[ \t]*(?=\r?\n|\Z)")
+    # Before the first of them, and after the last, nothing belongs to the form.
+    found = [part for piece in mark.split(body, MOST_FIELDS + 2)[1:-1] if (part := _part(piece))]
+    if not boundary or not found or len(found) > MOST_FIELDS:
         raise ValueError
     return found
+
+
+def _part(piece: bytes) -> tuple[str, str] | None:
+    """A field's name and value; None for a file."""
+    gap = _GAP.search(piece)
+    part = _HEADERS.parsebytes(piece[: gap.start() if gap else len(piece)].lstrip())
+    part.set_payload(piece[gap.end() if gap else len(piece) :].decode("ascii", "surrogateescape"))
+    name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+    if isinstance(name, str) and part.get_filename() is None and isinstance(content, bytes):
+        return name, content.decode("utf-8", "replace")
+    return None
 
 
 def first(form: Form, name: str) -> str | None:

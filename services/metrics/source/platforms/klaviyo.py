@@ -84,8 +84,8 @@ def _event(item: Fields, labels: Labels, now: datetime) -> ReadEvent:
         labels, now, TYPES.get(word, EventType.UNKNOWN), told.time(time),
         recipient=about.text("Recipient Email Address") or next((each.text("email") for each in people), None),
         message_id=about.text("$message", "Message Name"),
-        url=about.text("URL"),
-        tags=about.texts("Campaign Name"),
+        url=about.label("URL"),
+        tags=about.labels("Campaign Name"),
         data=told.data("event_properties"),
         key=(item.need("external_id"),),
     )  # fmt: skip

@@ -100,26 +100,30 @@ def _signature(delivery: Delivery) -> tuple[str, str, str] | None:
 def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
     word = event.need("event")
     occurred_at = event.epoch("timestamp")
-    if word == "failed":
-        kind = EventType.DEFERRED if event.text("severity") == "temporary" else EventType.BOUNCED
-    else:
-        kind = TYPES.get(word, EventType.UNKNOWN)
+    kind = _failure(event) if word == "failed" else TYPES.get(word, EventType.UNKNOWN)
     event_id = event.text("id")
     client, headers = event.part("client-info"), event.part("message").part("headers")
     return tell(
         labels, now, kind, occurred_at,
         recipient=event.text("recipient") or _only(headers.texts("to")),
         message_id=headers.text("message-id"),
-        url=event.text("url"),
-        tags=event.texts("tags"),
+        url=event.label("url"),
+        tags=event.labels("tags"),
         data=event.data("user-variables"),
         # Of clicks too, which a firewall makes.
-        machine=(MACHINE_OPEN if kind is EventType.OPENED else MACHINE) if client.text("bot") else None,
-        ip=event.text("ip"), agent=client.text("user-agent"),
+        machine=(MACHINE_OPEN if kind is EventType.OPENED else MACHINE) if client.label("bot") else None,
+        ip=event.label("ip"), agent=client.label("user-agent"),
         # Its ids come round again on another day.
         key=(event_id, occurred_at.date().isoformat()) if event_id else (),
-        stable=(word, event.text("ip"), client.text("user-agent")),
+        stable=(word, event.label("ip"), client.label("user-agent")),
     )  # fmt: skip
+
+
+def _failure(event: Fields) -> EventType:
+    """Nothing bounces that Mailgun itself held back, because it had before or somebody had complained or left."""
+    if (event.label("reason") or "").startswith("suppress-"):
+        return EventType.REJECTED
+    return EventType.DEFERRED if event.text("severity") == "temporary" else EventType.BOUNCED
 
 
 def _only(to: list[str]) -> str | None:

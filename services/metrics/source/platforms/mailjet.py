@@ -38,17 +38,17 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         labels, now, TYPES.get(word, EventType.UNKNOWN), event.epoch("time"),
         recipient=event.text("email"),
         message_id=event.text("MessageID", "Message_GUID"),
-        url=event.text("url"),
-        tags=event.texts("customcampaign"),
+        url=event.label("url"),
+        tags=event.labels("customcampaign"),
         data=_data(event),
-        ip=event.text("ip"), agent=event.text("agent"),
-        stable=(word, event.text("ip"), event.text("agent")),
+        ip=event.label("ip"), agent=event.label("agent"),
+        stable=(word, event.label("ip"), event.label("agent")),
     )  # fmt: skip
 
 
 def _data(event: Fields) -> dict[str, str]:
     """The sender's own id and payload; of a payload that is a JSON object, its members too."""
-    found = {name: value for name in ("CustomID", "Payload") if (value := event.text(name))}
+    found = {name: value for name in ("CustomID", "Payload") if (value := event.label(name))}
     with suppress(*DECODING):
         found |= texts_of(msgspec.json.decode(found.get("Payload", ""), type=OBJECT))
     return found

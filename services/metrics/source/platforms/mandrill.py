@@ -74,11 +74,11 @@ def _event(event: Fields, labels: Labels, now: datetime) -> ReadEvent:
         labels, now, TYPES.get(word, EventType.UNKNOWN), _time(event, listed),
         recipient=message.text("email") or listed.text("email"),
         message_id=message.text("_id") or event.text("_id"),
-        url=event.text("url"),
-        tags=message.texts("tags"),
+        url=event.label("url"),
+        tags=message.labels("tags"),
         data=message.data("metadata"),
-        ip=event.text("ip"), agent=event.text("user_agent"),
-        stable=(word or event.text("type"), event.text("action"), event.text("ip"), event.text("user_agent")),
+        ip=event.label("ip"), agent=event.label("user_agent"),
+        stable=(word or event.text("type"), event.text("action"), event.label("ip"), event.label("user_agent")),
     )  # fmt: skip
 
 

@@ -59,12 +59,12 @@ def _event(record: Fields, labels: Labels, now: datetime) -> ReadEvent:
         labels, now, kind, record.time(time),
         recipient=record.text("Recipient", "Email"),
         message_id=record.text("MessageID"),
-        url=record.text("OriginalLink"),
-        tags=record.texts("Tag"),
+        url=record.label("OriginalLink"),
+        tags=record.labels("Tag"),
         data=record.data("Metadata"),
-        ip=record.part("Geo").text("IP"), agent=record.text("UserAgent"),
+        ip=record.part("Geo").label("IP"), agent=record.label("UserAgent"),
         key=(word, bounce) if bounce else (),
-        stable=(word, record.text("UserAgent"), record.part("Geo").text("IP")),
+        stable=(word, record.label("UserAgent"), record.part("Geo").label("IP")),
     )  # fmt: skip
 
 

@@ -44,15 +44,15 @@ def _event(event: Fields, post_id: str, labels: Labels, now: datetime) -> ReadEv
         # Of a mail to several it isn't told who of them it was.
         recipient=to[0] if len(to) == 1 else None,
         message_id=told.text("email_id"),
-        url=act.text("link"),
+        url=act.label("link"),
         tags=list(tags.values()),
         data=tags,
-        ip=act.text("ipAddress"), agent=act.text("userAgent"),
+        ip=act.label("ipAddress"), agent=act.label("userAgent"),
         key=(post_id,),
     )  # fmt: skip
 
 
 def _tags(told: Fields) -> dict[str, str]:
     """Names and values, sent as an object or as an array of both."""
-    pairs = {each.text("name"): each.text("value") for each in told.parts("tags")}
+    pairs = {each.label("name"): each.label("value") for each in told.parts("tags")}
     return {name: value for name, value in pairs.items() if name and value} or told.data("tags")

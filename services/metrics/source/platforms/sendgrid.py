@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,7 +22,7 @@ from services.metrics.event.rules import (
     moment,
 )
 from services.metrics.source.platforms.decoding import DECODING, read_each, reason, strict_base64
-from services.metrics.source.platforms.fields import Fields, texts_of
+from services.metrics.source.platforms.fields import YES, Fields, labels_of, texts_of
 from services.metrics.source.platforms.platform import Credentials, Delivery, Platform
 from services.metrics.source.platforms.signing import digits
 from services.metrics.source.platforms.telling import OBJECT, one_or_many, tell
@@ -46,17 +47,18 @@ TYPES = {
 
 
 class Sent(msgspec.Struct):
-    """The fields that are read; custom arguments stand beside them and are passed over."""
+    """The fields that are read; custom arguments stand beside them and are passed over. What only describes an event
+    may be anything: its sender can have given an argument of their own the same name."""
 
     event: str
     timestamp: int | float | str
     email: str | None = None
     sg_message_id: str | None = None
-    url: str | None = None
-    useragent: str | None = None
-    ip: str | None = None
-    category: str | list[str] | None = None
-    sg_machine_open: bool | None = None
+    url: Any = None
+    useragent: Any = None
+    ip: Any = None
+    category: Any = None
+    sg_machine_open: Any = None
 
 
 @lru_cache(maxsize=256)
@@ -115,18 +117,22 @@ def _time(timestamp: float | str) -> datetime:
     return moment(timestamp)
 
 
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _read(sent: Sent, data: Mapping[str, str], labels: Labels, now: datetime) -> ReadEvent:
     kind = TYPES.get(sent.event, EventType.UNKNOWN)
     # What it tells of the account itself is about nobody.
     if kind is not EventType.UNKNOWN and not (sent.email or "").strip():
         raise UnreadableError("email: is missing")
-    category = sent.category or []
+    agent, ip = _text(sent.useragent), _text(sent.ip)
     return tell(
         labels, now, kind, _time(sent.timestamp), sent.email, sent.sg_message_id,
-        url=sent.url,
-        tags=[category] if isinstance(category, str) else category,
+        url=_text(sent.url),
+        tags=labels_of(sent.category),
         data=data,
-        machine=MACHINE_OPEN if sent.sg_machine_open else None, ip=sent.ip, agent=sent.useragent,
+        machine=MACHINE_OPEN if sent.sg_machine_open in YES else None, ip=ip, agent=agent,
         # Not sg_event_id: it is another one on each retry.
-        stable=(sent.event, sent.useragent, sent.ip),
+        stable=(sent.event, agent, ip),
     )  # fmt: skip

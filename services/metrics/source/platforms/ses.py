@@ -36,6 +36,8 @@ DIGESTS = {"1": SHA1(), "2": SHA256()}  # noqa: S303
 SHORTEST_SIGNATURE = 128
 # What SES writes to a topic when it is told of it, by one of its ways or the other.
 GREETING, SUBSCRIBED = "Successfully validated SNS topic", "AmazonSnsSubscriptionSucceeded"
+# What SES didn't send, as the account's own list has the address: it counts as no bounce there either.
+HELD_BACK = "OnAccountSuppressionList"
 # What happened; under which name it is told, and where of whom.
 KINDS = {
     "Send": (EventType.SENT, "send", ""),
@@ -49,6 +51,10 @@ KINDS = {
     "Rendering Failure": (EventType.FAILED, "failure", ""),
     "Subscription": (EventType.SUBSCRIBED, "subscription", ""),
 }
+
+
+# What happens to a mail as a whole, so that it happened to each whom it was sent to.
+OF_ALL = frozenset({"Send", "Reject", "Rendering Failure"})
 
 
 class Envelope(msgspec.Struct):
@@ -189,15 +195,17 @@ def _events(event: Fields, post_id: str, labels: Labels, now: datetime) -> Itera
         kind = EventType.UNSUBSCRIBED
     if word == "Complaint":
         kind = _complaint(told)
+    if word == "Bounce" and told.text("bounceSubType") == HELD_BACK:
+        kind = EventType.REJECTED
     tags, data = _labels(mail)
-    for recipient in _recipients(kind, told, whom, mail):
+    for recipient in _recipients(word, told, whom, mail):
         yield tell(
             labels, now, kind, (told if told.text("timestamp") else mail).time("timestamp"), recipient,
             message_id=mail.text("messageId"),
-            url=told.text("link"),
+            url=told.label("link"),
             tags=tags,
             data=data,
-            ip=told.text("ipAddress"), agent=told.text("userAgent"),
+            ip=told.label("ipAddress"), agent=told.label("userAgent"),
             key=(post_id, recipient),
         )  # fmt: skip
 
@@ -215,27 +223,27 @@ def _left(preferences: Fields) -> set[str | None]:
 
 def _complaint(told: Fields) -> EventType:
     """Nobody complains of what SES held back because they had before, or where they say that it is no spam."""
-    if told.text("complaintSubType") == "OnAccountSuppressionList":
+    if told.text("complaintSubType") == HELD_BACK:
         return EventType.REJECTED
     return EventType.UNKNOWN if told.text("complaintFeedbackType") == "not-spam" else EventType.COMPLAINED
 
 
-def _recipients(kind: EventType, told: Fields, whom: str, mail: Fields) -> list[str | None]:
-    named = told.parts(whom) if whom else []
-    found = [address for each in named if (address := each.text("emailAddress"))]
-    found = found or (told.texts(whom) if whom and not named else []) or mail.texts("destination")
+def _recipients(word: str, told: Fields, whom: str, mail: Fields) -> list[str | None]:
+    parts = told.parts(whom) if whom else []
+    named = [address for each in parts if (address := each.text("emailAddress"))]
+    named = named or (told.texts(whom) if whom and not parts else [])
     people: dict[str | None, str] = {}
-    for each in found:
+    for each in named or mail.texts("destination"):
         people.setdefault(clean_recipient(each), each)
-    if kind in (EventType.OPENED, EventType.CLICKED) and len(people) > 1:
+    if len(people) > 1 and not named and word not in OF_ALL:
         return [None]  # it was one of these, and isn't told which
     return list(people.values()) or [None]
 
 
 def _labels(mail: Fields) -> tuple[list[str], dict[str, str]]:
     """The sender's own tags, and by name these and the mail's headers. SES's own say from where a mail was sent."""
-    tags = {name: mail.part("tags").texts(name) for name in mail.part("tags").values if not name.startswith("ses:")}
-    headers = {each.text("name") or "": each.text("value") or "" for each in mail.parts("headers")}
+    tags = {name: mail.part("tags").labels(name) for name in mail.part("tags").values if not name.startswith("ses:")}
+    headers = {each.label("name") or "": each.label("value") or "" for each in mail.parts("headers")}
     return [value for each in tags.values() for value in each], headers | {
         name: values[0] for name, values in tags.items() if values
     }

@@ -9,7 +9,7 @@ from services.metrics.source.platforms.decoding import DECODING
 from services.metrics.source.platforms.fields import Fields
 from services.metrics.source.platforms.platform import Delivery
 from services.metrics.source.platforms.signing import BasicAuth
-from services.metrics.source.platforms.telling import OBJECT, one_or_many, read_many, tell
+from services.metrics.source.platforms.telling import one_or_many, read_many, tell
 from services.metrics.source.rules import Labels
 
 TYPES = {
@@ -40,6 +40,16 @@ BOUNCES = {
 }
 
 
+class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    pass
+
+
+class _Ping(msgspec.Struct, forbid_unknown_fields=True):
+    """What asks whether anybody is there. Of an event no more is decoded than the name of its class."""
+
+    msys: _Nothing | None
+
+
 class Sparkpost(BasicAuth):
     """An array of events, each within `msys` and the name of its class; an empty one asks whether anybody is there."""
 
@@ -52,12 +62,11 @@ def _items(body: bytes) -> list[msgspec.Raw]:
 
 
 def _is_ping(item: msgspec.Raw) -> bool:
-    if len(item) > 40:  # nothing that says something is so short
-        return False
     try:
-        return msgspec.json.decode(item, type=OBJECT) == {"msys": {}}
+        msgspec.json.decode(item, type=_Ping)
     except DECODING:
         return False
+    return True
 
 
 def _event(item: Fields, labels: Labels, now: datetime) -> ReadEvent:
@@ -78,11 +87,11 @@ def _event(item: Fields, labels: Labels, now: datetime) -> ReadEvent:
         labels, now, kind, event.time("timestamp"),
         recipient=event.text("rcpt_to", "raw_rcpt_to"),
         message_id=event.text("message_id", "transmission_id"),
-        url=event.text("target_link_url"),
-        tags=[*event.texts("campaign_id"), *event.texts("rcpt_tags")],
+        url=event.label("target_link_url"),
+        tags=[*event.labels("campaign_id"), *event.labels("rcpt_tags")],
         data=event.data("rcpt_meta"),
         machine=MACHINE_OPEN if kind is EventType.OPENED and fetched else None,
-        ip=event.text("ip_address"), agent=event.text("user_agent"),
+        ip=event.label("ip_address"), agent=event.label("user_agent"),
         key=(event_id,) if by_id else (),
         stable=() if kind is EventType.OPENED else (word,),
     )  # fmt: skip

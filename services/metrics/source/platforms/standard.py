@@ -108,7 +108,8 @@ def _inner(sent: Sent) -> Sent:
         data = b64decode(packed, validate=True) if packed else bytes(sent.data)
     except ValueError:
         raise UnreadableError("data_base64: is no base64") from None
-    inner = whole(data, Sent)
+    # It may have none, and still say what happened when.
+    inner = Sent() if data in (b"", b"null") else whole(data, Sent)
     inner.type = inner.type or (sent.type or "").rpartition(".")[2]
     inner.occurred_at = inner.occurred_at or Fields({"time": sent.time}).time("time")
     return inner
