@@ -133,10 +133,10 @@ def _install_chassis() -> None:
         passing("relay.after_post")
         return refused
 
-    async def perform_passing(self: Runner, turn: Any) -> None:
+    async def perform_passing(self: Runner, *arguments: Any) -> None:
         passing("job.taken")
         with doing("job"):
-            await perform(self, turn)
+            await perform(self, *arguments)
 
     _replace(Relay, "_post", post_passing)
     _replace(Runner, "_perform", perform_passing)
