@@ -4,7 +4,6 @@ import asyncio
 import gc
 import heapq
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -46,21 +45,7 @@ FILLED: dict[str, MetaData] = {
     "budget": services.budget.db.METADATA,
     "metrics": services.metrics.db.METADATA,
 }
-# How much mail there is, beside all else.
-SIZES = {"full": 1.0, "small": 0.02, "none": 0.0}
 BEGUN, PLANTED = "demo begun", "demo planted"
-
-
-class DemoError(Exception):
-    """Why the demo workspace can't be filled, and what would help."""
-
-
-def asked_size() -> float:
-    """What MOPS_DEMO asks for."""
-    asked = os.environ.get("MOPS_DEMO") or "full"
-    if asked not in SIZES:
-        raise DemoError(f"MOPS_DEMO is {asked!r}, but should be one of {', '.join(SIZES)}")
-    return SIZES[asked]
 
 
 async def ensure(
@@ -69,12 +54,13 @@ async def ensure(
     settings_of: Callable[[stack.Part], Mapping[str, str]],
     home_of: Callable[[str], Path],
     say: Callable[[str], None],
+    size: float,
 ) -> None:
     """Fills the demo workspace, unless that was done before or somebody else began to use it. What was broken off is
     done anew."""
-    size, mark = asked_size(), await _mark(admin_dsn)
+    mark = await _mark(admin_dsn)
     workspace_id = UUID(made.clients["demo-admin"]["workspace_id"])
-    if not size or mark == PLANTED or (mark != BEGUN and await _is_used(admin_dsn, workspace_id)):
+    if mark == PLANTED or (mark != BEGUN and await _is_used(admin_dsn, workspace_id)):
         return
     if mark == BEGUN:
         await _clear(admin_dsn, made.stack, workspace_id)

@@ -17,6 +17,7 @@ import uvloop
 from chassis import stack
 from chassis.demo import ActFailedError
 from deploy.credentials import Credentials
+from deploy.demo_size import DemoError, asked_size
 from deploy.postgres import roles
 from deploy.postgres.cluster import Server
 from deploy.postgres.process import answers
@@ -57,16 +58,22 @@ def prepare(
             asyncio.run(migrate.upgrade(admin_dsn, part, credentials.stack))
     with _step("workspaces and clients"):
         asyncio.run(seed.ensure(admin_dsn, credentials.stack, credentials.clients, credentials.services))
-    from deploy import demo
-
     try:
-        with _step("demo workspace"):
-            uvloop.run(demo.ensure(admin_dsn, credentials, settings_of, home_of, lambda text: print(text, flush=True)))
-    except (demo.DemoError, ActFailedError) as problem:
+        if size := asked_size():
+            # All services at once: two seconds and more, for nothing where no demo is asked for.
+            from deploy import demo
+
+            with _step("demo workspace"):
+                uvloop.run(demo.ensure(admin_dsn, credentials, settings_of, home_of, _say, size))
+    except (DemoError, ActFailedError) as problem:
         print(f"the demo workspace can't be made: {problem}", file=sys.stderr)
         return 1
     asyncio.run(_store_fingerprint(admin_dsn, wanted))
     return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 @contextmanager

@@ -114,22 +114,25 @@ async def held(connection: "Connection", workspace_id: UUID) -> set[str]:
 
 
 async def some_of_each(connection: "Connection", workspace_id: UUID, most: int) -> set[str]:
-    """So many of the ids in each column that has ids."""
-    found: set[str] = set()
+    """So many of the ids in each column that has ids; one that several columns hold counts for all of them."""
+    columns: list[set[str]] = []
     for table in await tables(connection):
         if table.is_tenant:
-            columns = await connection.fetch(
+            names = await connection.fetch(
                 "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND atttypid = 'uuid'::regtype"
                 " AND attnum > 0 AND NOT attisdropped AND attname <> 'workspace_id'", str(table),
             )  # fmt: skip
-            for (column,) in columns:
+            for (name,) in names:
                 rows = await connection.fetch(
-                    f'SELECT DISTINCT "{column}"::text FROM {table} WHERE workspace_id = $1 AND "{column}" IS NOT NULL'
-                    " LIMIT $2",
+                    f'SELECT DISTINCT "{name}"::text FROM {table} WHERE workspace_id = $1 AND "{name}" IS NOT NULL',
                     workspace_id,
-                    most,
                 )
-                found |= {each[0] for each in rows}
+                columns.append({each[0] for each in rows})
+    found: set[str] = set()
+    # Those with the least choice choose first: what they hold stands in the others too.
+    for ids in sorted(columns, key=len):
+        missing = most - len(ids & found)
+        found |= set(sorted(ids - found)[: max(missing, 0)])
     return found
 
 

@@ -57,8 +57,11 @@ OF_TYPE = {
 }  # fmt: skip
 
 
-async def table_named(connection: "Connection", name: str) -> Table:
-    return next(each for each in await tables(connection) if str(each) == name)
+@pytest.fixture(scope="module")
+async def known(stack: TestStack) -> dict[str, Table]:
+    """Every table by its name: the catalogue is asked once, not for each test."""
+    async with admin(stack) as connection:
+        return {str(each): each for each in await tables(connection)}
 
 
 async def a_row_of(connection: "Connection", table: Table, workspace: Filled) -> None:
@@ -86,19 +89,21 @@ async def a_row_of(connection: "Connection", table: Table, workspace: Filled) ->
 
 
 @pytest.mark.parametrize("name", TENANTS)
-async def test_a_service_s_role_reaches_no_other_workspace_s_rows(stack: TestStack, two: Two, name: str) -> None:
+async def test_a_service_s_role_reaches_no_other_workspace_s_rows(
+    stack: TestStack, two: Two, known: dict[str, Table], name: str
+) -> None:
     victim, intruder = two
     async with admin(stack) as connection:
-        table = await table_named(connection, name)
+        table = known[name]
         await a_row_of(connection, table, victim)
         assert await trespass(stack, table, victim.id, intruder.id) == []
 
 
 @pytest.mark.parametrize("name", TENANTS)
-async def test_an_opened_policy_is_noticed(stack: TestStack, two: Two, name: str) -> None:
+async def test_an_opened_policy_is_noticed(stack: TestStack, two: Two, known: dict[str, Table], name: str) -> None:
     victim, intruder = two
     async with admin(stack) as connection:
-        table = await table_named(connection, name)
+        table = known[name]
         await a_row_of(connection, table, victim)
         async with opened(connection, [name]):
             assert {"read", "plant"} <= set(await trespass(stack, table, victim.id, intruder.id))
