@@ -29,7 +29,7 @@ from services.metrics.judging.actions import judge_events
 from services.metrics.rollup.actions import COUNT_EVENTS
 from services.metrics.rollup.folding import MOST_BY_READERS
 from services.metrics.rollup.holding import REBUILD_TIMEOUT, seize_numbers
-from services.metrics.rollup.rules import Cell
+from services.metrics.rollup.rules import NO_CAMPAIGN, Cell
 from services.metrics.rollup.store import rebuild
 from services.metrics.series import turns
 from services.metrics.series.rules import Grain, Period, completeness, periods
@@ -493,6 +493,12 @@ async def test_series_wait_for_their_turn_without_a_connection(
         for _ in range(turns.MOST_AT_ONCE):
             taken.release()
     assert {(await each).status_code for each in waiting} == {200}
+
+
+async def test_what_stands_for_no_campaign_here_is_no_campaign_to_ask_for(metrics: httpx.AsyncClient) -> None:
+    asked = {**YEAR, "campaign_id": str(NO_CAMPAIGN)}
+    answer = await metrics.get("/v1/metrics/email.opens/series", params=asked)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "campaign_id")
 
 
 async def test_a_series_of_a_batch_that_makes_no_sense_costs_no_other(metrics: httpx.AsyncClient) -> None:
