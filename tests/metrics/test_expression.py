@@ -184,7 +184,8 @@ BOOK = {(each.key, each.version): each for each in KNOWN.values()}
         ("1000 * [shop.revenue] / deliveries", MetricUnit.MONEY), ("[shop.revenue] / [shop.dollars] * 1", None),
         ("[shop.revenue] / [shop.revenue]", MetricUnit.RATIO), ("[shop.revenue] + clicks", None),
         ("[shop.revenue] + [shop.dollars]", None),
-        ("[shop.revenue] / [shop.revenue] * [shop.dollars]", MetricUnit.MONEY), ("clicks * opens", None), ("clicks / [shop.revenue]", None),
+        ("[shop.revenue] / [shop.revenue] * [shop.dollars]", MetricUnit.MONEY),
+        ("clicks * opens", None), ("clicks / [shop.revenue]", None),
         ("clicks + 1", None), ("5", MetricUnit.RATIO), ("[shop.score] * clicks", MetricUnit.COUNT),
         ("clicks / opens + 1", MetricUnit.RATIO),
     ],
@@ -262,7 +263,8 @@ def test_a_metric_s_work_is_bounded_however_it_is_nested() -> None:
     ("expression", "at"),
     [
         ("clicks / 0", 8), ("100 * clicks / (opens * 0)", 14), ("clicks / (opens - opens)", 8),
-        ("clicks / ([email.opens] - opens)", 8), ("clicks / ([email.opens.human] - opens)", None), ("clicks / (1 - 1)", 8), ("clicks / opens / 0.0", 16),
+        ("clicks / ([email.opens] - opens)", 8), ("clicks / ([email.opens.human] - opens)", None),
+        ("clicks / (1 - 1)", 8), ("clicks / opens / 0.0", 16),
         ("clicks / opens - (2 / (3 - 3))", 21), ("clicks / -0", 8), ("clicks / 0.5", None), ("0 / clicks", None),
     ],
 )  # fmt: skip

@@ -43,7 +43,8 @@ class _Parquet:
 
         kinds = {
             Kind.TEXT: pyarrow.string(), Kind.INTEGER: pyarrow.int64(), Kind.NUMBER: pyarrow.float64(),
-            Kind.MONEY: pyarrow.decimal128(*MONEY), Kind.DAY: pyarrow.date32(), Kind.INSTANT: pyarrow.timestamp("us", tz="UTC"),
+            Kind.MONEY: pyarrow.decimal128(*MONEY), Kind.DAY: pyarrow.date32(),
+            Kind.INSTANT: pyarrow.timestamp("us", tz="UTC"),
         }  # fmt: skip
         self._arrow: Any = pyarrow
         self._schema = pyarrow.schema([(each.name, kinds[each.kind]) for each in columns])

@@ -66,9 +66,14 @@ async def told_by(reader: Source, source_ids: Collection[UUID], since: datetime,
     for statement in (_STEPS, _SIZES):
         for row in (await reader.execute(statement, named)).all():
             many[row.source_id][row.type] = row.many
-    doubted = [each for each, of in many.items() if 0 < of.get("delivered", 0) < max(of.get(kind, 0) for kind in IN_SETS)]
-    for (source_id, kind), reached in (await _together(reader, {**named, "ids": doubted}) if doubted else {}).items():
-        many[source_id][kind] = reached
+    doubted = [
+        source_id
+        for source_id, of in many.items()
+        if 0 < of.get("delivered", 0) < max(of.get(kind, 0) for kind in IN_SETS)
+    ]
+    if doubted:
+        for (source_id, kind), reached in (await _together(reader, {**named, "ids": doubted})).items():
+            many[source_id][kind] = reached
     for source_id, told in found.items():
         of = many[source_id]
         told.steps = Steps(
