@@ -228,6 +228,9 @@ async def test_a_csv_file_is_read_as_a_spreadsheet_writes_it(
     assert [point["money"]["amount"] for point in await points("shop.revenue")] == ["15.00"]
     (kept,) = (await metrics.get("/v1/observations", params={"metric": "web.visits"})).json()["items"]
     assert kept["note"] == "=seen"
+    other, blank = b"metric,day,value,campaign\nweb.visits,2026-03-01,3,spring\n", {"reason": "  "}
+    answer = (await metrics.post("/v1/observations/import-csv", content=other, params=blank)).json()
+    assert answer["rows"][0]["errors"][0]["code"] == "observed"  # and nobody said why it isn't
     for wrong, code in (
         (b"metric,day\n", "missing"), (b"metric,day,value,more\n", "unknown"), (b"\xff", "encoding"),
         (b"metric,day,value\na,b\n", "uneven"), (b"metric,day,value\na,b,\0\n", "nul"), (b"", "missing"),
