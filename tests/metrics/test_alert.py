@@ -19,7 +19,7 @@ from services.metrics.alert.rules import AlertKind, Point, Watch, anomaly, judge
 from services.metrics.rollup.actions import COUNT_EVENTS
 from services.metrics.series.rules import Grain, periods
 from tests.conftest import Connect, Workspace
-from tests.metrics.conftest import Sender
+from tests.metrics.conftest import Campaigns, Sender
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = date(2026, 6, 15)
@@ -68,6 +68,19 @@ def test_a_period_is_judged_when_it_is_known_or_can_only_rise() -> None:
     assert [each.value for each in judge(Watch(AlertKind.ABOVE, 15), points, MONDAY)] == [20]
     assert [each.value for each in judge(Watch(AlertKind.BELOW, 40), points, MONDAY + timedelta(days=1))] == [10, 20]
     assert judge(above, [Point(MONDAY, None, 1.0)], MONDAY) == []
+
+
+def test_days_before_there_was_anything_are_no_history() -> None:
+    days = [MONDAY - timedelta(days=back) for back in range(60, -1, -1)]
+    watch = Watch(AlertKind.ANOMALY, counts=True)
+
+    def found(first: date | None, since: date) -> list[date]:
+        points = [Point(day, 100.0 if day >= since else 0.0, 1.0) for day in days]
+        return [each.start for each in judge(watch, points, date.min, first)]
+
+    assert found(MONDAY - timedelta(days=9), MONDAY - timedelta(days=9)) == found(None, MONDAY) == []
+    # Where there were events, and none of these, they are zeros.
+    assert found(days[0], MONDAY) == [MONDAY]
 
 
 async def told(app: FastAPI, workspace: Workspace) -> list[tuple[str, dict[str, Any]]]:
@@ -148,6 +161,34 @@ async def test_a_day_out_of_the_ordinary_is_told(
     assert (data["alert_id"], data["start"], data["value"]) == (alert["id"], f"{today}", 200)
     assert data["expected"] == median(1000 + 7 * n for n in range(1, 7))
     assert data["deviation"] < -3.5
+
+
+@pytest.mark.parametrize("older", [False, True])
+async def test_a_new_workspace_or_campaign_is_not_out_of_the_ordinary(
+    metrics: httpx.AsyncClient, standard: Sender, metrics_app: FastAPI, workspace: Workspace, clock: Clock,
+    campaign: Campaigns, older: bool,
+) -> None:  # fmt: skip
+    def opened(back: int, many: int, *tags: str) -> list[dict[str, Any]]:
+        at = clock.now - timedelta(days=back)
+        return [
+            {"type": "opened", "occurred_at": f"{(at - timedelta(seconds=n)).isoformat()}", "tags": [*tags]}
+            for n in range(many)
+        ]
+
+    spring = await campaign("spring")
+    asked = {"metric": "email.opens", "kind": "anomaly"}
+    for named in ({"name": "All"}, {"name": "Spring", "campaign_ids": [spring]}):
+        assert (await metrics.post("/v1/alerts", json={**asked, **named})).status_code == 201
+    async with metrics_app.state.database.tenant(workspace.id) as session:
+        await session.execute(text("UPDATE alert SET since = since - 7"))
+    await standard.tell(*opened(60, 1)) if older else None
+    await standard.tell(*opened(1, 90, "spring"), *opened(2, 90, "spring"))
+    await standard.tell(*opened(0, 1))
+    await COUNT_EVENTS.run(metrics_app)
+    await look_at_alerts(metrics_app)
+    found = [data["name"] for _, data in await told(metrics_app, workspace)]
+    # The campaign has no days before; those of the workspace are zeros, where it had begun.
+    assert sorted(found) == (["All", "All"] if older else [])
 
 
 async def test_alerts_are_looked_at_when_numbers_change_or_an_hour_has_passed(

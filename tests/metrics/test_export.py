@@ -18,7 +18,7 @@ from chassis.spreadsheet import FORMULA, csv_lines
 from services.metrics.export import api as export_api
 from services.metrics.export import store as export_store
 from tests.conftest import Connect, Workspace
-from tests.metrics.conftest import Sender
+from tests.metrics.conftest import Read, Sender
 from tests.metrics.test_counting import once
 from tests.metrics.test_series import random_events
 
@@ -103,6 +103,21 @@ async def test_a_series_comes_as_a_file_with_a_line_for_each_point(
     assert {(each["metric"], each["version"], each["unit"]) for each in text} == {("email.ctr", "1", "percent")}
     assert (await metrics.get("/v1/metrics/email.nothing/series/export", params=asked)).status_code == 404
     assert (await metrics.get(f"{path}/export", params={**asked, "format": "xlsx"})).status_code == 422
+
+
+async def test_money_is_as_exact_in_files_as_in_a_series(metrics: httpx.AsyncClient, points: Read) -> None:
+    own = {"key": "shop.revenue", "name": "Revenue", "unit": "money", "observed": "sum"}
+    assert (await metrics.post("/v1/metrics", json=own)).status_code == 201
+    for number in range(3):
+        money = {"amount": "9999999999999999.97", "currency": "EUR"}
+        figure = {"metric": "shop.revenue", "day": "2026-03-01", "money": money, "reference": f"{number}"}
+        assert (await metrics.post("/v1/observations", json=figure)).status_code == 201
+    (point,) = await points("shop.revenue")
+    path, asked = "/v1/metrics/shop.revenue/series/export", {**SPAN, "from": "2026-01-01", "grain": "total"}
+    (line,) = lines(await metrics.get(path, params=asked))
+    (row,) = rows(await metrics.get(path, params={**asked, "format": "parquet"}))
+    assert line["money"] == str(row["money"])[:-2] == point["money"]["amount"] == "29999999999999999.91"
+    assert line["currency"] == row["currency"] == "EUR"
 
 
 def test_parquet_costs_nothing_to_who_never_asks_for_it() -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chassis.errors import Invalid
@@ -113,16 +113,16 @@ def test_it_computes_what_arithmetic_does(found: Expression) -> None:
     assert value == expected
 
 
-@given(expressions)
-def test_above_and_below_the_line_are_the_same_number(found: Expression) -> None:
+@given(expressions, st.booleans())
+@example(parse("clicks / (a_1 / opens)"), True)
+def test_above_and_below_the_line_are_the_same_number_or_none(found: Expression, zero: bool) -> None:
     def of(leaf: Any) -> Fraction:
-        return VALUES[leaf.name] + 1 if isinstance(leaf, Measured) else Fraction(len(leaf.key))
+        return VALUES[leaf.name] + (not zero) if isinstance(leaf, Measured) else Fraction(len(leaf.key))
 
-    value, sorted_ = compute(found, of), quotient(found)
+    sorted_ = quotient(found)
     above = compute(sorted_.above, of)
     below = Fraction(1) if sorted_.below is None else compute(sorted_.below, of)
-    if value is not None and above is not None and below:
-        assert sorted_.scale * above / below == value
+    assert compute(found, of) == (None if above is None or not below else sorted_.scale * above / below)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,9 @@ BOOK = {(each.key, each.version): each for each in KNOWN.values()}
         ("[email.ctr] - [email.click_rate]", MetricUnit.PERCENT), ("[shop.revenue] / clicks", MetricUnit.MONEY),
         ("1000 * [shop.revenue] / deliveries", MetricUnit.MONEY), ("[shop.revenue] / [shop.dollars] * 1", None),
         ("[shop.revenue] / [shop.revenue]", MetricUnit.RATIO), ("[shop.revenue] + clicks", None),
-        ("[shop.revenue] + [shop.dollars]", None), ("clicks * opens", None), ("clicks / [shop.revenue]", None),
+        ("[shop.revenue] + [shop.dollars]", None),
+        ("[shop.revenue] / [shop.revenue] * [shop.dollars]", MetricUnit.MONEY),
+        ("clicks * opens", None), ("clicks / [shop.revenue]", None),
         ("clicks + 1", None), ("5", MetricUnit.RATIO), ("[shop.score] * clicks", MetricUnit.COUNT),
         ("clicks / opens + 1", MetricUnit.RATIO),
     ],
@@ -260,7 +262,9 @@ def test_a_metric_s_work_is_bounded_however_it_is_nested() -> None:
 @pytest.mark.parametrize(
     ("expression", "at"),
     [
-        ("clicks / 0", 8), ("100 * clicks / (opens * 0)", None), ("clicks / (1 - 1)", 8), ("clicks / opens / 0.0", 16),
+        ("clicks / 0", 8), ("100 * clicks / (opens * 0)", 14), ("clicks / (opens - opens)", 8),
+        ("clicks / ([email.opens] - opens)", 8), ("clicks / ([email.opens.human] - opens)", None),
+        ("clicks / (1 - 1)", 8), ("clicks / opens / 0.0", 16),
         ("clicks / opens - (2 / (3 - 3))", 21), ("clicks / -0", 8), ("clicks / 0.5", None), ("0 / clicks", None),
     ],
 )  # fmt: skip

@@ -70,6 +70,20 @@ async def test_money_is_exact_and_says_its_currency(metrics: httpx.AsyncClient, 
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "money")
 
 
+async def test_figures_are_of_one_currency_for_all_that_rests_on_them(metrics: httpx.AsyncClient) -> None:
+    own = {"name": "Own", "unit": "money"}
+    assert (await metrics.post("/v1/metrics", json=REVENUE)).status_code == 201
+    twice = {**own, "key": "shop.twice", "expression": "2 * [shop.revenue]"}
+    assert (await metrics.post("/v1/metrics", json=twice)).status_code == 201
+    path, first = f"/v1/metrics/{REVENUE['key']}", {"If-Match": "1"}
+    answer = await metrics.patch(path, json={"currency": "USD"}, headers=first)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "in_use")
+    for patch, field in (({"currency": "USD"}, "currency"), ({"unit": "count", "currency": None}, "unit")):
+        answer = await metrics.patch(path, json=patch, headers=first)
+        assert (answer.status_code, [each["field"] for each in answer.json()["errors"]]) == (422, [field])
+    assert (await metrics.patch(path, json={"words": "Paid"}, headers=first)).status_code == 200
+
+
 async def test_a_mean_is_of_all_observations_and_no_mean_of_means(metrics: httpx.AsyncClient, points: Read) -> None:
     score = {"key": "shop.score", "name": "Score", "unit": "ratio", "observed": "mean"}
     assert (await metrics.post("/v1/metrics", json=score)).status_code == 201
@@ -214,6 +228,9 @@ async def test_a_csv_file_is_read_as_a_spreadsheet_writes_it(
     assert [point["money"]["amount"] for point in await points("shop.revenue")] == ["15.00"]
     (kept,) = (await metrics.get("/v1/observations", params={"metric": "web.visits"})).json()["items"]
     assert kept["note"] == "=seen"
+    other, blank = b"metric,day,value,campaign\nweb.visits,2026-03-01,3,spring\n", {"reason": "  "}
+    answer = (await metrics.post("/v1/observations/import-csv", content=other, params=blank)).json()
+    assert answer["rows"][0]["errors"][0]["code"] == "observed"  # and nobody said why it isn't
     for wrong, code in (
         (b"metric,day\n", "missing"), (b"metric,day,value,more\n", "unknown"), (b"\xff", "encoding"),
         (b"metric,day,value\na,b\n", "uneven"), (b"metric,day,value\na,b,\0\n", "nul"), (b"", "missing"),

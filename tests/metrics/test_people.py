@@ -125,6 +125,20 @@ async def test_nothing_is_left_of_who_was_erased_and_numbers_stay(
     assert await standing(stack, workspace, needles) == []
 
 
+async def test_who_left_and_is_erased_before_anybody_looked_is_not_written_to_again(
+    metrics: httpx.AsyncClient, standard: Sender, metrics_app: FastAPI
+) -> None:
+    await standard.tell(told("unsubscribed"), told("unsubscribed", "bob@example.com"))
+    assert (await metrics.post("/v1/recipient-erasures", json={"address": ANN})).status_code == 201
+    await judge_events(metrics_app)
+    found = (await metrics.get("/v1/suppressions")).json()["items"]
+    assert sorted((str(each["address"]), each["state"]) for each in found) == [
+        ("None", "active"), ("bob@example.com", "active"),
+    ]  # fmt: skip
+    people = (await metrics.post("/v1/people/find", json={"address": ANN})).json()
+    assert people["may_be_written_to"] is False
+
+
 def test_an_address_is_found_by_itself_however_it_is_spelled() -> None:
     found = re.compile(pattern("ann+n@example.com"))
     for text in (

@@ -26,10 +26,10 @@ from chassis.inbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.metrics.change.actions import TELL_CHANGES
 from services.metrics.judging.actions import judge_events
-from services.metrics.rollup.actions import COUNT_EVENTS
+from services.metrics.rollup.actions import COUNT_EVENTS, rebuild_numbers
 from services.metrics.rollup.folding import MOST_BY_READERS
 from services.metrics.rollup.holding import REBUILD_TIMEOUT, seize_numbers
-from services.metrics.rollup.rules import Cell
+from services.metrics.rollup.rules import NO_CAMPAIGN, Cell
 from services.metrics.rollup.store import rebuild
 from services.metrics.series import turns
 from services.metrics.series.rules import Grain, Period, completeness, periods
@@ -166,14 +166,24 @@ async def test_another_zone_puts_events_on_other_days(
     assert await ctr(points) == counted(events, [], ZoneInfo("America/Los_Angeles"))
 
 
-@pytest.mark.parametrize("zone", ["Pacific/Honolulu", "Pacific/Kiritimati"])
-async def test_another_zone_loses_no_event_where_days_are_sealed(
-    standard: Sender, metrics_app: FastAPI, workspace: Workspace, clock: Clock, metrics: httpx.AsyncClient, zone: str
-) -> None:
+@pytest.mark.parametrize(
+    "zones",
+    [
+        ("Pacific/Honolulu", "Pacific/Kiritimati"), ("Pacific/Kiritimati", "Pacific/Honolulu"),
+        ("Asia/Tokyo", "Europe/Berlin", "Asia/Tokyo"),
+    ],
+)  # fmt: skip
+async def test_other_zones_count_each_event_once_where_days_are_sealed(
+    standard: Sender, metrics_app: FastAPI, workspace: Workspace, metrics: httpx.AsyncClient, campaign: Campaigns,
+    zones: tuple[str, ...],
+) -> None:  # fmt: skip
     # Events are kept since June 2023; of its first day only a part is, so that it stays as it is.
     hours = [datetime(2023, 6, 1, tzinfo=UTC) + timedelta(hours=each) for each in range(72)]
     await standard.tell(
-        *({"type": "opened", "recipient": "a@x.example", "occurred_at": each.isoformat()} for each in hours)
+        *(
+            {"type": "opened", "recipient": "a@x.example", "occurred_at": each.isoformat(), "tags": ["late"]}
+            for each in hours
+        )
     )
 
     async def total() -> int:
@@ -182,12 +192,19 @@ async def test_another_zone_loses_no_event_where_days_are_sealed(
         return int(answer.json()["series"][0]["points"][0]["value"])
 
     assert await total() == 72
-    change = Incoming(
-        id=new_id(), source="/gateway", type="gateway.workspace.changed", subject=str(workspace.id),
-        time=datetime.now(UTC), workspaceid=workspace.id, data={"name": "Test", "zone": zone, "currency": "EUR"},
-    )  # fmt: skip
-    async with metrics_app.state.database.tenant(workspace.id) as session:
-        await metrics_app.state.consumes[change.type](session, change)
+    for zone in zones:
+        change = Incoming(
+            id=new_id(), source="/gateway", type="gateway.workspace.changed", subject=str(workspace.id),
+            time=datetime.now(UTC), workspaceid=workspace.id, data={"name": "Test", "zone": zone, "currency": "EUR"},
+        )  # fmt: skip
+        async with metrics_app.state.database.tenant(workspace.id) as session:
+            await metrics_app.state.consumes[change.type](session, change)
+        assert await total() == 72
+        async with metrics_app.state.database.tenant(workspace.id) as session:
+            await rebuild_numbers(session, workspace.id)
+        assert await total() == 72
+    # To move all of them to a campaign counts none twice either.
+    await campaign("late")
     assert await total() == 72
 
 
@@ -493,6 +510,12 @@ async def test_series_wait_for_their_turn_without_a_connection(
         for _ in range(turns.MOST_AT_ONCE):
             taken.release()
     assert {(await each).status_code for each in waiting} == {200}
+
+
+async def test_what_stands_for_no_campaign_here_is_no_campaign_to_ask_for(metrics: httpx.AsyncClient) -> None:
+    asked = {**YEAR, "campaign_id": str(NO_CAMPAIGN)}
+    answer = await metrics.get("/v1/metrics/email.opens/series", params=asked)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "campaign_id")
 
 
 async def test_a_series_of_a_batch_that_makes_no_sense_costs_no_other(metrics: httpx.AsyncClient) -> None:

@@ -185,6 +185,37 @@ async def test_a_source_s_quality_tells_its_parts(
     assert (await metrics.get(f"/v1/sources/{new_id()}/quality")).status_code == 404
 
 
+async def test_a_source_is_consistent_by_people_however_often_and_in_which_months_they_open(
+    metrics: httpx.AsyncClient, open_standard: Open, campaign: Campaigns, clock: Clock
+) -> None:
+    await campaign("spring")
+    first = clock.now.replace(day=1)
+    sources = [await open_standard() for _ in range(3)]
+
+    def acts(kind: str, at: datetime, many: int, named: bool = True) -> list[dict[str, Any]]:
+        return [
+            told(kind, at + timedelta(seconds=n), tags=["spring"], recipient=f"p{n}@x.example" if named else None)
+            for n in range(many)
+        ]
+
+    async def consistency() -> list[float | None]:
+        ids = [str(each.source_id) for each in sources]
+        await metrics.get("/v1/metrics/email.opens/series", params={"from": "2026-01-01", "to": "2027-01-01"})
+        found = (await metrics.get("/v1/source-quality", params={"source_id": ids})).json()["items"]
+        of = {each["source_id"]: each["parts"]["consistency"] for each in found}
+        return [of[each] for each in ids]
+
+    two_months, unnamed, before = sources
+    for at in (first - timedelta(days=2), first + timedelta(days=2)):
+        await two_months.tell(*acts("opened", at, 9))
+    await two_months.tell(*acts("delivered", first - timedelta(days=2), 10))
+    await unnamed.tell(*acts("delivered", first, 1), *acts("opened", first, 3, named=False))
+    await before.tell(*acts("delivered", first - timedelta(days=32), 10), *acts("opened", first, 9))
+    assert await consistency() == [100, None, 100]
+    await two_months.tell(*acts("opened", first, 20))
+    assert await consistency() == [50, None, 100]
+
+
 async def test_a_series_says_how_good_the_sources_are_that_it_rests_on(
     metrics: httpx.AsyncClient, open_standard: Open, campaign: Campaigns, metrics_app: FastAPI, clock: Clock
 ) -> None:

@@ -20,6 +20,7 @@ from services.metrics.metric.rules import MetricUnit, only_rises
 from services.metrics.metric.store import definitions
 from services.metrics.quality.rules import QualityGrade
 from services.metrics.series.actions import Question, answer_many, grades_for, points_of, quality_of
+from services.metrics.series.beginning import first_days
 from services.metrics.series.numbers import Numbers
 from services.metrics.series.rules import Scope, periods
 from services.metrics.series.store import Basis, read_basis
@@ -65,10 +66,13 @@ async def look(session: AsyncSession, now: datetime) -> int:
     basis = await read_basis(session, {each for _, question in asked for each in question.needs})
     numbers = await answer_many(session, [question for _, question in asked], basis)
     grades = await grades_for(session, [question for _, question in asked], basis, now)
+    seasonal = {(question.scope, question.needs) for alert, question in asked if alert.kind is AlertKind.ANOMALY}
+    first = await first_days(session, seasonal) if seasonal else {}
     told = 0
     for alert, question in asked:
         points = _points(question, numbers[question.scope], basis)
-        for found in judge(_watch(alert, question), points, alert.since):
+        began = first.get((question.scope, question.needs))
+        for found in judge(_watch(alert, question), points, alert.since, began):
             quality = quality_of(question, basis, grades, now)
             told += await _tell(session, alert, question, found, quality.grade if quality else None, now)
     await store.note_look(session, changes, now)

@@ -73,12 +73,17 @@ def span_of(today: date, grain: Grain, kind: AlertKind, weeks: int, kept: date =
     return Period(start, reach.end)
 
 
-def judge(watch: Watch, points: Sequence[Point], since: date) -> list[Found]:
-    """The points worth telling among the last ones that begin on `since` or later."""
+def judge(watch: Watch, points: Sequence[Point], since: date, first: date | None = date.min) -> list[Found]:
+    """The points worth telling among the last ones that begin on `since` or later. `first` is the day on which there
+    was anything to count: the days before are none on which nothing happened. None: there is nothing yet."""
     judged = [each for each in points[-LOOKBACK:] if each.start >= since and each.value is not None]
     if watch.kind is AlertKind.ANOMALY:
-        known = {each.start: each.value for each in points if each.value is not None and each.completeness >= 1}
-        found = (anomaly(watch, each.start, known) for each in judged if each.completeness >= 1)
+        known = {
+            each.start: each.value
+            for each in points
+            if each.value is not None and each.completeness >= 1 and first is not None and each.start >= first
+        }
+        found = (anomaly(watch, each.start, known) for each in judged if each.start in known)
         return [each for each in found if each is not None]
     return [Found(each.start, each.value) for each in judged if each.value is not None and _crossed(watch, each)]
 

@@ -15,7 +15,9 @@ from chassis.secrets import Sealer
 from services.metrics.erasure.models import Erasure
 from services.metrics.erasure.rules import ErasureState
 from services.metrics.erasure.store import forget_recipient, sweep, sweeping_workspaces
+from services.metrics.judging.store import waiting_signs
 from services.metrics.rollup.holding import allow_time
+from services.metrics.suppression.store import put_signs
 
 log = logging.getLogger("mops.people")
 PURPOSE = "erasure"
@@ -30,7 +32,7 @@ async def begin_erasure(
 ) -> Erasure:
     """Removes an address from where addresses are kept, and has the rest looked through. By the hash alone only what is
     known can be: then there is nothing to look for, and it is done."""
-    needle = await forget_recipient(session, address_hash) or address
+    needle = await _forget(session, address_hash) or address
     workspace_id, erasure_id = workspace_of(session), new_id()
     sealer = Sealer(secret_key, PURPOSE)
     erasure = Erasure(
@@ -45,6 +47,12 @@ async def begin_erasure(
     return erasure
 
 
+async def _forget(session: AsyncSession, address_hash: bytes) -> str | None:
+    """Removes an address; who left and was erased in one breath isn't written to again."""
+    await put_signs(session, await waiting_signs(session, address_hash))
+    return await forget_recipient(session, address_hash)
+
+
 async def finish_erasure(session: AsyncSession, secret_key: SecretStr, erasure_id: UUID, now: datetime) -> None:
     """Takes an address out of all that may quote it."""
     await allow_time(session)
@@ -53,7 +61,7 @@ async def finish_erasure(session: AsyncSession, secret_key: SecretStr, erasure_i
         return
     sealed = Sealer(secret_key, PURPOSE).open(erasure.needle, _place(erasure.workspace_id, erasure.id))
     # Who wrote to it meanwhile has made it known again.
-    again = await forget_recipient(session, erasure.address_hash)
+    again = await _forget(session, erasure.address_hash)
     found = await sweep(session, sealed.decode(), erasure.address_hash)
     erasure.found = {**erasure.found, **found, **({"recipient.address": 1} if again else {})}
     erasure.state, erasure.done_at, erasure.needle = ErasureState.DONE, now, None

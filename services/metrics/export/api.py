@@ -63,8 +63,9 @@ async def export_series(
     file: Format = ExportFormat.CSV,
 ) -> StreamingResponse:  # fmt: skip
     """A series, or all groups' series, as a file: a line for each point. `quality` is the worst grade of the sources
-    that it rests on, empty where that isn't known. It is asked for as `/series` is. Each batch is
-    read in a transaction of its own, so what arrives meanwhile is in later ones."""
+    that it rests on, empty where that isn't known; `money` is exact where the value is money, in whole minor units.
+    It is asked for as `/series` is. Each batch is read in a transaction of its own, so what arrives meanwhile is in
+    later ones."""
     return await _file(key, file, OF_A_SERIES, _series(request.app, who, key, asked, now))
 
 
@@ -85,7 +86,7 @@ async def _series(app: FastAPI, who: Principal, key: str, asked: Asking, now: da
             batch = [
                 (
                     metric.key, metric.version, metric.unit.value, metric.currency, group, point.start, point.value,
-                    point.numerator, point.denominator, point.completeness, grade,
+                    point.numerator, point.denominator, point.completeness, grade, point.money and point.money.amount,
                 )
                 for group in groups
                 for point in points_of(question, numbers, group, spans, basis)

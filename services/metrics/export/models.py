@@ -9,6 +9,8 @@ from chassis.spreadsheet import csv_lines
 from services.metrics.export.rules import Columns, ExportFormat, Kind
 
 Batch = Sequence[Sequence[Any]]
+# Digits of an amount, and how many of them stand behind the point: as many as any currency has.
+MONEY = 38, 4
 MEDIA = {ExportFormat.CSV: "text/csv", ExportFormat.PARQUET: "application/vnd.apache.parquet"}
 
 
@@ -41,7 +43,8 @@ class _Parquet:
 
         kinds = {
             Kind.TEXT: pyarrow.string(), Kind.INTEGER: pyarrow.int64(), Kind.NUMBER: pyarrow.float64(),
-            Kind.DAY: pyarrow.date32(), Kind.INSTANT: pyarrow.timestamp("us", tz="UTC"),
+            Kind.MONEY: pyarrow.decimal128(*MONEY), Kind.DAY: pyarrow.date32(),
+            Kind.INSTANT: pyarrow.timestamp("us", tz="UTC"),
         }  # fmt: skip
         self._arrow: Any = pyarrow
         self._schema = pyarrow.schema([(each.name, kinds[each.kind]) for each in columns])

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     TEXT = "text"
     INTEGER = "integer"
     NUMBER = "number"
+    MONEY = "money"
     DAY = "day"
     INSTANT = "instant"
 
@@ -42,4 +43,5 @@ OF_A_SERIES: Columns = (
     Column("metric"), Column("version", Kind.INTEGER), Column("unit"), Column("currency"), Column("group"),
     Column("start", Kind.DAY), Column("value", Kind.NUMBER), Column("numerator", Kind.NUMBER),
     Column("denominator", Kind.NUMBER), Column("completeness", Kind.NUMBER), Column("quality"),
+    Column("money", Kind.MONEY),
 )  # fmt: skip

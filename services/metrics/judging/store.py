@@ -94,6 +94,13 @@ async def signs_of(session: AsyncSession, ids: Collection[UUID]) -> list[Sign]:
     ]
 
 
+async def waiting_signs(session: AsyncSession, address_hash: bytes) -> list[Sign]:
+    """What somebody's events that wait to be judged say of whom not to write to."""
+    waiting = text("SELECT unnest(events) FROM unjudged WHERE workspace_id = :workspace")
+    ids = (await session.execute(waiting, {"workspace": workspace_of(session)})).scalars().all()
+    return [sign for sign in await signs_of(session, ids) if bytes(sign.address_hash) == address_hash]
+
+
 async def _around(session: AsyncSession, ids: Sequence[UUID]) -> list[Act]:
     rows = await session.execute(
         _AROUND, {"workspace": workspace_of(session), "ids": list(ids), "reach": REACH, "leaving": LEAVING}

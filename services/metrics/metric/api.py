@@ -77,8 +77,10 @@ async def update_metric(
     found = await _settled(
         session, Definition(**wanted.model_dump(), version=metric.version + 1, shipped=False, created_at=now)
     )
-    if known.observed and found.currency != known.currency:
+    if known.observed and (found.unit, found.currency) != (known.unit, known.currency):
+        # They keep to the version before, of which these would be the figures all the same.
         await _assert_unused(session, key, "observations", "currency")
+        await _assert_unused(session, key, "metrics", "currency" if found.unit is known.unit else "unit")
     await store.add_version(session, metric, found, who.subject, now)
     return _read(replace(found, retired_at=metric.retired_at))
 

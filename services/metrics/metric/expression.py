@@ -252,7 +252,7 @@ class Quotient:
 
 def quotient(found: Expression) -> Quotient:
     """The outermost products and quotients sorted into what stands above the line and what below; numbers into the
-    scale. The value is the same where no divisor is zero."""
+    scale. The value is the same, and where one of them is zero there is none."""
     above: list[Expression] = []
     below: list[Expression] = []
     scale = _sort(found, above, below)
@@ -272,12 +272,22 @@ def _sort(found: Expression, above: list[Expression], below: list[Expression]) -
         return None if scale is None else -scale
     if isinstance(found, Binary) and found.sign in "*/":
         left = _sort(found.left, above, below)
-        right = _sort(found.right, *((above, below) if found.sign == "*" else (below, above)))
+        right = _sort(found.right, above, below) if found.sign == "*" else _sort_divisor(found.right, below)
         if left is None or right is None or (found.sign == "/" and not right):
             return None
         return left * right if found.sign == "*" else left / right
     above.append(found)
     return Fraction(1)
+
+
+def _sort_divisor(found: Expression, below: list[Expression]) -> Fraction | None:
+    over: list[Expression] = []
+    under: list[Expression] = []
+    scale = _sort(found, over, under)
+    if under:  # above the line it would make nothing of what can't be said: a / (b / 0) isn't a * 0 / b
+        over, scale = [found], Fraction(1)
+    below += over
+    return scale
 
 
 def _product_of(factors: list[Expression]) -> Expression | None:

@@ -3,22 +3,35 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from fractions import Fraction
+from zlib import crc32
 
 from chassis.errors import FieldError, Invalid
 from services.metrics.metric.catalogue import RESERVED
 from services.metrics.metric.expression import (
     Binary,
+    Exact,
     Expression,
     ExpressionError,
     Measured,
     Named,
     Negative,
-    compute,
-    is_number,
     leaves,
     parse,
 )
-from services.metrics.metric.rules import MEASURES, MOST_LEVELS, Book, Definition, MetricUnit, adds_up
+from services.metrics.metric.rules import (
+    MEASURES,
+    MOST_LEVELS,
+    Book,
+    Counted,
+    Definition,
+    MetricUnit,
+    Observations,
+    Observed,
+    Verdicts,
+    adds_up,
+    part,
+)
 from services.metrics.metric.units import Dimension, UnitError, dimension, dimension_of_unit
 from services.metrics.series.rules import FINEST_FIRST
 
@@ -36,13 +49,13 @@ def settled(wanted: Definition, newest: Mapping[str, Definition], book: Book) ->
     except ExpressionError as problem:
         raise Invalid.field("expression", str(problem), "syntax") from None
     _known(found, newest)
-    _divides(found)
     uses = {leaf.key: newest[leaf.key].version for leaf in leaves(found) if isinstance(leaf, Named)}
     kept = replace(wanted, uses=uses)
     _acyclic(kept, found, book)
     size = _size(kept, book)
     if size > MOST_LEAVES:
         raise Invalid.field("expression", f"rests on {size} measures; {MOST_LEAVES} at most", "too_large")
+    _divides(kept, found, book)
     _fine_enough(kept, found, newest)
     return replace(kept, currency=_unit(kept, found, newest), additive=adds_up(kept, book))
 
@@ -70,15 +83,35 @@ def _known(found: Expression, newest: Mapping[str, Definition]) -> None:
         raise Invalid(told[0].message, errors=told)
 
 
-def _divides(found: Expression) -> None:
+def _divides(wanted: Definition, found: Expression, book: Book) -> None:
     """Invalid where a divisor is zero whatever is counted."""
     if isinstance(found, Negative):
-        _divides(found.of)
+        _divides(wanted, found.of, book)
     elif isinstance(found, Binary):
-        if found.sign == "/" and is_number(found.right) and not compute(found.right, lambda _: None):
+        if found.sign == "/" and _always_zero(wanted, found.right, book):
             raise Invalid.field("expression", f"always divides by zero, at character {found.at}", "division_by_zero")
-        _divides(found.left)
-        _divides(found.right)
+        _divides(wanted, found.left, book)
+        _divides(wanted, found.right, book)
+
+
+def _always_zero(wanted: Definition, divisor: Expression, book: Book) -> bool:
+    """Whether it is for figures that have nothing to do with each other: then it is for all."""
+
+    def value(n: int) -> Exact | None:
+        """The divisor's, for the nth of such figures."""
+
+        def figure(of: object) -> int:
+            return crc32(f"{n} {of}".encode())
+
+        def count(what: Counted) -> Verdicts:
+            return Verdicts(*(figure((sorted(what.types), what.distinct, who)) for who in range(3)))
+
+        def observe(what: Observed) -> Observations:
+            return Observations(Fraction(figure(what.key)), 1)
+
+        return part(wanted, divisor, book, count, observe)
+
+    return all(value(n) == 0 for n in range(3))
 
 
 def _acyclic(wanted: Definition, found: Expression, book: Book) -> None:

@@ -273,16 +273,9 @@ def evaluate(metric: Definition, book: Book, count: Count, observe: Observe) -> 
     """A metric's value from what was counted and observed, exactly."""
     if metric.observed:
         return _observed(metric, observe(Observed(metric.key)))
-
-    def of(leaf: Measured | Named) -> Exact | None:
-        if isinstance(leaf, Named):
-            return evaluate(book[leaf.key, metric.uses[leaf.key]], book, count, observe).value
-        what = metric.counted(leaf.name)
-        return count(what).under(metric.bots if what.judged else BotPolicy.COUNTED)
-
     scale, above, below = metric._line
-    numerator = compute(above, of)
-    denominator = compute(below, of) if below else None
+    numerator = part(metric, above, book, count, observe)
+    denominator = part(metric, below, book, count, observe) if below else None
     value: Exact | None = None
     if numerator is not None and below is None:
         value = scale * numerator
@@ -291,6 +284,18 @@ def evaluate(metric: Definition, book: Book, count: Count, observe: Observe) -> 
     if value is None and metric.nulls is NullPolicy.ZERO:
         value = 0
     return Value(value, numerator or 0, None if below is None else denominator or 0)
+
+
+def part(metric: Definition, found: Expression, book: Book, count: Count, observe: Observe) -> Exact | None:
+    """The value of a part of a metric's expression."""
+
+    def of(leaf: Measured | Named) -> Exact | None:
+        if isinstance(leaf, Named):
+            return evaluate(book[leaf.key, metric.uses[leaf.key]], book, count, observe).value
+        what = metric.counted(leaf.name)
+        return count(what).under(metric.bots if what.judged else BotPolicy.COUNTED)
+
+    return compute(found, of)
 
 
 def _observed(metric: Definition, found: Observations | None) -> Value:

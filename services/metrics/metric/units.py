@@ -27,9 +27,11 @@ class Dimension:
     currency: str | None = None
 
     def times(self, other: "Dimension", power: int) -> "Dimension":
+        money = self.money + power * other.money
         return Dimension(
-            self.count + power * other.count, self.money + power * other.money, self.seconds + power * other.seconds,
-            self.percent + power * other.percent, self.currency or other.currency,
+            self.count + power * other.count, money, self.seconds + power * other.seconds,
+            # Euros by euros are no money, and may be times dollars.
+            self.percent + power * other.percent, (self.currency or other.currency) if money else None,
         )  # fmt: skip
 
     @property

@@ -89,7 +89,7 @@ async def import_observations_csv(
     known = await definitions(session, {(line.cells.get("metric", ""), None) for line in lines})
     money = {key for key, metric in known.newest.items() if metric.unit is MetricUnit.MONEY}
     rows = [_row(line, money, {key: each.currency for key, each in known.newest.items()}) for line in lines]
-    return await Recorder(session, who.subject, now).record(rows, reason or None, dry_run=dry_run)
+    return await Recorder(session, who.subject, now).record(rows, (reason or "").strip() or None, dry_run=dry_run)
 
 
 def _row(line: Line, money: set[str], currencies: dict[str, str | None]) -> Row:

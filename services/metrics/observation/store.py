@@ -71,6 +71,32 @@ def _array(ids: Iterable[UUID]) -> str | None:
     return "{" + ",".join(map(str, ids)) + "}" if ids else None
 
 
+_FIRST = text("""
+    SELECT a.n, (
+        SELECT min(day) FROM observation WHERE workspace_id = :workspace AND metric = a.metric AND amount IS NOT NULL
+            AND superseded_at IS NULL
+            AND (a.campaigns IS NULL OR campaign_id = ANY(cast(a.campaigns AS uuid[])))
+    ) AS day
+    FROM unnest(cast(:n AS int[]), cast(:metric AS text[]), cast(:campaigns AS text[])) AS a(n, metric, campaigns)
+""")
+
+
+async def first_observed(
+    session: AsyncSession, asked: Sequence[tuple[Scope, str]]
+) -> dict[tuple[Scope, str], date | None]:
+    """The first day of which anything holds of each metric, of the campaigns of a scope; None: none yet."""
+    rows = await session.execute(
+        _FIRST,
+        {
+            "workspace": workspace_of(session),
+            "n": list(range(len(asked))),
+            "metric": [key for _, key in asked],
+            "campaigns": [_array(scope.campaign_ids) for scope, _ in asked],
+        },
+    )
+    return {asked[row.n]: row.day for row in rows}
+
+
 async def heard_of(session: AsyncSession, keys: Collection[str]) -> dict[str, datetime]:
     """When each of these metrics was last recorded."""
     rows = await session.execute(

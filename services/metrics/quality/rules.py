@@ -40,7 +40,8 @@ class Hour:
 
 @dataclass(frozen=True)
 class Steps:
-    """How many of a source's events tell of each step of a mail. None is told of by every platform."""
+    """How many of a source's events tell of each step of a mail, or people of those that these do. None is told of by
+    every platform."""
 
     sent: int = 0
     delivered: int = 0

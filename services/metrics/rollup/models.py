@@ -79,6 +79,15 @@ numbering = Table(
     Column("next", Integer, nullable=False),
 )  # fmt: skip
 
+# Where the workspace's zone was changed: events before `until` are counted in days before `day`, the first of which
+# numbers can be made anew, though some of these are of that day by the zone of now.
+seal = Table(
+    "seal", METADATA,
+    Column("workspace_id", Uuid, primary_key=True),
+    Column("day", Date, nullable=False),
+    Column("until", DateTime(timezone=True), nullable=False),
+)  # fmt: skip
+
 
 class Rebuild(BaseModel):
     """That numbers will be made again; `GET /v1/jobs?id=` shows how far that is."""

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -43,6 +43,11 @@ _RENOTE_ALL = text(
     "WITH fresh AS (SELECT * FROM occurrence WHERE workspace_id = :workspace AND id >= first_id(:since))"
     + NOTE.format(WORKSPACE=":workspace", ZONE=":zone")
 )
+_SEALED = text("SELECT until FROM seal WHERE workspace_id = :workspace AND day = :day")
+_SEAL = text("""
+    INSERT INTO seal (workspace_id, day, until) VALUES (:workspace, :day, :until)
+    ON CONFLICT (workspace_id) DO UPDATE SET day = excluded.day, until = excluded.until
+""")
 _DAYS = text("""
     SELECT campaign_id, grain, start, source_id, type, unit, humans, bots, unknowns FROM reach
     WHERE workspace_id = :workspace AND grain = 'day' AND campaign_id = ANY(cast(:campaigns AS uuid[]))
@@ -53,13 +58,17 @@ _DAYS = text("""
 async def rebuild(session: AsyncSession, cells: Sequence[Cell] | None = None, zone_before: str | None = None) -> None:
     """Makes the roll-ups of these cells, or of the whole workspace, what the events say. Seize the numbers before.
 
-    Days whose events are gone, or partly so, are sealed: they stay as they are, in the zone in which they were days.
+    Days whose events are gone, or partly so, are sealed: they stay as they are, in the zone in which they were days. So
+    where the zone changed, an event may be counted in a sealed day though by now it is of a later one, or have been
+    added to one: each of those before `border` is, whatever zone comes next.
     """
     workspace = workspace_of(session)
     while await fold(session):
         pass
     sealed = first_whole_day(session.info["clock"]())
     zone = str(await session.scalar(text("SELECT zone FROM workspace WHERE workspace_id = :id"), {"id": workspace}))
+    kept = await session.scalar(_SEALED, {"workspace": workspace, "day": sealed})
+    border: datetime = kept or midnight(sealed, zone_before or zone)
     if cells is None:
         found = await session.execute(
             text(
@@ -76,12 +85,13 @@ async def rebuild(session: AsyncSession, cells: Sequence[Cell] | None = None, zo
     await _clear(session, Piece.DAY, named)
     await _months_from_days(session, named)
     if cells is None:
-        # Events before it are counted in a sealed day.
-        since = midnight(sealed, zone_before or zone)
-        await session.execute(_RENOTE_ALL, {"workspace": workspace, "zone": zone, "since": since})
+        await session.execute(_RENOTE_ALL, {"workspace": workspace, "zone": zone, "since": border})
+        if zone_before:
+            until = max(border, midnight(sealed, zone))
+            await session.execute(_SEAL, {"workspace": workspace, "day": sealed, "until": until})
     else:
         spans = {
-            "begins": [midnight(day, zone) for day in named["days"]],
+            "begins": [max(border, midnight(day, zone)) for day in named["days"]],
             "ends": [midnight(day + timedelta(days=1), zone) for day in named["days"]],
         }
         bound = {"sources": named["sources"], "campaigns": named["campaigns"], **spans}

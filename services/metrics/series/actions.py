@@ -12,6 +12,7 @@ from chassis.errors import Invalid
 from services.metrics.metric.rules import Book, Counted, Definition, MetricUnit, Observed, evaluate, needs
 from services.metrics.quality.actions import Grades, grades_of
 from services.metrics.quality.rules import DAYS, QualityGrade, worst
+from services.metrics.rollup.rules import NO_CAMPAIGN
 from services.metrics.series.models import SeriesPoint, SeriesQuality
 from services.metrics.series.numbers import Numbers, money, number
 from services.metrics.series.rolled import is_rolled
@@ -45,6 +46,8 @@ class Question:
         """Invalid where it makes no sense, or would be too much."""
         check_span(scope.since, scope.until)
         check_grain(scope.grain, metric.grain)
+        if NO_CAMPAIGN in scope.campaign_ids:
+            raise Invalid.field("campaign_id", f"{NO_CAMPAIGN} is no campaign's id", "unknown")
         periods(scope.since, scope.until, scope.grain)
         question = cls(metric, book, scope, frozenset(needs(metric, book)))
         check_as_of(scope, now, raw=question.raw)
