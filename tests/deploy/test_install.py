@@ -1,6 +1,9 @@
-"""The locks: what may stand in them, and that tests never take away what a running stack uses."""
+"""The locks: what may stand in them, that tests never take away what a running stack uses; and what an installation
+leaves nobody to compile."""
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,3 +50,18 @@ def test_a_stamp_counts_for_one_lock_and_one_python(tmp_path: Path, monkeypatch:
     (tmp_path / "pyvenv.cfg").write_text("version = 3.11.7\n")
     lock.write_text("a==2\n")
     assert not install.is_installed(lock)
+
+
+def test_libraries_and_our_own_code_are_compiled_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(install, "ROOT", tmp_path)
+    monkeypatch.setattr(install, "PYTHON", sys.executable)
+    libraries = tmp_path / ".venv" / "lib" / "python3.11" / "site-packages"
+    sources = [libraries / "library.py", *(tmp_path / name / "some.py" for name in install.OURS)]
+    for source in [*sources, libraries / "of_another_python.py"]:
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text("nothing = None\n" if source in sources else "print 'nothing'\n")
+    install.compile_all()
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / ".venv" / "pycache"))
+    for source in sources:
+        assert Path(importlib.util.cache_from_source(str(source))).exists(), source
