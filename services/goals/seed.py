@@ -183,9 +183,9 @@ def _goals(anchor: date, planned: Sequence[Mapping[str, Any]]) -> list[Act]:
     goal("Bounces stay below 2 %", "email.bounce_rate", "keep_below", {"value": 2}, this, 4, at=lately)
     goal("Complaints stay below one in a thousand", "email.complaint_rate", "keep_below", {"value": 0.1}, this, 4,
          at=lately)  # fmt: skip
-    goal(
-        "Half of those who get our mail look at it", "email.open_rate", "keep_above", {}, this, 3, at=lately, part=0.85
-    )
+    # Amid what is at risk: the two days since moved the rate of a small workspace by up to a twentieth.
+    goal("Half of those who get our mail look at it", "email.open_rate", "keep_above", {}, this, 3, at=lately,
+         part=0.875)  # fmt: skip
     goal("One click for each four who look", "email.ctr", "keep_above", {}, this, 5, at=lately, part=0.6)
     goal("Bounces below half a percent", "email.bounce_rate", "keep_below", {"value": 0.5}, last, 4)
     reason = "The old list can't be that clean; we ask for 2 % instead."
