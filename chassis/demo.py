@@ -26,12 +26,13 @@ class ActFailedError(Exception):
 
 @dataclass
 class Stage:
-    """Where acts take place. `roles` maps a role's name to its authorization header; `ids` keeps what later acts refer
-    to, by names that the acts choose."""
+    """Where acts take place. `roles` maps a role's name to its authorization header; `count` counts what was posted;
+    `ids` keeps what later acts refer to, by names that the acts choose."""
 
     http: httpx.AsyncClient
     urls: Mapping[str, str]
     roles: Mapping[str, Mapping[str, str]]
+    count: Callable[[], Awaitable[None]]
     ids: dict[str, str] = field(default_factory=dict)
     _under_way: "set[asyncio.Task[Any]]" = field(default_factory=set)
 
@@ -49,7 +50,13 @@ class Stage:
         await self.catch_up(MOST_UNDER_WAY)
         self._under_way.add(asyncio.create_task(work))
 
-    async def catch_up(self, most: int = 0) -> None:
+    async def be_done(self) -> None:
+        """Waits until all that was begun is over, and counted. By itself it is counted a second later, by this
+        machine's clock: numbers would depend on its pace."""
+        await self.catch_up(0)
+        await self.count()
+
+    async def catch_up(self, most: int) -> None:
         """Waits until no more than so many things are under way. Raises what one of them raised."""
         while len(self._under_way) > most:
             done, self._under_way = await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)

@@ -30,6 +30,8 @@ from chassis.db import as_owner, system_clock
 from chassis.demo import ZONE, Act, Stage, hour, month
 from chassis.settings import Settings
 from deploy.credentials import DEMO_ROLES, Credentials
+from services.metrics.judging.actions import judge_events
+from services.metrics.rollup.actions import count_events
 
 APPS: dict[str, FastAPI] = {
     "gateway": gateway.app.app,
@@ -115,10 +117,16 @@ def _by_itself(anchor: date, campaigns: Sequence[Mapping[str, Any]]) -> Iterator
 
 async def _settle(stage: Stage) -> None:
     """All news are heard, and what follows from them and from the hour is done."""
-    await stage.catch_up()
+    await stage.be_done()
     await _deliver()
     await asyncio.gather(*(app.state.runner.run_due() for app in APPS.values()))
     await _deliver()
+
+
+async def _count() -> None:
+    """What was posted is in every number, and no job moves one afterwards."""
+    await count_events(APPS["metrics"])
+    await judge_events(APPS["metrics"])
 
 
 async def _deliver() -> None:
@@ -148,7 +156,7 @@ async def _stage(
     async with AsyncExitStack() as opened:
         mounts = {url: httpx.ASGITransport(APPS[name]) for name, url in urls.items()}
         http = await opened.enter_async_context(httpx.AsyncClient(mounts=mounts, timeout=60))
-        stage = Stage(http, urls, {})
+        stage = Stage(http, urls, {}, _count)
         stage.now = now
         for name, app in APPS.items():
             own = {key.removeprefix("MOPS_").lower(): value for key, value in settings_of(stack.parts()[name]).items()}

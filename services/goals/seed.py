@@ -251,7 +251,7 @@ def _close(day: date, title: str, reason: str) -> Act:
 
 async def _value_over(stage: Stage, body: Json, part: float) -> float:
     """A target of which what is measured now is this part: so a goal is at risk, or off its track, on any day."""
-    await stage.catch_up()
+    await stage.be_done()
     key, since = body["metric"]["key"], body["window"]["start"]
     asked = {"from": since, "to": stage.now.date().isoformat(), "grain": "total"}
     found = await stage.ask("specialist", "GET", "metrics", f"/v1/metrics/{key}/series", params=asked)

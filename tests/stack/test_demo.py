@@ -69,6 +69,13 @@ def test_its_goals_are_in_every_health(demo: Running) -> None:
     ids = [each["id"] for each in goals]
     progress = client.get("/v1/progress", params={"goal_id": ids}).raise_for_status().json()["items"]
     assert {each["health"] for each in progress} >= {"on_track", "at_risk", "off_track"}
+    # All that was posted had been counted when they were looked at.
+    found = next(each for each in goals if each["metric"]["key"] == "email.open_rate")
+    window, metrics = found["window"], demo.client("metrics", "demo-stakeholder")
+    asked = {"from": window["start"], "to": window["due"], "grain": "total"}
+    series = metrics.get("/v1/metrics/email.open_rate/series", params=asked).raise_for_status().json()["series"]
+    shown = next(each["value"] for each in progress if each["goal_id"] == found["id"])
+    assert shown == pytest.approx(float(series[0]["points"][0]["value"]))
     assert {each["state"] for each in goals} == {"draft", "active", "achieved", "missed", "cancelled"}
     assert {each["stakeholder"] for each in every(client, "/v1/objectives")} == {"ceo", "cio", "cmo", "director"}
 
