@@ -31,7 +31,7 @@ from chassis.stack import parts
 from chassis.testing import Clock, TestStack
 from deploy.postgres import cluster, databases, roles
 from tests.assets.process import Process, serving
-from tests.conftest import Workspace
+from tests.parts import Workspace
 
 MEBIBYTE = 1024 * 1024
 LARGE = int(os.environ.get("BENCH_MEBIBYTES", "1024")) * MEBIBYTE

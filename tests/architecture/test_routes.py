@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from tests.conftest import APPS
+from tests.parts import APPS
 
 # Who calls these can't have a token yet, or is known by something else: a signature, a service account.
 OPEN = {"issue_token", "get_jwks", "get_metadata", "receive_webhook", "check_webhook", "receive_events"}

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from chassis.testing import Clock, TestStack
 from services.assets.version.objects import BLOCK
 from tests.assets.uploads import PNG, send, upload
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 
 def wrong_fields(answer: httpx.Response) -> list[str]:

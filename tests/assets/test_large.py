@@ -10,8 +10,8 @@ import pytest
 
 from chassis.testing import TestStack
 from tests.assets.process import Process, serving
-from tests.conftest import Workspace
 from tests.deploy.until import until
+from tests.parts import Workspace
 
 MEBIBYTE = 1024 * 1024
 BLOCK = os.urandom(MEBIBYTE)

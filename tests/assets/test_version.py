@@ -12,7 +12,7 @@ import pytest
 
 from chassis.testing import Clock
 from tests.assets.uploads import PNG, replace, upload
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 OLD, NEW = PNG, PNG + b" in blue"
 TEN = b"0123456789"

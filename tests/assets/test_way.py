@@ -14,7 +14,7 @@ from chassis.errors import Conflict
 from gateway.identity.token.signing import Grant, access_token
 from services.assets.asset.rules import AssetAction, AssetKind, AssetState, fits_kind, next_state
 from tests.assets.uploads import PNG, replace, upload
-from tests.conftest import Workspace
+from tests.parts import Workspace
 
 
 def as_somebody(app: FastAPI, workspace: Workspace, name: str, *scopes: str) -> httpx.AsyncClient:

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from chassis.roles import scopes_of
 from chassis.testing import Clock
 from gateway.identity.token.signing import Grant, access_token
-from tests.conftest import Workspace
+from tests.parts import Workspace
 
 Person = Callable[[str], httpx.AsyncClient]
 

@@ -15,7 +15,7 @@ from services.budget.contract.actions import follow_due_contracts
 from services.budget.request.actions import release_campaign
 from tests.budget.software import CONTRACT, VENDOR, funded, made, seated, signed, told_of
 from tests.budget.test_plan import LINE, wrong_fields
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 Json = dict[str, Any]
 

@@ -14,7 +14,7 @@ from tests.budget.test_invoice import act, bring, order
 from tests.budget.test_ledger import allot, money
 from tests.budget.test_plan import open_line
 from tests.budget.test_statement import HEADER, save_mapping, settled, upload
-from tests.conftest import Workspace
+from tests.parts import Workspace
 
 Told = Callable[[str], Awaitable[list[Any]]]
 

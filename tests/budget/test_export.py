@@ -15,7 +15,7 @@ from tests.budget.test_invoice import act, bring, order
 from tests.budget.test_ledger import allot, money
 from tests.budget.test_plan import open_line
 from tests.budget.test_revaluation import rates
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 
 async def table(client: httpx.AsyncClient, kind: str) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ from services.budget.ledger.actions import move
 from services.budget.ledger.rules import Amounts, EntryKind, Leg
 from tests.budget.conftest import Person
 from tests.budget.test_plan import open_line, wrong_fields
-from tests.conftest import Connect, Workspace, open_workspace
+from tests.parts import Connect, Workspace, open_workspace
 
 
 def money(amount: str, currency: str = "EUR") -> dict[str, str]:

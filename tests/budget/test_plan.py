@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 LINE = {
     "name": "E-mail", "department": "demand generation", "currency": "EUR", "policy": "stop",

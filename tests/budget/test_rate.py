@@ -13,7 +13,7 @@ from chassis.errors import Conflict, Invalid
 from services.budget.rate.reference import table
 from services.budget.rate.rules import OLDEST, Quote, Rate, cross, read_table, split
 from tests.budget.test_plan import wrong_fields
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 DAY = date(2026, 6, 15)
 rates = st.decimals("0.0001", "99999", places=4)

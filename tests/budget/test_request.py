@@ -21,7 +21,7 @@ from services.budget.request.rules import deciding_for
 from tests.budget.conftest import Person
 from tests.budget.test_ledger import allot, money
 from tests.budget.test_plan import open_line, wrong_fields
-from tests.conftest import Workspace
+from tests.parts import Workspace
 
 
 async def ask(

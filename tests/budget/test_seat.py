@@ -11,7 +11,7 @@ from chassis.db import Database
 from chassis.testing import Clock, TestStack, statements
 from tests.budget.software import CONTACT, VENDOR, made, seated, signed, used
 from tests.budget.test_plan import wrong_fields
-from tests.conftest import APPS, Connect, Workspace
+from tests.parts import APPS, Connect, Workspace
 
 
 @pytest.fixture

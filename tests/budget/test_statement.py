@@ -23,7 +23,7 @@ from tests.budget.test_invoice import bring, order
 from tests.budget.test_ledger import allot, money
 from tests.budget.test_plan import open_line, wrong_fields
 from tests.budget.test_request import pots, sound
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 Json = dict[str, Any]
 Import = Callable[..., Awaitable[Json]]

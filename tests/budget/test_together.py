@@ -21,7 +21,7 @@ from tests.budget.conftest import Person
 from tests.budget.test_ledger import allot
 from tests.budget.test_plan import open_line
 from tests.budget.test_request import act, ask, pots, sound
-from tests.conftest import Workspace
+from tests.parts import Workspace
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tests.budget.conftest import Person
 from tests.budget.test_ledger import allot, money
 from tests.budget.test_plan import open_line, wrong_fields
 from tests.budget.test_request import pots, sound
-from tests.conftest import Workspace
+from tests.parts import Workspace
 
 
 async def propose(client: httpx.AsyncClient, source: Any, target: Any, amount: str, currency: str = "EUR") -> Any:

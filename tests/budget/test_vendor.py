@@ -14,7 +14,7 @@ from chassis.testing import Clock, TestStack
 from services.budget.obligation.actions import tell_of_overdue
 from tests.budget.software import CONTACT, CONTRACT, VENDOR, made, signed, told_of
 from tests.budget.test_plan import wrong_fields
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 OBLIGATION = {"words": "Report users", "owner": "operations", "first_due": "2026-08-31", "every_months": 1}
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from chassis.testing import Clock
 from tests.budget.test_plan import LINE, open_line
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 
 async def entries(part: httpx.AsyncClient, **asked: Any) -> list[dict[str, Any]]:

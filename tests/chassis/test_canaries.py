@@ -22,7 +22,7 @@ from chassis.db import Database
 from chassis.telemetry import log_format
 from chassis.testing import TestStack
 from services.goals.objective import store
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 
 def planted(kind: str) -> str:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from chassis.stack import parts
-from tests.conftest import Connect
+from tests.parts import Connect
 
 LOADED = re.compile(r"""(?:src|href|spec-url)="([^"]+)"|\burl: *'([^']+)'""")
 STYLED = re.compile(r"""url\(["']?(?!data:|#)([^"')]+)|@import ["']([^"']+)""")

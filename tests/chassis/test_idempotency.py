@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from chassis.sweeping import sweep
 from chassis.testing import Clock, TestStack
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
 

@@ -10,7 +10,7 @@ from joserfc.jwk import OctKey, OKPKey
 
 from chassis.testing import Clock, TestStack
 from chassis.tokens import AUDIENCE
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 
 def claims(workspace: Workspace, clock: Clock, **change: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from chassis.fields import new_id
 from chassis.jobs import LEASE, MOST_ATTEMPTS, Deferred, Job, Runner, defer, run_once
 from chassis.sweeping import sweep
 from chassis.testing import Clock, TestStack
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 
 def counting(every: timedelta = timedelta(minutes=1)) -> tuple[Job, list[int]]:

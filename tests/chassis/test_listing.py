@@ -12,7 +12,7 @@ from fastapi.dependencies.models import Dependant
 
 from chassis.listing import Rows, list_routes
 from chassis.testing import Clock, TestStack, statements
-from tests.conftest import APPS
+from tests.parts import APPS
 
 CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
 GOAL = {

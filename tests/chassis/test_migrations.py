@@ -13,7 +13,7 @@ from chassis import migrate
 from chassis.stack import parts
 from chassis.testing import TestStack
 from deploy.postgres import databases, roles
-from tests.conftest import METADATA
+from tests.parts import METADATA
 
 
 @pytest.mark.parametrize("part", sorted(parts()))

@@ -16,7 +16,7 @@ from chassis.inbox import Incoming
 from chassis.outbox import record
 from chassis.testing import Clock, TestStack
 from services.goals.campaign.models import CampaignCreated
-from tests.conftest import Connect, Deliver, Workspace
+from tests.parts import Connect, Deliver, Workspace
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from chassis.reading import Reader
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
 

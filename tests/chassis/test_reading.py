@@ -15,7 +15,7 @@ from chassis.db import Database, zone_of
 from chassis.fields import new_id
 from chassis.inbox import Incoming, learn_workspace
 from chassis.testing import Clock, TestStack
-from tests.conftest import Workspace
+from tests.parts import Workspace
 
 CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
 COUNT = text("SELECT count(*) AS count FROM campaign")

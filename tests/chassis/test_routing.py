@@ -5,7 +5,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 
 from chassis.routing import Collections, collection, route_by_collection
-from tests.conftest import APPS
+from tests.parts import APPS
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from chassis import serving
 from chassis.db import Database
 from chassis.direct import Direct, Say
 from chassis.edge import limited
-from tests.conftest import Workspace
 from tests.gateway.conftest import Quiet, bound
+from tests.parts import Workspace
 
 # Short enough for a test, and far longer than anything here takes that isn't meant to be cut.
 PATIENCE = 1.0

@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 from chassis.settings import Settings
 from chassis.telemetry import Tracing, log_format
 from chassis.testing import Clock, TestStack
-from tests.conftest import Connect, Deliver
 from tests.gateway.conftest import served
+from tests.parts import Connect, Deliver
 
 CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

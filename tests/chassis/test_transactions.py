@@ -17,7 +17,7 @@ from chassis.connections import IDLE_SECONDS, Connections
 from chassis.db import Database
 from chassis.fields import new_id
 from chassis.testing import TestStack
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 CAMPAIGN = {"name": "A", "slug": "a", "channels": ["email"], "flight": {"start": "2026-03-01", "end": "2026-04-01"}}
 

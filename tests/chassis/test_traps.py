@@ -38,8 +38,8 @@ from chassis.stack import parts
 from chassis.telemetry import http_client
 from chassis.testing import TestStack
 from deploy import install
-from tests.conftest import APPS, METADATA
 from tests.gateway.conftest import bound, url_of
+from tests.parts import APPS, METADATA
 
 ROOT = Path(__file__).parent.parent.parent
 # Not a workspace's rows, or found before a workspace is known; ids here are UUIDv7, which tell nothing of others'.

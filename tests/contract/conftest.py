@@ -9,9 +9,9 @@ from fastapi import FastAPI
 
 from chassis.testing import START, TestStack
 from services.metrics.alert.actions import look_at_alerts
-from tests.conftest import open_workspace
 from tests.contract.filled import Filled, fill
 from tests.gateway.conftest import counted, graph_of
+from tests.parts import open_workspace
 
 __all__ = ["counted", "graph_of"]
 

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from tests.conftest import APPS
 from tests.contract.documents import wrong_answer
 from tests.contract.filled import Filled, names_in, signed
 from tests.contract.operations import Ask, Operation, operations
 from tests.contract.tally import GRANTABLE, SEED, Tally, generating, has_nul, share
 from tests.contract.values import BY_ANOTHER, TOGETHER
+from tests.parts import APPS
 
 # Refusals after which a row is as it was, and how often one serves: the same one for ever would show no depth.
 UNTOUCHED = {400, 412, 422, 428}

@@ -12,8 +12,8 @@ from uuid import UUID
 import httpx
 
 from gateway.derive.contract import METHODS, PAGING, REF
-from tests.conftest import APPS
 from tests.contract import values
+from tests.parts import APPS
 
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]

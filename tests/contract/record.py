@@ -18,10 +18,10 @@ from chassis.fields import new_id
 from chassis.stack import parts
 from chassis.testing import START, TestStack
 from deploy.postgres import dsn
-from tests.conftest import METADATA
 from tests.contract.conftest import filled_workspace
 from tests.contract.operations import operations
 from tests.contract.previous import FOLDER, of_workspace
+from tests.parts import METADATA
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

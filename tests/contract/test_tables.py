@@ -9,9 +9,9 @@ from chassis.fields import new_id
 from chassis.stack import parts
 from chassis.testing import TestStack
 from deploy.postgres import dsn
-from tests.conftest import METADATA
 from tests.contract.filled import Filled
 from tests.contract.tables import TENANT, Table, admin, login, opened, tables, trespass
+from tests.parts import METADATA
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

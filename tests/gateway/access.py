@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import OPERATOR_SECRET, Connect, Workspace
+from tests.parts import OPERATOR_SECRET, Connect, Workspace
 
 
 async def new_client(connect: Connect, workspace: Workspace, *roles: str, **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.settings import Settings
 from gateway.upstream import Upstream, connected
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 # The gateway too: what it owns itself is in the graph like the services' own.
 SERVICES = ("gateway", "goals", "assets", "budget", "metrics")

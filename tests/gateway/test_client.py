@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from chassis.testing import Clock
 from gateway.identity.client.rules import allowed_scopes
-from tests.conftest import APPS, Connect, Workspace
 from tests.gateway.access import as_bearer, grant, new_client, token_of
+from tests.parts import APPS, Connect, Workspace
 
 ANY = {"If-Match": "*"}
 

@@ -32,8 +32,8 @@ from gateway.endpoint.rules import FAILING_FOR
 from gateway.happening.actions import KEPT, forget_happenings
 from gateway.happening.catalog import CONTRACT
 from services.goals.campaign.models import CampaignCreated
-from tests.conftest import Connect, Deliver, Workspace
 from tests.gateway.receiver import HANGS, Receiver, only_here, receiving
+from tests.parts import Connect, Deliver, Workspace
 
 TYPE = "goals.goal.achieved"
 EVENTS = json.loads(CONTRACT.read_text())["components"]["schemas"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chassis.testing import Clock, TestStack
 from gateway.endpoint.rules import FAILING_FOR, is_lost, meaningless, patterns_of
 from gateway.happening.catalog import happening_types
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 ENDPOINT = {"url": "https://hooks.example.com/mops", "description": "Warehouse", "types": ["goals.*"]}
 

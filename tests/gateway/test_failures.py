@@ -18,10 +18,10 @@ from gateway.derive.contract import Contract, load
 from gateway.failures import Away, GraphFailure, Refused
 from gateway.graphql import OPENAPI
 from gateway.upstream import Upstream, connected
-from tests.conftest import Workspace
 from tests.gateway.conftest import Graph, bound, served, url_of
 from tests.gateway.shelf import shelf
 from tests.gateway.test_story import made
+from tests.parts import Workspace
 
 LISTED = "{ campaigns(first: 5) { nodes { slug } } again: campaigns(first: 6) { nodes { slug } } __typename }"
 BOOKS = "{ shelves { nodes { name books { nodes { title } } } } }"

@@ -20,7 +20,7 @@ from gateway.happening.actions import KEPT, forget_happenings
 from gateway.happening.catalog import CONTRACT, happening_types
 from gateway.happening.store import keep
 from services.goals.campaign.models import CampaignCreated
-from tests.conftest import Connect, Deliver, Workspace
+from tests.parts import Connect, Deliver, Workspace
 
 
 async def tell(apps: dict[str, FastAPI], workspace: Workspace, clock: Clock, *names: str) -> UUID:

@@ -16,8 +16,8 @@ from gateway.allowance import Allowance
 from gateway.execution.documents import Documents
 from gateway.failures import MOST_FIELDS
 from gateway.trusted import Trusted, read_manifest
-from tests.conftest import Connect, Workspace
 from tests.gateway.conftest import Graph
+from tests.parts import Connect, Workspace
 
 MODERN, LEGACY = "application/graphql-response+json", "application/json"
 ASKED = {"query": "{ __typename }"}

@@ -35,9 +35,9 @@ from gateway.live import hearing, socket, store, stream
 from gateway.live.rules import Wanted
 from gateway.reads import Context
 from gateway.trusted import Trusted
-from tests.conftest import Connect, Deliver, Workspace
 from tests.gateway.conftest import Ask
 from tests.gateway.listening import Serving, another_gateway, serve, silent, streaming, talking
+from tests.parts import Connect, Deliver, Workspace
 
 EVENTS = "subscription($types: [String!], $subject: ID, $after: String) { happenings(types: $types, subject: $subject, after: $after) { id cursor type } }"  # noqa: E501
 CAMPAIGN = {

@@ -7,8 +7,8 @@ import httpx
 from sqlalchemy import text
 
 from chassis.roles import scopes_of
-from tests.conftest import APPS, Connect, Workspace
 from tests.gateway.access import as_bearer
+from tests.parts import APPS, Connect, Workspace
 
 ANY = {"If-Match": "*"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.roles import ALL_SCOPES, SCOPES, Role
-from tests.conftest import APPS, Connect, Workspace
+from tests.parts import APPS, Connect, Workspace
 
 SOME_ID = "0197c0de-0000-7000-8000-000000000001"
 DOC = Path(__file__).parent.parent.parent / "docs" / "identity.md"

@@ -12,8 +12,8 @@ from chassis.testing import Clock
 from chassis.tokens import Verifier
 from gateway.identity.key import actions, store
 from gateway.identity.key.rules import Turn, ends_at, is_due, signing
-from tests.conftest import Connect, Workspace
 from tests.gateway.access import as_bearer, new_client, operator, token_of
+from tests.parts import Connect, Workspace
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import httpx
 from chassis.db import Database
 from chassis.testing import statements
 from tests.budget.software import made, seated, signed
-from tests.conftest import APPS
 from tests.gateway.conftest import Graph
+from tests.parts import APPS
 
 QUERY = """
 query($vendor: [String!]) {

@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import Workspace
 from tests.gateway.conftest import Ask, Graph
+from tests.parts import Workspace
 
 CREATE = """
 mutation Create($input: CampaignCreateInput!) {

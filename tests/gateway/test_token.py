@@ -14,8 +14,8 @@ from chassis.testing import Clock
 from chassis.tokens import Verifier
 from gateway.identity.client import rules
 from tests.chassis.provider import Provider
-from tests.conftest import Connect, Workspace
 from tests.gateway.access import as_bearer, grant, new_client, operator, token_of
+from tests.parts import Connect, Workspace
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS = "urn:ietf:params:oauth:token-type:access_token"

@@ -5,8 +5,8 @@ from collections import deque
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
-from tests.conftest import Connect, Workspace
 from tests.gateway.conftest import Ask, Graph
+from tests.parts import Connect, Workspace
 
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4737", "00f067aa0ba902b7"
 

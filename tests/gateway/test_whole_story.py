@@ -14,9 +14,9 @@ from gateway.derive.contract import Contract, load
 from gateway.derive.kinds import Asked, Attached, Edge, Many, Ref
 from gateway.edges import EDGES
 from gateway.graphql import OPENAPI
-from tests.conftest import Connect, Deliver, Workspace
 from tests.gateway.conftest import Graph
 from tests.gateway.test_story import GOAL, OBJECTIVE, allotted, goal, made
+from tests.parts import Connect, Deliver, Workspace
 
 STORY = """
 query Story($slug: String!, $from: Date!, $to: Date!) {

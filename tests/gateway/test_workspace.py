@@ -1,9 +1,9 @@
 """What workspaces promise: their people change them, services hear of it, and only the operator opens or suspends."""
 
 from chassis.fields import new_id
-from tests.conftest import APPS, Connect, Deliver, Workspace
 from tests.gateway.access import as_bearer, grant, new_client, operator, token_of
 from tests.gateway.conftest import Ask
+from tests.parts import APPS, Connect, Deliver, Workspace
 
 
 async def test_a_workspace_is_changed_by_its_admins_and_every_service_hears(

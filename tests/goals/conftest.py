@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 
 from chassis.fields import new_id
 from chassis.testing import Clock, TestStack
-from tests.conftest import Connect, Workspace
+from tests.parts import Connect, Workspace
 
 Clicks = Callable[[int, str], Awaitable[None]]
 SECRET = "whsec_" + base64.b64encode(b"a secret of at least 24 bytes").decode()

@@ -17,7 +17,7 @@ from chassis.testing import Clock
 from services.budget.ledger import actions as ledger
 from services.goals.campaign.actions import follow_due_dates, hear_of_release
 from tests.budget.test_plan import LINE
-from tests.conftest import Connect, Deliver, Workspace
+from tests.parts import Connect, Deliver, Workspace
 
 # The clock stands at the middle of June 2026.
 SUMMER = {"start": "2026-06-01", "end": "2026-09-01"}

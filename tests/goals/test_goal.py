@@ -15,8 +15,8 @@ from chassis.serving import HEAD_BYTES
 from chassis.testing import Clock
 from services.goals.evaluation.actions import evaluate_due_goals
 from services.goals.upstream import Question, _calls
-from tests.conftest import Connect, Deliver, Workspace
 from tests.goals.conftest import Clicks
+from tests.parts import Connect, Deliver, Workspace
 
 CAMPAIGN = {
     "name": "Spring", "slug": "spring", "channels": ["email"], "flight": {"start": "2026-01-01", "end": "2027-01-01"},

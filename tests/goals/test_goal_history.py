@@ -12,9 +12,9 @@ from chassis.reading import Prepared, Reader
 from chassis.testing import Clock
 from services.goals.evaluation.actions import evaluate_due_goals
 from services.goals.evaluation.thinning import thin
-from tests.conftest import Connect, Deliver, Workspace
 from tests.goals.conftest import Clicks
 from tests.goals.test_goal import make_goal
+from tests.parts import Connect, Deliver, Workspace
 
 WEEK = {"start": "2026-06-15", "due": "2026-06-22"}
 REACH = {"kind": "reach", "baseline": None, "window": WEEK}

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from chassis.testing import Clock, TestStack
 from services.goals.evaluation.actions import evaluate_due_goals
 from services.metrics.metric.catalogue import CATALOGUE
-from tests.conftest import Connect, Deliver, Workspace
 from tests.goals.conftest import Clicks, told_of
 from tests.goals.test_goal import make_goal
+from tests.parts import Connect, Deliver, Workspace
 
 # From the clock's start, on the 15th of June 2026 at noon UTC: two weeks around it.
 FORTNIGHT = {"start": "2026-06-08", "due": "2026-06-22"}

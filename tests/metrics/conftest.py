@@ -23,8 +23,8 @@ from chassis.outside import Outside, UnreachableError
 from chassis.testing import Clock
 from services.metrics.source.certificates import Certificates
 from services.metrics.source.platforms.sendgrid import SIGNATURE, TIMESTAMP
-from tests.conftest import Connect, Deliver, Workspace
 from tests.metrics.playing import PLAYERS, Json, Player, Sent, SesPlayer
+from tests.parts import Connect, Deliver, Workspace
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

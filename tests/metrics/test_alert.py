@@ -18,8 +18,8 @@ from services.metrics.alert.actions import WATCH, look_at_alerts
 from services.metrics.alert.rules import AlertKind, Point, Watch, anomaly, judge, span_of
 from services.metrics.rollup.actions import COUNT_EVENTS
 from services.metrics.series.rules import Grain, periods
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Campaigns, Sender
+from tests.parts import Connect, Workspace
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MONDAY = date(2026, 6, 15)

@@ -12,9 +12,9 @@ from fastapi import FastAPI
 
 from chassis.testing import Clock
 from services.metrics.rollup.actions import COUNT_EVENTS
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
 from tests.metrics.test_series import YEAR, random_events, roll_ups
+from tests.parts import Connect, Workspace
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TYPES = {"open": "opened", "click": "clicked", "delivered": "delivered", "processed": "queued"}

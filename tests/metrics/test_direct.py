@@ -19,9 +19,9 @@ from chassis.telemetry import log_format
 from chassis.testing import Clock
 from services.metrics.source.platforms.standard import Standard
 from tests.chassis.test_serving import listening
-from tests.conftest import Workspace
 from tests.metrics.conftest import Open, Play, Sender, rows, standard_headers
 from tests.metrics.playing import JUNE, Sent
+from tests.parts import Workspace
 
 OPENED = {"type": "opened", "recipient": "ann@example.com", "message_id": "m-1"}
 

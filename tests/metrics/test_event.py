@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from chassis.fields import new_id
 from chassis.testing import Clock, TestStack
 from services.metrics.rollup.holding import seize_numbers
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
+from tests.parts import Connect, Workspace
 
 JUNE = 1780315200  # 2026-06-01T12:00:00Z
 

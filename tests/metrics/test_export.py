@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from chassis.spreadsheet import FORMULA, csv_lines
 from services.metrics.export import api as export_api
 from services.metrics.export import store as export_store
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Read, Sender
 from tests.metrics.test_counting import once
 from tests.metrics.test_series import random_events
+from tests.parts import Connect, Workspace
 
 SPAN = {"from": "2025-01-01", "to": "2027-01-01"}
 

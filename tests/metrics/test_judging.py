@@ -26,8 +26,8 @@ from services.metrics.rollup.holding import seize_numbers
 from services.metrics.rollup.rules import differing
 from services.metrics.rollup.store import rebuild, tallies
 from services.metrics.suppression.rules import Known, Sign, SuppressionState, after
-from tests.conftest import Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
+from tests.parts import Workspace
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 NAMES = UUID(int=7)

@@ -22,9 +22,9 @@ from services.metrics.source.platforms.standard import Standard
 from services.metrics.source.rules import Labels
 from services.metrics.webhook.api import read_post
 from services.metrics.webhook.rules import LARGE
-from tests.conftest import Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
 from tests.metrics.test_event import JUNE, sent
+from tests.parts import Workspace
 
 
 async def quarantined(metrics: httpx.AsyncClient) -> list[dict[str, Any]]:

@@ -20,8 +20,8 @@ from chassis.fields import new_id
 from chassis.inbox import Incoming
 from chassis.testing import Clock, TestStack
 from services.metrics.rollup.actions import count_events
-from tests.conftest import APPS, Connect, Workspace, open_workspace
 from tests.metrics.conftest import Sender, open_of
+from tests.parts import APPS, Connect, Workspace, open_workspace
 
 T = TypeVar("T")
 ZONES = ["Europe/Berlin", "America/Los_Angeles", "Pacific/Kiritimati"]

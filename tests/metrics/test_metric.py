@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Read, Sender
+from tests.parts import Connect, Workspace
 
 Define = Callable[..., Awaitable[dict[str, Any]]]
 CLICK = {"event": "click", "email": "a@example.com", "timestamp": 1780315200, "sg_message_id": "m1"}

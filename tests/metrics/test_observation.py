@@ -9,9 +9,9 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.testing import Clock
-from tests.conftest import Workspace
 from tests.metrics.conftest import Campaigns, Read
 from tests.metrics.test_series import news
+from tests.parts import Workspace
 
 VISITS = {"metric": "web.visits", "day": "2026-03-01", "value": "1200"}
 REVENUE = {"key": "shop.revenue", "name": "Revenue", "unit": "money", "observed": "sum"}

@@ -18,8 +18,8 @@ from services.metrics.erasure.rules import pattern
 from services.metrics.judging.actions import judge_events
 from services.metrics.retention.actions import keep_no_longer
 from services.metrics.rollup.holding import share_numbers
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Open, Play, Read, Sender
+from tests.parts import Connect, Workspace
 
 ANN = "Ann+News@Example.com"
 

@@ -17,7 +17,6 @@ from services.metrics.event.rules import EventType, ReadEvent, Reading
 from services.metrics.source.platforms import PLATFORMS
 from services.metrics.source.rules import Labels, PlatformName
 from services.metrics.source.store import forget
-from tests.conftest import Workspace
 from tests.metrics.conftest import Account, Campaigns, Play, Read, Shelf, rows
 from tests.metrics.playing import (
     JUNE,
@@ -31,6 +30,7 @@ from tests.metrics.playing import (
     Sent,
     SesPlayer,
 )
+from tests.parts import Workspace
 
 EVERY = sorted(PLAYERS)
 AT = datetime.fromtimestamp(JUNE, UTC)

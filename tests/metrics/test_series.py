@@ -33,8 +33,8 @@ from services.metrics.rollup.rules import NO_CAMPAIGN, Cell
 from services.metrics.rollup.store import rebuild
 from services.metrics.series import turns
 from services.metrics.series.rules import Grain, Period, completeness, periods
-from tests.conftest import Connect, Deliver, Workspace, open_workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender, open_of
+from tests.parts import Connect, Deliver, Workspace, open_workspace
 
 BERLIN = ZoneInfo("Europe/Berlin")
 YEAR = {"from": "2026-01-01", "to": "2027-01-01"}

@@ -18,8 +18,8 @@ from chassis.testing import Clock
 from services.metrics.source.platforms.platform import Delivery, Platform
 from services.metrics.source.platforms.sendgrid import SIGNATURE, TIMESTAMP, Sendgrid
 from services.metrics.source.platforms.standard import Standard
-from tests.conftest import Workspace
 from tests.metrics.conftest import SECRET, Sender, public_text, sendgrid_headers, standard_headers
+from tests.parts import Workspace
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -12,8 +12,8 @@ from sqlalchemy import text
 from chassis.secrets import SealBrokenError, Sealer
 from chassis.testing import START, TestStack
 from services.metrics.source.models import SourceCreate, SourceCreated
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import SECRET, Sender, public_text
+from tests.parts import Connect, Workspace
 
 P256 = public_text(ec.generate_private_key(ec.SECP256R1()))
 P384 = public_text(ec.generate_private_key(ec.SECP384R1()))

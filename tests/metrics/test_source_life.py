@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from chassis.fields import new_id
 from chassis.testing import START, Clock, statements
 from services.metrics.source.store import REMEMBER_SECONDS, SourceBook
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Account, Campaigns, Play
 from tests.metrics.playing import JUNE, PLAYERS, Player
+from tests.parts import Connect, Workspace
 
 
 def said(account: Account, number: int = 0, tag: str = "spring") -> Any:

@@ -21,8 +21,8 @@ from services.metrics.event.store import keep_months
 from services.metrics.quality.rules import Hour, Parts, Steps, grade_of, parts_of, score_of
 from services.metrics.quarantine import store as quarantine_store
 from services.metrics.source.intake import Intake
-from tests.conftest import Connect, Workspace
 from tests.metrics.conftest import Campaigns, Open, Read, Sender
+from tests.parts import Connect, Workspace
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
