@@ -138,9 +138,10 @@ class Machine(RuleBasedStateMachine):
             post = asyncio.create_task(self.sender.post(sent))
             found = None
             while found is None and not post.done():
+                # By whom it waits for, not by its text: while its arguments are bound, that of the one before is shown.
                 found = await admin.fetchval(
-                    "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1 LIMIT 1",
-                    f"%numbers:{self.workspace.id}%",
+                    "SELECT pid FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)) LIMIT 1",
+                    admin.get_server_pid(),
                 )
             if found is not None:
                 await admin.execute("SELECT pg_terminate_backend($1)", found)
