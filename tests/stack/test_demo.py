@@ -19,10 +19,10 @@ NEVER_SEEN_TODAY = {"approved"}  # depends on the day: nothing may be about to b
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def demo(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A stack whose first start was broken off in the midst of it."""
     home = tmp_path_factory.mktemp("demo") / "home"
-    with database_of_its_own(home) as database:
+    with database_of_its_own(home, postgres) as database:
         break_off(home, database)
         with started_over(home, database | {"MOPS_DEMO": "small"}) as stack:
             yield stack
