@@ -8,7 +8,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 # Longest first.
-LONG = ["contract", "stack"]
+LONG = ["contract", "stack", "architecture", "metrics", "budget"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
