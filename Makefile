@@ -47,8 +47,9 @@ install-dev:
 up: install
 	@exec $(PY) -m deploy.local --parent $$PPID
 
+# Three for two cores: a process that waits for the stack that it started leaves a core to another.
 test: install-dev
-	@exec $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder -p no:cacheprovider $(ARGS)
+	@exec $(PY) -m pytest -n 3 --dist loadscope --no-loadscope-reorder -p no:cacheprovider $(ARGS)
 
 check: install-dev
 	$(PY) -m ruff check .

@@ -127,7 +127,8 @@ async def some_of_each(connection: "Connection", workspace_id: UUID, most: int) 
                     f'SELECT DISTINCT "{name}"::text FROM {table} WHERE workspace_id = $1 AND "{name}" IS NOT NULL',
                     workspace_id,
                 )
-                columns.append({each[0] for each in rows})
+                # In the numbers of no campaign it stands for none: nobody's, and refused by name.
+                columns.append({each[0] for each in rows} - {str(UUID(int=0))})
     found: set[str] = set()
     # Those with the least choice choose first: what they hold stands in the others too.
     for ids in sorted(columns, key=len):
