@@ -164,6 +164,16 @@ def metrics(connect: Connect, workspace: Workspace) -> httpx.AsyncClient:
     return connect("metrics", workspace)
 
 
+async def relay(apps: dict[str, FastAPI]) -> None:
+    """Every part's outbox to its subscribers, until nothing that is due waits."""
+    moved = True
+    while moved:
+        moved = False
+        for app in apps.values():
+            for subscriber in app.state.settings.subscribers:
+                moved = await app.state.relay.deliver(subscriber) > 0 or moved
+
+
 Deliver = Callable[[], Awaitable[None]]
 
 
@@ -172,13 +182,8 @@ async def deliver(apps: dict[str, FastAPI], clock: Clock) -> Deliver:
     """`await deliver()`: what metrics holds is counted, and every part's outbox comes to its subscribers, until nothing
     that is due waits."""
 
-    async def until_nothing_waits() -> None:
+    async def count_and_relay() -> None:
         await count_events(apps["metrics"])
-        moved = True
-        while moved:
-            moved = False
-            for app in apps.values():
-                for subscriber in app.state.settings.subscribers:
-                    moved = await app.state.relay.deliver(subscriber) > 0 or moved
+        await relay(apps)
 
-    return until_nothing_waits
+    return count_and_relay

@@ -11,7 +11,7 @@ from chassis.testing import START, TestStack
 from services.metrics.alert.actions import look_at_alerts
 from tests.contract.filled import Filled, fill
 from tests.gateway.conftest import counted, graph_of
-from tests.parts import open_workspace
+from tests.parts import open_workspace, relay
 
 __all__ = ["counted", "graph_of"]
 
@@ -20,12 +20,7 @@ async def settle(apps: dict[str, FastAPI]) -> None:
     """What alerts find and files hold, and then every part's outbox to its subscribers, until nothing due waits."""
     await look_at_alerts(apps["metrics"])
     await apps["budget"].state.runner.run_due()
-    moved = True
-    while moved:
-        moved = False
-        for app in apps.values():
-            for subscriber in app.state.settings.subscribers:
-                moved = await app.state.relay.deliver(subscriber) > 0 or moved
+    await relay(apps)
 
 
 async def filled_workspace(stack: TestStack, apps: dict[str, FastAPI], opened: AsyncExitStack) -> Filled:
